@@ -1,0 +1,37 @@
+//! The agents of the mesh.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Presence;
+use crate::name::Address;
+use crate::pulse::AgentKind;
+
+/// Asks who is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {}
+
+/// The agents, by address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reply {
+    /// One row each.
+    pub agents: Vec<Agent>,
+}
+
+/// One agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Agent {
+    /// Its address.
+    pub address: Address,
+    /// Who stands behind it.
+    pub kind: AgentKind,
+    /// Whether its node can be reached; this node's own agents are.
+    pub presence: Presence,
+    /// The status of its pulse.
+    pub status: Option<String>,
+    /// The summary of its pulse.
+    pub summary: Option<String>,
+    /// When it last updated its pulse.
+    pub updated: Option<u64>,
+}

@@ -1,0 +1,25 @@
+//! Answers a proposal.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::proposal::Proposal;
+
+/// Casts a ballot; a later one of the same agent replaces it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The proposal: its id, or `id@node`.
+    pub id: String,
+    /// The option; capitals do not matter.
+    pub choice: String,
+    /// Why, at most 1 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The revision that the voter saw; the current one if absent. Refused if it is not the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+}
+
+/// The proposal as it stands.
+pub type Reply = Proposal;

@@ -1,0 +1,81 @@
+//! Tells what happens as it happens.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Presence;
+use super::message::Message;
+use super::proposal::Proposal;
+use crate::name::Address;
+
+/// Asks for events. The first answer is a reply; events follow until the connection closes. A client that does not
+/// keep up is cut off and reads the state again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Request {
+    /// Which; all if empty.
+    pub topics: Vec<Topic>,
+}
+
+/// The daemon is watching.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reply {}
+
+/// What can be watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Topic {
+    /// Messages for the calling agent.
+    Inbox,
+    /// All messages.
+    Messages,
+    /// Pulses.
+    Pulse,
+    /// Proposals and ballots.
+    Votes,
+    /// Nodes that come and go.
+    Peers,
+    /// What the admin should know.
+    Notices,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", content = "data", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A message was stored here.
+    Message(Message),
+    /// An agent's pulse changed.
+    Pulse(super::pulse::Row),
+    /// A proposal changed or was answered.
+    Vote(Proposal),
+    /// A node came, went or fell silent.
+    Peer {
+        /// Its name.
+        name: String,
+        /// What it is now.
+        presence: Presence,
+    },
+    /// An agent spoke for the first time.
+    Agent(Address),
+    /// What the admin should know.
+    Notice {
+        /// The text.
+        text: String,
+    },
+}
+
+impl Event {
+    /// The topic that it belongs to.
+    pub fn topic(&self) -> Topic {
+        match self {
+            Self::Message(_) => Topic::Messages,
+            Self::Pulse(_) => Topic::Pulse,
+            Self::Vote(_) => Topic::Votes,
+            Self::Peer { .. } | Self::Agent(_) => Topic::Peers,
+            Self::Notice { .. } => Topic::Notices,
+        }
+    }
+}

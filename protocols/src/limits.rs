@@ -1,0 +1,82 @@
+//! Every bound on what comes from outside, in one place.
+//!
+//! A limit belongs here when a peer, a file or a client can reach it. The same limits hold on every path.
+
+use std::time::Duration;
+
+/// Largest op on the wire: header, signature and payload together.
+pub const MAX_OP_BYTES: usize = 60 * 1024;
+/// Largest encoded header.
+pub const MAX_HEADER_BYTES: usize = 1024;
+/// Most dependencies that one op may name.
+pub const MAX_DEPS: usize = 16;
+/// Longest name of an agent, a node or an organisation, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
+/// How far the clock of an op may run ahead of ours.
+pub const MAX_FUTURE: Duration = Duration::from_secs(120);
+
+/// Largest sync frame.
+pub const MAX_FRAME_BYTES: usize = 64 * 1024;
+/// Most entries in one sync frame that lists logs.
+pub const MAX_FRAME_LOGS: usize = 400;
+/// Most bytes of ops sent before the receiver must acknowledge.
+pub const SYNC_WINDOW_BYTES: usize = 256 * 1024;
+/// Most logs that one author may have open in one conversation.
+pub const MAX_LOGS_PER_AUTHOR: usize = 64;
+
+/// Most ops of one author that wait for something they depend on.
+pub const MAX_PENDING_OPS: usize = 256;
+/// Most bytes of ops of one author that wait.
+pub const MAX_PENDING_BYTES: usize = 1024 * 1024;
+/// How long an op waits for what it depends on.
+pub const PENDING_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Largest raw Automerge change.
+pub const MAX_CHANGE_BYTES: usize = 48 * 1024;
+/// Most operations in one Automerge change.
+pub const MAX_CHANGE_OPS: u64 = 4_096;
+/// Most predecessors in one Automerge change.
+pub const MAX_CHANGE_PREDS: u64 = 8_192;
+/// Most dependencies of one Automerge change.
+pub const MAX_CHANGE_DEPS: usize = 16;
+/// Most other actors that one Automerge change may name.
+pub const MAX_CHANGE_ACTORS: usize = 64;
+/// Longest commit message of an Automerge change, in bytes.
+pub const MAX_CHANGE_MESSAGE_BYTES: usize = 256;
+/// Most changes in one document epoch, the checkpoint's own included.
+pub const MAX_EPOCH_CHANGES: u64 = 256;
+
+/// Longest text of a message, in bytes.
+pub const MAX_TEXT_BYTES: usize = 32 * 1024;
+/// Largest structured data of a message as JSON text, in bytes.
+pub const MAX_DATA_BYTES: usize = 24 * 1024;
+/// Most recipients that one message may name.
+pub const MAX_RECIPIENTS: usize = 64;
+/// Longest value of one field of a pulse, in bytes.
+pub const MAX_PULSE_FIELD_BYTES: usize = 1024;
+/// Longest question of a proposal, in bytes.
+pub const MAX_QUESTION_BYTES: usize = 2048;
+/// Most options of a proposal.
+pub const MAX_OPTIONS: usize = 32;
+/// Longest option of a proposal, in bytes.
+pub const MAX_OPTION_BYTES: usize = 256;
+/// Longest reason that a ballot may give, in bytes.
+pub const MAX_REASON_BYTES: usize = 1024;
+/// Longest id of a proposal, in bytes.
+pub const MAX_PROPOSAL_ID_BYTES: usize = 64;
+
+/// Longest ticket text that is looked at.
+pub const MAX_TICKET_BYTES: usize = 4096;
+/// Most addresses in a ticket or a hello.
+pub const MAX_ADDRESSES: usize = 16;
+/// Longest address, in bytes.
+pub const MAX_ADDRESS_BYTES: usize = 256;
+/// Largest message of the joining handshake.
+pub const MAX_JOIN_BYTES: usize = 16 * 1024;
+
+/// Largest request on the local socket.
+pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
+/// Largest reply on the local socket.
+pub const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
+/// Most rows that one listing returns.
+pub const MAX_PAGE: u32 = 1000;
