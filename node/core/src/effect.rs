@@ -32,13 +32,8 @@ pub enum Effect {
     Verify(VerifyToken, Vec<Unverified>),
     /// Answer a client.
     Reply(CallId, Answer),
-    /// Tell the clients and the log what happened.
-    Event {
-        /// What.
-        event: Box<watch::Event>,
-        /// For a message: the agents of this node that it is for.
-        inboxes: Vec<fedp2p_protocols::name::AgentName>,
-    },
+    /// Tell the daemon's own log what happened.
+    Event(Box<watch::Event>),
     /// Take part in the gossip of a conversation.
     Subscribe {
         /// The conversation.

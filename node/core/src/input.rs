@@ -135,15 +135,15 @@ pub struct Stored {
     /// Certificate chains of known nodes, as they were received.
     pub members: Vec<Vec<u8>>,
     /// Checkpoints and changes of each author's latest two document epochs in each conversation, by position.
-    pub changes: Vec<StoredChange>,
+    pub changes: Vec<Arc<Verified>>,
     /// Tickets that this node issued and that are not past their expiry by more than a week.
     pub tickets: Vec<StoredTicket>,
     /// How far other nodes have this node's logs.
     pub reaches: Vec<(NodeId, LogKey, u64)>,
     /// Receipts: how far each agent has been handed each log.
     pub surfaced: Vec<(fedp2p_protocols::vote::AgentId, LogKey, u64)>,
-    /// Proven forks: the log, the position, and the encoded proof.
-    pub forks: Vec<(LogKey, u64, Vec<u8>)>,
+    /// Proven forks.
+    pub forks: Vec<StoredFork>,
     /// When each node was last heard, in milliseconds since 1970.
     pub last_seen: Vec<(NodeId, u64)>,
 }
@@ -163,13 +163,17 @@ pub struct StoredLog {
     pub hlc: u64,
 }
 
-/// One checkpoint or change as it was stored.
+/// A proven fork as it was stored.
 #[derive(Debug, Clone)]
-pub struct StoredChange {
-    /// The op.
-    pub op: Arc<Verified>,
-    /// Whether the gate refused it.
-    pub refused: bool,
+pub struct StoredFork {
+    /// The log.
+    pub key: LogKey,
+    /// Its conversation.
+    pub conversation: fedp2p_protocols::id::ConversationId,
+    /// The first position that has two entries.
+    pub seq: u64,
+    /// The entry before it.
+    pub common: OpId,
 }
 
 /// A ticket as it was stored.
@@ -202,6 +206,8 @@ pub struct Start {
     pub pid: u32,
     /// Things that were noticed while the home folder was opened.
     pub warnings: Vec<String>,
+    /// The person whose user runs the daemon; others can write to this agent at once.
+    pub person: Option<fedp2p_protocols::name::AgentName>,
     /// What was stored.
     pub stored: Stored,
 }

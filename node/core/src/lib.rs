@@ -1,9 +1,304 @@
-//! What follows (being written).
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+//! What follows: the whole brain of a node as a state machine. It has no sockets, no files, no clock and no
+//! randomness of its own: everything comes in as [`Input`], everything it wants done goes out as [`Effect`].
+//!
+//! The driver calls [`Core::handle`] with each input, carries out the effects in order, and calls again with
+//! [`Input::Tick`] when [`Core::deadline`] has come. Same start and same inputs give the same effects, byte for byte.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`input`], [`effect`], [`store`] | what goes in, what comes out, what is asked of the store |
+//! | `logs`, `members`, `documents`, `pending` | the state: how far each log goes, who belongs, what they say, what waits |
+//! | `author` | writing own entries |
+//! | `ingest`, `forks` | taking others' entries, and what is done about a contradiction |
+//! | `commit` | what follows once something is durable |
+//! | `session`, `sync` | connected nodes: presence, anti-entropy, catching up |
+//! | `membership` | hellos, tickets, certificates that renew themselves |
+//! | `doors` | the operations of the API |
+
+mod author;
+mod commit;
+mod documents;
+mod doors;
 pub mod effect;
+mod forks;
+mod ingest;
 pub mod input;
+mod logs;
+mod members;
+pub mod membership;
+mod pending;
+mod session;
 pub mod store;
+mod sync;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use fedp2p_protocols::certificate::Chain;
+use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NetworkId, NodeId, OpId, TicketId};
+use fedp2p_protocols::op::NodeKey;
+use fedp2p_protocols::sync::LogKey;
+use fedp2p_protocols::vote::AgentId;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+
 pub use effect::{Effect, Verdict};
-pub use input::{Input, Now};
-/// placeholder
-#[derive(Debug)]
-pub struct Core;
+pub use input::{Input, Now, Start};
+
+use crate::commit::InFlight;
+use crate::documents::Documents;
+use crate::doors::{Then, Watches};
+use crate::ingest::{Batch, Quotas, Recent};
+use crate::input::{StoredTicket, VerifyToken};
+use crate::logs::{Logs, Tip};
+use crate::members::Members;
+use crate::pending::Pending;
+use crate::session::{Seen, Session};
+use crate::store::{Commit, CommitToken, Read, ReadToken, Write};
+
+/// The name of the conversation that all nodes of an organisation belong to.
+pub const LOBBY: &str = "lobby";
+
+/// A node's state machine.
+pub struct Core {
+    key: NodeKey,
+    root: Option<NodeKey>,
+    chain: Chain,
+    network: NetworkId,
+    lobby: ConversationId,
+    epoch: LogEpochId,
+    rng: ChaCha20Rng,
+    now: Now,
+    started: Now,
+    home: String,
+    pid: u32,
+    warnings: Vec<String>,
+    listening: Vec<String>,
+
+    logs: Logs,
+    members: Members,
+    documents: Documents,
+    pending: Pending,
+    recent: Recent,
+    quotas: Quotas,
+    position: u64,
+    ops: BTreeMap<ConversationId, u64>,
+    forks: BTreeMap<LogKey, u64>,
+    tickets: BTreeMap<TicketId, StoredTicket>,
+    reaches: BTreeMap<(NodeId, LogKey), u64>,
+    surfaced: BTreeMap<AgentId, BTreeMap<LogKey, u64>>,
+
+    sessions: BTreeMap<NodeId, Session>,
+    seen: BTreeMap<NodeId, Seen>,
+    fetching: BTreeMap<ConversationId, sync::Fetch>,
+    renewal_due: Duration,
+
+    generation: u32,
+    commits: u64,
+    in_flight: VecDeque<InFlight>,
+    reads: BTreeMap<ReadToken, Then>,
+    next_read: u64,
+    verifying: BTreeMap<VerifyToken, Batch>,
+    in_verification: BTreeSet<OpId>,
+    next_verify: u64,
+    watches: Watches,
+    /// Documents that are being made again; those of this node must not be edited meanwhile.
+    remaking: BTreeSet<(ConversationId, NodeId)>,
+    effects: Vec<Effect>,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("node", &self.key.id()).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Starts a node from what it stored, and returns what it wants done first.
+    pub fn new(now: Now, start: Start) -> (Self, Vec<Effect>) {
+        let own = start.chain.certificate();
+        let network = start.chain.network();
+        let mut members = Members::new(own.organisation);
+        let me = start.key.id();
+        // Checked when the chain was stored; a chain that no longer fits shows as a node without members.
+        drop(members.learn(me, start.chain.clone()));
+        let mut core = Self {
+            key: start.key,
+            root: start.root,
+            network,
+            lobby: ConversationId::lobby(&network),
+            chain: start.chain,
+            epoch: start.epoch,
+            rng: ChaCha20Rng::from_seed(start.seed),
+            now,
+            started: now,
+            home: start.home,
+            pid: start.pid,
+            warnings: start.warnings,
+            listening: Vec::new(),
+            logs: Logs::default(),
+            members,
+            documents: Documents::default(),
+            pending: Pending::default(),
+            recent: Recent::default(),
+            quotas: Quotas::default(),
+            position: start.stored.position,
+            ops: BTreeMap::new(),
+            forks: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            reaches: BTreeMap::new(),
+            surfaced: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            renewal_due: now.monotonic,
+            generation: 0,
+            commits: 0,
+            in_flight: VecDeque::new(),
+            reads: BTreeMap::new(),
+            next_read: 0,
+            verifying: BTreeMap::new(),
+            in_verification: BTreeSet::new(),
+            next_verify: 0,
+            watches: Watches::default(),
+            remaking: BTreeSet::new(),
+            effects: Vec::new(),
+        };
+        core.restore(start.stored);
+        core.begin(start.person);
+        let effects = std::mem::take(&mut core.effects);
+        (core, effects)
+    }
+
+    fn restore(&mut self, stored: input::Stored) {
+        for chain in &stored.members {
+            let Ok(chain) = Chain::decode(chain) else { continue };
+            // Members of an organisation that this node has left stay unknown.
+            drop(self.members.learn(chain.subject(), chain));
+        }
+        for log in &stored.logs {
+            let tip = Tip {
+                height: log.height,
+                head: log.head,
+                hlc: fedp2p_protocols::hlc::Hlc::from_u64(log.hlc),
+            };
+            self.logs.restore(log.key, log.conversation, tip);
+            *self.ops.entry(log.conversation).or_default() += log.height;
+        }
+        for fork in &stored.forks {
+            self.logs.freeze(fork.key, fork.conversation, fork.seq, fork.common);
+            self.forks.insert(fork.key, fork.seq);
+        }
+        for change in &stored.changes {
+            if self.logs.get(&key_of(change)).is_none_or(|log| log.counts(change.header().seq)) {
+                self.documents.apply(change.header(), change.payload());
+            }
+        }
+        for ticket in stored.tickets {
+            self.tickets.insert(TicketId::of(&ticket.secret), ticket);
+        }
+        for (peer, key, height) in stored.reaches {
+            self.reaches.insert((peer, key), height);
+        }
+        for (agent, key, seq) in stored.surfaced {
+            self.surfaced.entry(agent).or_default().insert(key, seq);
+        }
+        for (node, wall_ms) in stored.last_seen {
+            self.seen.insert(node, Seen::long_ago(wall_ms));
+        }
+    }
+
+    /// Takes one input and returns what is to be done, in order.
+    pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        self.now = now;
+        match input {
+            Input::Tick => self.tick(),
+            Input::Call { id, caller, request } => self.call(id, caller, request),
+            Input::CallEnded(id) => self.watches.remove(id),
+            Input::Committed(token) => self.committed(token),
+            Input::CommitFailed(token, error) => self.commit_failed(token, &error),
+            Input::Read(token, outcome) => self.read_back(token, outcome),
+            Input::Verified(token, ops) => self.verified(token, ops),
+            Input::Listening(addresses) => self.listening = addresses,
+            Input::Hello { exchange, peer, welcome } => self.hello(exchange, peer, *welcome),
+            Input::Connected { peer, address } => self.connected(peer, address),
+            Input::Disconnected { peer } => self.disconnected(peer),
+            Input::Gossip { id, data } => self.gossip(id, data),
+            Input::Frame { peer, frame } => self.frame(peer, &frame),
+            Input::TicketShown { exchange, ticket } => self.ticket_shown(exchange, ticket),
+            Input::JoinRequested { exchange, peer, ticket, request } => {
+                self.join_requested(exchange, peer, ticket, &request);
+            }
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Input::Tick`] is due next, on the monotonic clock.
+    pub fn deadline(&self) -> Duration {
+        let sessions = self.sessions.values().map(Session::deadline);
+        let fetches = self.fetching.values().map(|fetch| fetch.deadline);
+        let presence = self.seen.values().filter_map(|seen| seen.deadline());
+        sessions
+            .chain(fetches)
+            .chain(presence)
+            .chain(self.pending.deadline())
+            .chain([self.renewal_due])
+            .min()
+            .unwrap_or(Duration::MAX)
+    }
+
+    fn tick(&mut self) {
+        let dropped = self.pending.expire(self.now.monotonic);
+        if dropped > 0 {
+            self.notice(format!("{dropped} entries waited too long for what they depend on; they will be fetched again"));
+        }
+        self.sessions_due();
+        self.presence_due();
+        self.renew_if_due();
+    }
+
+    fn me(&self) -> NodeId {
+        self.key.id()
+    }
+
+    fn own_log(&self, conversation: &ConversationId) -> LogKey {
+        LogKey { author: self.me(), log: LogId::of(&self.epoch, conversation) }
+    }
+
+    fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Asks the store for something; `then` says what for.
+    fn read(&mut self, read: Read, then: Then) {
+        let token = ReadToken(self.next_read);
+        self.next_read += 1;
+        self.reads.insert(token, then);
+        self.effect(Effect::Read(token, read));
+    }
+
+    /// Writes; `then` follows once it is durable.
+    fn commit(&mut self, writes: Vec<Write>, then: InFlight) {
+        self.commits += 1;
+        let token = CommitToken { generation: self.generation, number: self.commits };
+        self.in_flight.push_back(InFlight { number: token.number, ..then });
+        self.effect(Effect::Commit(Commit { token, writes }));
+    }
+
+    fn next_position(&mut self) -> u64 {
+        self.position += 1;
+        self.position
+    }
+}
+
+fn key_of(op: &fedp2p_protocols::op::Op) -> LogKey {
+    LogKey { author: op.header().author, log: op.header().log }
+}
+

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use fedp2p_protocols::api::log_verify;
+use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, NodeId, OpId, TicketId};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::Verified;
@@ -100,8 +101,12 @@ pub enum Write {
     Fork {
         /// The log.
         key: LogKey,
-        /// The position.
+        /// Its conversation.
+        conversation: ConversationId,
+        /// The first position that has two entries.
         seq: u64,
+        /// The entry before it.
+        common: OpId,
         /// The encoded proof.
         proof: Vec<u8>,
     },
@@ -125,8 +130,6 @@ pub struct OpWrite {
     pub position: u64,
     /// The op.
     pub op: Arc<Verified>,
-    /// Whether the gate refused its change.
-    pub refused: bool,
     /// For changes and checkpoints: their document epoch.
     pub document_epoch: Option<u32>,
     /// For messages: what history filters by.
@@ -269,8 +272,8 @@ pub enum ReadOutcome {
     },
     /// For [`Read::At`].
     At(Option<Placed>),
-    /// For [`Read::Known`]: those that are stored.
-    Known(Vec<OpId>),
+    /// For [`Read::Known`]: those that are stored, with their clocks.
+    Known(Vec<(OpId, Hlc)>),
     /// For [`Read::Inbox`].
     Inbox {
         /// Oldest first.
@@ -292,7 +295,7 @@ pub enum ReadOutcome {
     /// For [`Read::Verify`].
     Verify(log_verify::Reply),
     /// For [`Read::Changes`].
-    Changes(Vec<crate::input::StoredChange>),
+    Changes(Vec<Arc<Verified>>),
     /// It failed.
     Failed(StoreError),
 }

@@ -1,0 +1,89 @@
+//! The Common Operating Picture of a conversation: what all its documents say together.
+//!
+//! Whoever shows the conversation asks for it. It borrows the contents of the documents and copies nothing, so
+//! making one costs a map entry for each node. It is a pure function of the contents; the order in which they are
+//! given does not matter, as long as each node is given once.
+
+use std::collections::BTreeMap;
+
+use fedp2p_protocols::id::NodeId;
+use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::vote::{Ballot, BallotKey, Proposal, ProposalKey};
+
+use crate::content::{Agent, Ballots, Content};
+use crate::digest::Digest;
+
+pub use crate::standing::{BallotState, Cast, Standing, countable, standing};
+
+/// What all documents of a conversation say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picture<'a> {
+    nodes: BTreeMap<NodeId, &'a Content>,
+}
+
+impl<'a> Picture<'a> {
+    /// Returns the picture of these contents. Where a node is given twice, the later one stands.
+    pub fn of(contents: impl IntoIterator<Item = (NodeId, &'a Content)>) -> Self {
+        Self { nodes: contents.into_iter().collect() }
+    }
+
+    /// What each node says.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &'a Content)> {
+        self.nodes.iter().map(|(&node, &content)| (node, content))
+    }
+
+    /// What one node says.
+    pub fn node(&self, node: &NodeId) -> Option<&'a Content> {
+        self.nodes.get(node).copied()
+    }
+
+    /// All agents, ordered by node and name.
+    pub fn agents(&self) -> impl Iterator<Item = (NodeId, &'a AgentName, &'a Agent)> {
+        self.nodes().flat_map(|(node, content)| {
+            content.agents.iter().map(move |(name, agent)| (node, name, agent))
+        })
+    }
+
+    /// All proposals, ordered by node and id.
+    pub fn proposals(&self) -> impl Iterator<Item = (ProposalKey, &'a Proposal)> {
+        self.nodes().flat_map(|(node, content)| {
+            let key = move |id: &String| ProposalKey { node, id: id.clone() };
+            content.proposals.iter().map(move |(id, proposal)| (key(id), proposal))
+        })
+    }
+
+    /// One proposal.
+    pub fn proposal(&self, key: &ProposalKey) -> Option<&'a Proposal> {
+        self.node(&key.node)?.proposals.get(&key.id)
+    }
+
+    /// The ballots on a proposal, ordered by the voter's node and name.
+    pub fn ballots(
+        &self,
+        key: &ProposalKey,
+    ) -> impl Iterator<Item = (NodeId, &'a AgentName, &'a Ballots)> {
+        self.nodes().filter_map(|(node, content)| Some((node, content.ballots.get(key)?))).flat_map(
+            |(node, voters)| voters.iter().map(move |(voter, ballots)| (node, voter, ballots)),
+        )
+    }
+
+    /// One ballot on a proposal.
+    pub fn ballot(&self, proposal: &ProposalKey, key: &BallotKey) -> Option<&'a Ballot> {
+        let voters = self.node(&key.voter.node)?.ballots.get(proposal)?;
+        voters.get(&key.voter.name)?.get(&key.number)
+    }
+
+    /// Returns BLAKE3 over one canonical encoding of everything in the picture.
+    ///
+    /// Two nodes with the same changes get the same digest. The encoding is the number of nodes, then each node's
+    /// id and content in the order of the ids; `digest.rs` says how contents are spelled.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut digest = Digest::new();
+        digest.number(self.nodes.len() as u64);
+        for (node, content) in self.nodes() {
+            digest.id(node.as_bytes());
+            digest.content(content);
+        }
+        digest.finish()
+    }
+}

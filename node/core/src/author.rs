@@ -1,0 +1,167 @@
+//! Writing own entries: signed at once, published only once they are durable.
+
+use std::sync::Arc;
+
+use fedp2p_crdt::content::Edit;
+use fedp2p_crdt::document::DocumentId;
+use fedp2p_crdt::document::WriteError;
+use fedp2p_protocols::codec::DecodeError;
+use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId};
+use fedp2p_protocols::limits::MAX_DEPS;
+use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::op::{Header, Kind, NO_BACKLINK, Verified};
+use fedp2p_protocols::payload::{Checkpoint, LogStart, Message};
+use fedp2p_protocols::sync::LogKey;
+
+use crate::Core;
+use crate::commit::{Origin, Written};
+use crate::effect::Effect;
+use crate::store::{MessageIndex, OpWrite, Write};
+
+/// Own entries and everything that is written with them.
+#[derive(Default)]
+pub(crate) struct Entries {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) written: Vec<Written>,
+}
+
+impl Core {
+    /// Appends one entry to this node's log of a conversation, starting the log if it has none yet.
+    ///
+    /// # Errors
+    /// If the entry is over a limit; then nothing has changed.
+    pub(crate) fn append(
+        &mut self,
+        entries: &mut Entries,
+        conversation: ConversationId,
+        kind: Kind,
+        agent: Option<&AgentName>,
+        payload: &[u8],
+    ) -> Result<Arc<Verified>, DecodeError> {
+        let key = self.own_log(&conversation);
+        if kind != Kind::LogStart && self.logs.get(&key).is_none_or(|log| log.accepted.is_none()) {
+            let start = LogStart { chain: self.chain.clone(), previous: self.previous_log(&conversation) };
+            self.append(entries, conversation, Kind::LogStart, None, &start.encode())?;
+        }
+        let tip = self.logs.get(&key).and_then(|log| log.accepted);
+        let clock = self.logs.clock(&conversation);
+        let header = Header {
+            network: self.network,
+            author: self.me(),
+            log: key.log,
+            seq: tip.map_or(1, |tip| tip.height + 1),
+            backlink: tip.map_or(NO_BACKLINK, |tip| tip.head),
+            conversation,
+            deps: self.logs.take_deps(&conversation, MAX_DEPS),
+            hlc: clock.next(self.now.wall_ms),
+            kind,
+            agent: agent.cloned(),
+            payload_hash: [0; 32],
+            payload_len: 0,
+            floor: (kind == Kind::Checkpoint).then(|| tip.map_or(1, |tip| tip.height + 1)),
+        };
+        let op = Arc::new(self.key.sign(header, payload)?);
+        self.logs.accept(op.id(), op.header());
+        self.recent.insert(op.id(), op.header().hlc);
+        let position = self.next_position();
+        entries.writes.push(Write::Op(OpWrite {
+            position,
+            op: Arc::clone(&op),
+            document_epoch: document_epoch(&op),
+            message: message_index(&op),
+        }));
+        entries.written.push(Written { op: Arc::clone(&op), position, origin: Origin::Own });
+        Ok(op)
+    }
+
+    /// The own log of a conversation that was written before the present epoch: the longest one.
+    fn previous_log(&self, conversation: &ConversationId) -> Option<(LogId, u64, fedp2p_protocols::id::OpId)> {
+        let own = self.own_log(conversation);
+        self.logs
+            .of_author(conversation, self.me())
+            .filter(|(key, _)| **key != own)
+            .filter_map(|(key, log)| log.durable.map(|tip| (tip.hlc, key.log, tip)))
+            .max_by_key(|(hlc, log, _)| (*hlc, *log))
+            .map(|(_, log, tip)| (log, tip.height, tip.head))
+    }
+
+    /// Edits this node's own document and appends the entries that say so.
+    ///
+    /// # Errors
+    /// If an edit is over a limit; then nothing has changed.
+    pub(crate) fn edit(
+        &mut self,
+        entries: &mut Entries,
+        conversation: ConversationId,
+        agent: Option<&AgentName>,
+        edits: &[Edit],
+    ) -> Result<(), WriteError> {
+        let own = DocumentId {
+            node: self.me(),
+            log: self.own_log(&conversation).log,
+            conversation,
+            epoch: 0,
+        };
+        let drafts = self.documents.write(own, edits, self.now.wall_ms)?;
+        for draft in drafts {
+            self.append(entries, conversation, draft.kind, agent, &draft.payload)
+                .expect("a document's changes are bounded below the size of an op");
+        }
+        Ok(())
+    }
+
+    /// From now on this node writes other logs: its present ones were found to be written elsewhere too.
+    pub(crate) fn start_log_epoch(&mut self, why: &str) {
+        self.epoch = LogEpochId::from_bytes(self.random());
+        self.notice(format!("started a new log epoch: {why}"));
+        let mut entries = Entries { writes: vec![Write::Epoch(self.epoch)], ..Entries::default() };
+        let lobby = self.lobby;
+        // Restating the document in the new log is what a checkpoint is for; without an edit it says the same.
+        if self.edit(&mut entries, lobby, None, &[]).is_err() {
+            self.notice("the own document could not be restated in the new log".to_owned());
+        }
+        self.commit_entries(entries);
+    }
+
+    /// Hands an own, durable entry to everybody who should have it.
+    pub(crate) fn publish(&mut self, op: &Verified) {
+        let conversation = op.header().conversation;
+        if conversation != self.lobby {
+            return;
+        }
+        self.push(op);
+        if self.gossip_needed() {
+            let topic = topic(&self.network, &conversation);
+            self.effect(Effect::Publish { topic, data: op.bytes().to_vec() });
+        }
+    }
+}
+
+/// The gossip topic of a conversation; it tells an outsider nothing.
+pub(crate) fn topic(network: &fedp2p_protocols::id::NetworkId, conversation: &ConversationId) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("fedp2p/1 topic");
+    hasher.update(network.as_bytes()).update(conversation.as_bytes());
+    let hash = fedp2p_protocols::id::base32(&hasher.finalize().as_bytes()[..16]);
+    format!("fedp2p/1/{hash}")
+}
+
+pub(crate) fn document_epoch(op: &Verified) -> Option<u32> {
+    match op.header().kind {
+        Kind::Checkpoint => Checkpoint::decode(op.payload()).ok().map(|checkpoint| checkpoint.epoch),
+        Kind::Change => fedp2p_protocols::payload::Change::decode(op.payload()).ok().map(|change| change.epoch),
+        _ => None,
+    }
+}
+
+pub(crate) fn message_index(op: &Verified) -> Option<MessageIndex> {
+    if op.header().kind != Kind::Message {
+        return None;
+    }
+    let message = Message::decode(op.payload()).ok()?;
+    Some(MessageIndex { to: message.to, kind: message.kind, correlation: message.correlation })
+}
+
+/// Names the log of an op.
+pub(crate) fn log_key(op: &Verified) -> LogKey {
+    crate::key_of(op)
+}

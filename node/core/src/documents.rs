@@ -1,0 +1,189 @@
+//! The Automerge documents of every author in every conversation, and which of an author's document epochs counts.
+//!
+//! A checkpoint announces an epoch and how many changes restate the document. The epoch counts once all of those
+//! are there and were admitted; of all complete ones the greatest (epoch, log) counts. Both rules are functions of
+//! the author's logs alone, so every node that holds the same ops shows the same content.
+
+use std::collections::BTreeMap;
+
+use fedp2p_crdt::content::{Content, Edit};
+use fedp2p_crdt::document::{Document, DocumentId};
+use fedp2p_crdt::gate::Refusal;
+use fedp2p_crdt::picture::Picture;
+use fedp2p_crdt::document::WriteError;
+use fedp2p_protocols::id::{ConversationId, LogId, NodeId};
+use fedp2p_protocols::limits::MAX_EPOCH_CHANGES;
+use fedp2p_protocols::op::{Header, Kind};
+use fedp2p_protocols::payload::{Change, Checkpoint};
+
+/// One epoch of one author's document.
+#[derive(Debug)]
+struct Epoch {
+    document: Document,
+    /// How many changes make it complete.
+    restated: u64,
+    /// A change of it was refused, so it can never be completed.
+    broken: bool,
+}
+
+impl Epoch {
+    fn is_complete(&self) -> bool {
+        self.document.changes() >= self.restated
+    }
+}
+
+/// The epochs of one author in one conversation that count or may yet.
+#[derive(Debug, Default)]
+struct Shelf {
+    epochs: BTreeMap<(u32, LogId), Epoch>,
+    current: Option<(u32, LogId)>,
+}
+
+impl Shelf {
+    /// Lets the greatest complete epoch count, and drops what can no longer.
+    fn settle(&mut self) {
+        let complete = self.epochs.iter().rev().find(|(_, epoch)| epoch.is_complete());
+        self.current = complete.map(|(key, _)| *key);
+        let current = self.current;
+        self.epochs.retain(|key, epoch| Some(*key) >= current && (!epoch.broken || epoch.is_complete()));
+    }
+
+    fn document(&self) -> Option<&Document> {
+        self.current.and_then(|key| self.epochs.get(&key)).map(|epoch| &epoch.document)
+    }
+}
+
+/// What came of a change.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// The content that counts has changed.
+    Changed,
+    /// Nothing that counts has changed.
+    Unchanged,
+    /// The gate refused the change.
+    Refused(Refusal),
+}
+
+/// An own entry that is to be written: its kind, its payload, its floor.
+pub(crate) struct Draft {
+    pub(crate) kind: Kind,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// All documents.
+#[derive(Debug, Default)]
+pub(crate) struct Documents {
+    shelves: BTreeMap<ConversationId, BTreeMap<NodeId, Shelf>>,
+    empty: Content,
+}
+
+impl Documents {
+    /// Applies a checkpoint or a change. Ops of other kinds and payloads that say nothing change nothing.
+    pub(crate) fn apply(&mut self, header: &Header, payload: &[u8]) -> Applied {
+        let shelf = self.shelves.entry(header.conversation).or_default().entry(header.author).or_default();
+        match header.kind {
+            Kind::Checkpoint => match Checkpoint::decode(payload) {
+                Ok(checkpoint) => begin(shelf, header, checkpoint),
+                Err(_) => Applied::Unchanged,
+            },
+            Kind::Change => match Change::decode(payload) {
+                Ok(change) => admit(shelf, header, &change),
+                Err(_) => Applied::Unchanged,
+            },
+            _ => Applied::Unchanged,
+        }
+    }
+
+    /// Forgets an author's documents in a conversation, to make them again from what counts.
+    pub(crate) fn forget(&mut self, conversation: &ConversationId, author: &NodeId) {
+        if let Some(shelves) = self.shelves.get_mut(conversation) {
+            shelves.remove(author);
+        }
+    }
+
+    /// What an author says in a conversation.
+    pub(crate) fn content(&self, conversation: &ConversationId, author: &NodeId) -> &Content {
+        let shelf = self.shelves.get(conversation).and_then(|shelves| shelves.get(author));
+        shelf.and_then(Shelf::document).map_or(&self.empty, Document::content)
+    }
+
+    /// What everybody says in a conversation.
+    pub(crate) fn picture(&self, conversation: &ConversationId) -> Picture<'_> {
+        let shelves = self.shelves.get(conversation).into_iter().flatten();
+        Picture::of(shelves.filter_map(|(node, shelf)| Some((*node, shelf.document()?.content()))))
+    }
+
+    /// Edits this node's own document and returns the entries that say so, in order. The document has changed when
+    /// this returns; if the entries cannot be stored, [`Documents::forget`] it and make it again.
+    ///
+    /// # Errors
+    /// If an edit is over a limit; then nothing has changed.
+    pub(crate) fn write(&mut self, own: DocumentId, edits: &[Edit], at_ms: u64) -> Result<Vec<Draft>, WriteError> {
+        let shelf = self.shelves.entry(own.conversation).or_default().entry(own.node).or_default();
+        let highest = shelf.epochs.keys().next_back().map_or(0, |(epoch, _)| *epoch);
+        let fits = shelf.document().is_some_and(|document| {
+            document.id().log == own.log && document.changes() + 1 < MAX_EPOCH_CHANGES
+        });
+        if fits {
+            let key = shelf.current.expect("a document that fits is current");
+            let epoch = shelf.epochs.get_mut(&key).expect("the current epoch is on the shelf");
+            let change = epoch.document.write(edits, at_ms)?;
+            return Ok(change.map(|change| draft(key.0, change)).into_iter().collect());
+        }
+        let content = shelf.document().map(Document::content).cloned().unwrap_or_default();
+        let id = DocumentId { epoch: highest + 1, ..own };
+        let (mut document, changes) = Document::restate(id, &content, at_ms)?;
+        let restated = changes.len() as u64;
+        let change = document.write(edits, at_ms)?;
+        let mut drafts = vec![Draft {
+            kind: Kind::Checkpoint,
+            payload: Checkpoint { epoch: id.epoch, changes: changes.len() as u32 }.encode(),
+        }];
+        drafts.extend(changes.into_iter().chain(change).map(|change| draft(id.epoch, change)));
+        shelf.epochs.insert((id.epoch, id.log), Epoch { document, restated, broken: false });
+        shelf.settle();
+        Ok(drafts)
+    }
+}
+
+fn draft(epoch: u32, change: Vec<u8>) -> Draft {
+    Draft {
+        kind: Kind::Change,
+        payload: Change { epoch, change }.encode(),
+    }
+}
+
+fn begin(shelf: &mut Shelf, header: &Header, checkpoint: Checkpoint) -> Applied {
+    let key = (checkpoint.epoch, header.log);
+    let restated = u64::from(checkpoint.changes);
+    if Some(key) <= shelf.current || shelf.epochs.contains_key(&key) || restated > MAX_EPOCH_CHANGES {
+        return Applied::Unchanged;
+    }
+    // A log works on one epoch at a time: an older one that was never completed will not be.
+    shelf.epochs.retain(|(_, log), epoch| *log != header.log || epoch.is_complete());
+    let id = DocumentId {
+        node: header.author,
+        log: header.log,
+        conversation: header.conversation,
+        epoch: checkpoint.epoch,
+    };
+    shelf.epochs.insert(key, Epoch { document: Document::new(id), restated, broken: false });
+    let before = shelf.current;
+    shelf.settle();
+    if shelf.current == before { Applied::Unchanged } else { Applied::Changed }
+}
+
+fn admit(shelf: &mut Shelf, header: &Header, change: &Change) -> Applied {
+    let key = (change.epoch, header.log);
+    let Some(epoch) = shelf.epochs.get_mut(&key) else {
+        return Applied::Unchanged;
+    };
+    if let Err(refusal) = epoch.document.admit(&change.change) {
+        epoch.broken = true;
+        shelf.settle();
+        return Applied::Refused(refusal);
+    }
+    let before = shelf.current;
+    shelf.settle();
+    if shelf.current == Some(key) || shelf.current != before { Applied::Changed } else { Applied::Unchanged }
+}

@@ -1,0 +1,342 @@
+//! The operations of the API: each takes what a client asks, answers at once from memory, or goes by way of the
+//! store and answers when that has answered.
+
+mod messages;
+mod picture;
+mod resolve;
+mod status;
+mod votes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fedp2p_crdt::content::Edit;
+use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Reply, Request, down, invite, watch};
+use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
+use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::op::Verified;
+use fedp2p_protocols::pulse::AgentKind;
+
+use crate::Core;
+use crate::author::Entries;
+use crate::effect::Effect;
+use crate::input::CallId;
+use crate::store::{Read, ReadOutcome, ReadToken, StoreError};
+
+/// What a read was for.
+#[derive(Debug)]
+pub(crate) enum Then {
+    /// A call that goes on with what was found.
+    Call(CallId, Continue),
+    /// Serving a peer.
+    Serve { peer: NodeId },
+    /// Telling a duplicate from a fork.
+    Compare { op: Box<Verified>, peer: NodeId },
+    /// Finding out which dependencies are stored.
+    Known { peer: NodeId, asked: Vec<OpId> },
+    /// Making an author's documents again.
+    Remake { author: NodeId, conversation: ConversationId },
+    /// Taking over what an earlier log of this node said.
+    Recover { conversation: ConversationId },
+}
+
+/// How a call goes on once the store has answered.
+#[derive(Debug)]
+pub(crate) enum Continue {
+    Inbox,
+    Surfaced(AgentName, u64),
+    Reply(Caller, fedp2p_protocols::api::send::Request),
+    Ack(Caller, Vec<String>),
+    History(fedp2p_protocols::api::history::Request),
+    Listing,
+    Verify,
+}
+
+/// How a call ends once its entries are durable.
+#[derive(Debug)]
+pub(crate) enum Finish {
+    Reply(Box<Reply>),
+    /// A message was sent.
+    Sent(Arc<Verified>),
+    Invited(invite::Reply),
+    /// A proposal was changed: it is shown as it stands then.
+    Vote(fedp2p_protocols::vote::ProposalKey, fn(fedp2p_protocols::api::proposal::Proposal) -> Reply),
+}
+
+/// The clients that watch.
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    watches: BTreeMap<CallId, (AgentName, Vec<watch::Topic>)>,
+}
+
+impl Watches {
+    pub(crate) fn remove(&mut self, id: CallId) {
+        self.watches.remove(&id);
+    }
+}
+
+impl Core {
+    /// What a node does first: the person that runs it can be written to, and its log has begun.
+    pub(crate) fn begin(&mut self, person: Option<AgentName>) {
+        let lobby = self.lobby;
+        self.effect(Effect::Subscribe { conversation: lobby, topic: crate::author::topic(&self.network, &lobby) });
+        let peers: Vec<NodeId> = self.members.iter().map(|(node, _)| *node).filter(|node| *node != self.me()).collect();
+        for peer in peers {
+            if self.members.get(&peer).is_some_and(|chain| chain.is_current(self.now.wall_ms)) {
+                self.effect(Effect::Admit { peer, addresses: Vec::new() });
+            }
+        }
+        let mut edits = Vec::new();
+        if let Some(agent) = person
+            && !self.documents.content(&lobby, &self.me()).agents.contains_key(&agent)
+        {
+            edits.push(Edit::Register { agent, kind: AgentKind::Person });
+        }
+        let mut entries = Entries::default();
+        if self.edit(&mut entries, lobby, None, &edits).is_err() {
+            self.notice("the own document could not be written".to_owned());
+        }
+        self.commit_entries(entries);
+    }
+
+    pub(crate) fn call(&mut self, id: CallId, caller: Caller, request: Request) {
+        if let Err(error) = self.dispatch(id, caller, request) {
+            self.effect(Effect::Reply(id, Answer::Error(error)));
+        }
+    }
+
+    fn dispatch(&mut self, id: CallId, caller: Caller, request: Request) -> Result<(), Error> {
+        match request {
+            Request::Status(_) => {
+                let status = self.status();
+                self.answer(id, Reply::Status(status));
+            }
+            Request::Peers(_) => self.answer(id, Reply::Peers(self.peers())),
+            Request::Agents(_) => self.answer(id, Reply::Agents(self.agents())),
+            Request::Invite(request) => self.invite(id, &request)?,
+            Request::Join(request) => self.join(id, request)?,
+            Request::Send(request) => self.send_message(id, caller, request)?,
+            Request::Inbox(request) => self.inbox(id, &caller, &request)?,
+            Request::Surfaced(request) => self.surfaced(id, &caller, &request)?,
+            Request::Ack(request) => self.ack(id, caller, request)?,
+            Request::History(request) => self.history(id, request)?,
+            Request::State(request) => self.update_state(id, &caller, &request)?,
+            Request::Pulse(_) => self.answer(id, Reply::Pulse(self.pulse())),
+            Request::VoteNew(request) => self.vote_new(id, &caller, request)?,
+            Request::VoteCast(request) => self.vote_cast(id, &caller, &request)?,
+            Request::VoteShow(request) => {
+                let key = self.find_proposal(&request.id)?;
+                let shown = self.show_proposal(&key).expect("a proposal that was found is in the picture");
+                self.answer(id, Reply::VoteShow(shown));
+            }
+            Request::VoteList(request) => self.answer(id, Reply::VoteList(self.vote_list(&request))),
+            Request::VoteClose(request) => self.vote_close(id, &caller, &request)?,
+            Request::LogVerify(_) => self.read(Read::Verify, Then::Call(id, Continue::Verify)),
+            Request::Watch(request) => self.watch(id, &caller, request)?,
+            Request::Down(_) => {
+                self.answer(id, Reply::Down(down::Reply { pid: self.pid }));
+                self.effect(Effect::Stop);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn answer(&mut self, id: CallId, reply: Reply) {
+        self.effect(Effect::Reply(id, Answer::Ok(reply)));
+    }
+
+    /// Ends a call whose entries are durable.
+    pub(crate) fn finish(&mut self, id: CallId, finish: Finish) {
+        match finish {
+            Finish::Reply(reply) => self.answer(id, *reply),
+            Finish::Sent(op) => {
+                let reply = self.sent(&op);
+                self.answer(id, Reply::Send(reply));
+            }
+            Finish::Invited(reply) => self.answer(id, Reply::Invite(reply)),
+            Finish::Vote(key, wrap) => {
+                if let Some(shown) = self.show_proposal(&key) {
+                    self.answer(id, wrap(shown));
+                }
+            }
+        }
+    }
+
+    /// Goes on with what a read was for.
+    pub(crate) fn read_back(&mut self, token: ReadToken, outcome: ReadOutcome) {
+        let Some(then) = self.reads.remove(&token) else { return };
+        match (then, outcome) {
+            (Then::Call(id, _), ReadOutcome::Failed(error)) => {
+                let error = crate::commit::storage_refusal(&error);
+                self.effect(Effect::Reply(id, Answer::Error(error)));
+            }
+            (Then::Call(id, goes_on), outcome) => {
+                if let Err(error) = self.go_on(id, goes_on, outcome) {
+                    self.effect(Effect::Reply(id, Answer::Error(error)));
+                }
+            }
+            (Then::Serve { peer }, ReadOutcome::Range { ops, complete }) => self.range_read(peer, &ops, complete),
+            (Then::Compare { op, peer }, outcome) => self.compare_read(&op, outcome, peer),
+            (Then::Known { peer, asked }, ReadOutcome::Known(known)) => self.known_read(known, &asked, peer),
+            (Then::Remake { author, conversation }, ReadOutcome::Changes(changes)) => {
+                self.documents_read(conversation, author, &changes);
+            }
+            (Then::Recover { conversation }, ReadOutcome::Changes(changes)) => {
+                self.recover_read(conversation, &changes);
+            }
+            (_, ReadOutcome::Failed(error)) => self.read_failed(&error),
+            _ => {}
+        }
+    }
+
+    fn read_failed(&mut self, error: &StoreError) {
+        self.notice(format!("a read failed: {error}"));
+    }
+
+    fn go_on(&mut self, id: CallId, goes_on: Continue, outcome: ReadOutcome) -> Result<(), Error> {
+        match (goes_on, outcome) {
+            (Continue::Inbox, ReadOutcome::Inbox { messages, more }) => self.inbox_read(id, &messages, more),
+            (Continue::Surfaced(agent, to), ReadOutcome::InboxUpTo { surfaced, cursor }) => {
+                self.surfaced_read(id, &agent, to, surfaced, cursor);
+            }
+            (Continue::Reply(caller, request), ReadOutcome::Find(found)) => {
+                let reply_to = self.one_found(request.reply_to.as_deref().unwrap_or_default(), found.first())?;
+                self.send_reply(id, &caller, &request, Some(reply_to.op.id()))?;
+            }
+            (Continue::Ack(caller, ids), ReadOutcome::Find(found)) => self.ack_found(id, &caller, &ids, &found)?,
+            (Continue::History(request), ReadOutcome::Find(found)) => {
+                let one = self.one_found(request.id.as_deref().unwrap_or_default(), found.first())?;
+                let only = Some(one.op.id());
+                self.history_of(id, &request, only)?;
+            }
+            (Continue::Listing, ReadOutcome::History(rows)) => self.history_read(id, &rows),
+            (Continue::Verify, ReadOutcome::Verify(reply)) => self.answer(id, Reply::LogVerify(reply)),
+            _ => return Err(Error::new(ErrorCode::Internal, "the store answered something else than was asked")),
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, id: CallId, request: fedp2p_protocols::api::join::Request) -> Result<(), Error> {
+        request
+            .ticket
+            .parse::<fedp2p_protocols::ticket::Ticket>()
+            .map_err(|error| Error::new(ErrorCode::Invalid, error.to_string()))
+            .and_then(|ticket| {
+                let own = self.chain.certificate();
+                if ticket.organisation == own.organisation {
+                    return Err(Error::new(ErrorCode::Conflict, format!("this node belongs to {} already", own.organisation_name)));
+                }
+                let others = self.members.iter().filter(|(node, _)| **node != self.me()).count();
+                if others > 0 || self.root.is_none() {
+                    return Err(Error::new(
+                        ErrorCode::Conflict,
+                        format!("this node is a member of {} together with others; nothing was changed", own.organisation_name),
+                    )
+                    .hint("join with another home folder: fedp2p --home DIR join TICKET"));
+                }
+                Ok(())
+            })?;
+        self.effect(Effect::Join { call: id, request });
+        Ok(())
+    }
+
+    fn watch(&mut self, id: CallId, caller: &Caller, request: watch::Request) -> Result<(), Error> {
+        self.ensure_registered(caller)?;
+        self.watches.watches.insert(id, (caller.name.clone(), request.topics));
+        self.answer(id, Reply::Watch(watch::Reply {}));
+        Ok(())
+    }
+
+    /// Tells the watching clients and the daemon's log what happened.
+    pub(crate) fn tell(&mut self, event: watch::Event) {
+        self.tell_inboxes(event, &[]);
+    }
+
+    /// As [`Core::tell`], for a message that these agents of this node received.
+    pub(crate) fn tell_inboxes(&mut self, event: watch::Event, inboxes: &[AgentName]) {
+        let topic = event.topic();
+        let wants = |agent: &AgentName, topics: &[watch::Topic]| {
+            topics.is_empty()
+                || topics.contains(&topic)
+                || (topic == watch::Topic::Messages && topics.contains(&watch::Topic::Inbox) && inboxes.contains(agent))
+        };
+        for (id, (agent, topics)) in &self.watches.watches {
+            if wants(agent, topics) {
+                self.effects.push(Effect::Reply(*id, Answer::Event(event.clone())));
+            }
+        }
+        self.effect(Effect::Event(Box::new(event)));
+    }
+
+    /// Makes sure that the caller is an agent of this node, of the kind that it says.
+    ///
+    /// # Errors
+    /// If it is known as one of another kind.
+    pub(crate) fn registration(&self, caller: &Caller) -> Result<Option<Edit>, Error> {
+        let content = self.documents.content(&self.lobby, &self.me());
+        match content.agents.get(&caller.name) {
+            Some(agent) if agent.kind == caller.kind => Ok(None),
+            Some(agent) => {
+                let (known, hint) = match agent.kind {
+                    AgentKind::Person => ("a person", "choose another name for the agent: --agent NAME"),
+                    _ => ("an AI agent", "speak as it with --agent, or as yourself without"),
+                };
+                let error = Error::new(ErrorCode::Forbidden, format!("{} is {known} on this node", caller.name));
+                Err(error.hint(hint))
+            }
+            None => Ok(Some(Edit::Register { agent: caller.name.clone(), kind: caller.kind })),
+        }
+    }
+
+    fn ensure_registered(&mut self, caller: &Caller) -> Result<(), Error> {
+        let mut entries = Entries::default();
+        self.edit_as(&mut entries, caller, Vec::new())?;
+        self.commit_entries(entries);
+        Ok(())
+    }
+
+    /// Registers the caller if it is new, and edits the own document in its name.
+    pub(crate) fn edit_as(&mut self, entries: &mut Entries, caller: &Caller, mut edits: Vec<Edit>) -> Result<(), Error> {
+        if let Some(register) = self.registration(caller)? {
+            edits.insert(0, register);
+        }
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let lobby = self.lobby;
+        if self.remaking.contains(&(lobby, self.me())) {
+            return Err(Error::new(ErrorCode::Busy, "the node is putting its own document together again").hint("try again"));
+        }
+        let before = self.glance(&lobby, &self.me());
+        self.edit(entries, lobby, Some(&caller.name), &edits)
+            .map_err(|error| Error::new(ErrorCode::Invalid, error.to_string()))?;
+        self.tell_changes(&lobby, self.me(), &before);
+        Ok(())
+    }
+
+    pub(crate) fn one_found<'a>(
+        &self,
+        text: &str,
+        found: Option<&'a Vec<crate::store::Placed>>,
+    ) -> Result<&'a crate::store::Placed, Error> {
+        match found.map_or(&[][..], Vec::as_slice) {
+            [one] => Ok(one),
+            [] => Err(Error::new(ErrorCode::NotFound, format!("no message has an id that starts with {text:?}"))
+                .hint("ids stand in the first column of \"fedp2p history\"")),
+            [..] => Err(Error::new(ErrorCode::Ambiguous, format!("more than one message has an id that starts with {text:?}"))
+                .hint("give more characters of the id")),
+        }
+    }
+}
+
+/// Checks that a text can be the start of an id.
+pub(crate) fn id_prefix(text: &str) -> Result<String, Error> {
+    let full = (OpId::BYTES * 8usize).div_ceil(5);
+    let text = text.to_ascii_lowercase();
+    let fits = (4..=full).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b));
+    if fits {
+        return Ok(text);
+    }
+    Err(Error::new(ErrorCode::Invalid, format!("{text:?} is not the id of a message"))
+        .hint(format!("give at least 4 of its {full} characters")))
+}

@@ -1,0 +1,200 @@
+//! The Common Operating Picture at the doors: pulses, agents, and what changed in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fedp2p_crdt::content::{Agent, Content, Edit, Said};
+use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, agents, pulse, state, watch};
+use fedp2p_protocols::id::{ConversationId, NodeId};
+use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::op::Verified;
+use fedp2p_protocols::vote::{AgentId, Proposal, ProposalKey};
+
+use super::{Finish, Then};
+use crate::Core;
+use crate::author::Entries;
+use crate::documents::Documents;
+use crate::input::CallId;
+use crate::store::Read;
+
+/// What a node's content said before a change, as far as events are made from it.
+#[derive(Debug)]
+pub(crate) struct Glance {
+    agents: BTreeMap<AgentName, u64>,
+    proposals: BTreeMap<String, (u32, bool)>,
+    ballots: BTreeMap<ProposalKey, usize>,
+}
+
+impl Core {
+    pub(crate) fn glance(&self, conversation: &ConversationId, node: &NodeId) -> Glance {
+        let content = self.documents.content(conversation, node);
+        let said = |agent: &Agent| agent.said.as_ref().map_or(0, |said| said.at);
+        let state = |proposal: &Proposal| (proposal.revision, proposal.closed.is_some());
+        Glance {
+            agents: content.agents.iter().map(|(name, agent)| (name.clone(), said(agent))).collect(),
+            proposals: content.proposals.iter().map(|(id, proposal)| (id.clone(), state(proposal))).collect(),
+            ballots: content.ballots.iter().map(|(key, ballots)| (key.clone(), count(ballots))).collect(),
+        }
+    }
+
+    /// Tells what is different from before.
+    pub(crate) fn tell_changes(&mut self, conversation: &ConversationId, node: NodeId, before: &Glance) {
+        let after = self.glance(conversation, &node);
+        let mut votes: BTreeSet<ProposalKey> = BTreeSet::new();
+        for (id, state) in &after.proposals {
+            if before.proposals.get(id) != Some(state) {
+                votes.insert(ProposalKey { node, id: id.clone() });
+            }
+        }
+        for (key, count) in &after.ballots {
+            if before.ballots.get(key) != Some(count) {
+                votes.insert(key.clone());
+            }
+        }
+        for (name, at) in after.agents {
+            let agent = AgentId { node, name };
+            match before.agents.get(&agent.name) {
+                None => self.tell(watch::Event::Agent(self.address(&agent))),
+                Some(then) if *then == at => continue,
+                Some(_) => {}
+            }
+            if at > 0
+                && let Some(row) = self.pulse_row(&agent)
+            {
+                self.tell(watch::Event::Pulse(row));
+            }
+        }
+        for key in votes {
+            if let Some(shown) = self.show_proposal(&key) {
+                self.tell(watch::Event::Vote(shown));
+            }
+        }
+    }
+
+    fn agent(&self, agent: &AgentId) -> Option<&Agent> {
+        self.documents.content(&self.lobby, &agent.node).agents.get(&agent.name)
+    }
+
+    fn pulse_row(&self, id: &AgentId) -> Option<pulse::Row> {
+        let agent = self.agent(id)?;
+        let Said { pulse, at } = agent.said.clone()?;
+        Some(pulse::Row { address: self.address(id), kind: agent.kind, presence: self.presence(&id.node), pulse, at })
+    }
+
+    pub(crate) fn pulse(&self) -> pulse::Reply {
+        let mut rows: Vec<pulse::Row> = self.all_agents().iter().filter_map(|agent| self.pulse_row(agent)).collect();
+        rows.sort_by(|a, b| a.address.cmp(&b.address));
+        pulse::Reply { agents: rows }
+    }
+
+    pub(crate) fn agents(&self) -> agents::Reply {
+        let row = |id: &AgentId| {
+            let agent = self.agent(id)?;
+            let said = agent.said.as_ref();
+            Some(agents::Agent {
+                address: self.address(id),
+                kind: agent.kind,
+                presence: self.presence(&id.node),
+                status: said.and_then(|said| said.pulse.status.clone().or_else(|| said.pulse.action.clone())),
+                summary: said.and_then(|said| said.pulse.summary.clone()),
+                updated: said.map(|said| said.at),
+            })
+        };
+        let mut agents: Vec<agents::Agent> = self.all_agents().iter().filter_map(row).collect();
+        agents.sort_by(|a, b| a.address.cmp(&b.address));
+        agents::Reply { agents }
+    }
+
+    pub(crate) fn update_state(&mut self, id: CallId, caller: &Caller, request: &state::Request) -> Result<(), Error> {
+        let me = AgentId { node: self.me(), name: caller.name.clone() };
+        let mut pulse = self.agent(&me).and_then(|agent| agent.said.clone()).map(|said| said.pulse).unwrap_or_default();
+        let given = request.pulse.fields();
+        for (field, value) in given {
+            if let (Some(value), Some(place)) = (value, pulse.field_mut(field)) {
+                *place = Some(value.to_owned());
+            }
+        }
+        for field in &request.clear {
+            match pulse.field_mut(field) {
+                Some(place) => *place = None,
+                None => return Err(unknown_field(field, given.map(|(name, _)| name))),
+            }
+        }
+        pulse.check().map_err(|error| Error::new(ErrorCode::TooLarge, error.to_string()))?;
+        let at = self.now.wall_ms;
+        let reply = Reply::State(state::Reply { pulse: pulse.clone(), at });
+        let mut entries = Entries::default();
+        let say = Edit::Say { agent: caller.name.clone(), pulse, at };
+        self.edit_as(&mut entries, caller, vec![say])?;
+        self.commit_call(entries, id, Finish::Reply(Box::new(reply)));
+        Ok(())
+    }
+
+    /// An entry of an earlier log of this node came back from another node: what it says is taken over.
+    pub(crate) fn recover_document(&mut self, op: &Verified) {
+        if crate::author::document_epoch(op).is_some() {
+            let conversation = op.header().conversation;
+            self.read(Read::Changes { author: self.me(), conversation }, Then::Recover { conversation });
+        }
+    }
+
+    pub(crate) fn recover_read(&mut self, conversation: ConversationId, changes: &[Arc<Verified>]) {
+        let own = self.own_log(&conversation);
+        let mut lost = Documents::default();
+        for op in changes.iter().filter(|op| op.header().log != own.log) {
+            lost.apply(op.header(), op.payload());
+        }
+        let me = self.me();
+        let edits = missing_edits(lost.content(&conversation, &me), self.documents.content(&conversation, &me));
+        if edits.is_empty() {
+            return;
+        }
+        let mut entries = Entries::default();
+        let before = self.glance(&conversation, &me);
+        if self.edit(&mut entries, conversation, None, &edits).is_ok() {
+            self.tell_changes(&conversation, me, &before);
+            self.commit_entries(entries);
+        }
+    }
+}
+
+fn count<T>(ballots: &BTreeMap<AgentName, BTreeMap<u32, T>>) -> usize {
+    ballots.values().map(BTreeMap::len).sum()
+}
+
+fn unknown_field(field: &str, names: [&'static str; 6]) -> Error {
+    let best = names.iter().max_by(|a, b| strsim::jaro_winkler(field, a).total_cmp(&strsim::jaro_winkler(field, b)));
+    Error::new(ErrorCode::Invalid, format!("a pulse has no field {field:?}"))
+        .hint(format!("the fields are {}", names.join(", ")))
+        .suggest(best.map(ToString::to_string).into_iter().collect())
+}
+
+/// The edits that add to `have` what only `lost` says, and what it says later.
+fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for (name, agent) in &lost.agents {
+        if !have.agents.contains_key(name) {
+            edits.push(Edit::Register { agent: name.clone(), kind: agent.kind });
+        }
+        let since = have.agents.get(name).and_then(|agent| agent.said.as_ref()).map_or(0, |said| said.at);
+        if let Some(said) = agent.said.as_ref().filter(|said| said.at > since) {
+            edits.push(Edit::Say { agent: name.clone(), pulse: said.pulse.clone(), at: said.at });
+        }
+    }
+    for (id, proposal) in &lost.proposals {
+        let known = have.proposals.get(id);
+        let closed_since = known.is_some_and(|known| known.closed.is_none() && proposal.closed.is_some());
+        if known.is_none_or(|known| known.revision < proposal.revision) || closed_since {
+            edits.push(Edit::Propose { id: id.clone(), proposal: proposal.clone() });
+        }
+    }
+    for (proposal, voters) in &lost.ballots {
+        for (voter, ballots) in voters {
+            let cast = have.ballots.get(proposal).and_then(|voters| voters.get(voter));
+            for (number, ballot) in ballots.iter().filter(|(number, _)| cast.is_none_or(|cast| !cast.contains_key(number))) {
+                edits.push(Edit::Cast { proposal: proposal.clone(), voter: voter.clone(), number: *number, ballot: ballot.clone() });
+            }
+        }
+    }
+    edits
+}

@@ -1,0 +1,114 @@
+//! From what people type to whom it means: addresses, bare names, and what was perhaps meant instead.
+
+use std::collections::BTreeSet;
+
+use fedp2p_protocols::api::{Error, ErrorCode};
+use fedp2p_protocols::id::NodeId;
+use fedp2p_protocols::name::{Address, AgentName, NodeName};
+use fedp2p_protocols::vote::AgentId;
+
+use crate::Core;
+
+/// How alike two names must be to be suggested, by Jaro and Winkler's measure.
+const ALIKE: f64 = 0.75;
+const MOST_SUGGESTIONS: usize = 3;
+
+impl Core {
+    /// Every agent that has been heard of.
+    pub(crate) fn all_agents(&self) -> Vec<AgentId> {
+        let picture = self.documents.picture(&self.lobby);
+        picture
+            .agents()
+            .filter(|(node, ..)| self.members.get(node).is_some())
+            .map(|(node, name, _)| AgentId { node, name: name.clone() })
+            .collect()
+    }
+
+    /// The address of an agent as this node shows it.
+    pub(crate) fn address(&self, agent: &AgentId) -> Address {
+        let name = self.members.name(&agent.node).cloned();
+        let node = name.unwrap_or_else(|| stand_in(&agent.node));
+        Address::local(agent.name.clone(), node)
+    }
+
+    /// Finds whom a text means: `agent@node`, the name of one agent only, or a node with one agent only.
+    ///
+    /// # Errors
+    /// If it means nobody or several, with suggestions.
+    pub(crate) fn resolve(&self, text: &str) -> Result<AgentId, Error> {
+        let agents = self.all_agents();
+        let own_organisation = &self.chain.certificate().organisation_name;
+        let found: Vec<&AgentId> = if text.contains('@') {
+            let address: Address =
+                text.parse().map_err(|error| Error::new(ErrorCode::Invalid, format!("{text:?}: {error}")))?;
+            if address.organisation.as_ref().is_some_and(|organisation| organisation != own_organisation) {
+                return Err(Error::new(ErrorCode::NotFound, format!("{text:?} is in an organisation that this one does not exchange messages with")));
+            }
+            let fits = |agent: &&AgentId| agent.name == address.agent && self.members.name(&agent.node) == Some(&address.node);
+            agents.iter().filter(fits).collect()
+        } else {
+            self.by_bare_name(text, &agents)
+        };
+        match found.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => Err(self.unknown(text, &agents)),
+            several => {
+                let addresses = several.iter().map(|agent| self.address(agent).to_string()).collect();
+                Err(Error::new(ErrorCode::Ambiguous, format!("{text:?} could be more than one agent"))
+                    .hint("write agent@node")
+                    .suggest(addresses))
+            }
+        }
+    }
+
+    fn by_bare_name<'a>(&self, text: &str, agents: &'a [AgentId]) -> Vec<&'a AgentId> {
+        let named: Vec<&AgentId> = agents.iter().filter(|agent| agent.name.as_str() == text).collect();
+        // The agent that shares its node's name is the one meant by it, however many others have the name.
+        let at_home: Vec<&AgentId> = named
+            .iter()
+            .copied()
+            .filter(|agent| self.members.name(&agent.node).is_some_and(|node| node.as_str() == text))
+            .collect();
+        if at_home.len() == 1 {
+            return at_home;
+        }
+        if !named.is_empty() {
+            return named;
+        }
+        let on_node = |agent: &&AgentId| self.members.name(&agent.node).is_some_and(|node| node.as_str() == text);
+        agents.iter().filter(on_node).collect()
+    }
+
+    fn unknown(&self, text: &str, agents: &[AgentId]) -> Error {
+        let mut scored: Vec<(f64, String)> = agents
+            .iter()
+            .map(|agent| {
+                let address = self.address(agent).to_string();
+                let alike = strsim::jaro_winkler(text, agent.name.as_str()).max(strsim::jaro_winkler(text, &address));
+                (alike, address)
+            })
+            .filter(|(alike, _)| *alike >= ALIKE)
+            .collect();
+        scored.sort_by(|(a, left), (b, right)| b.total_cmp(a).then_with(|| left.cmp(right)));
+        let suggestions = scored.into_iter().take(MOST_SUGGESTIONS).map(|(_, address)| address).collect();
+        Error::new(ErrorCode::NotFound, format!("nobody here is called {text:?}"))
+            .hint("\"fedp2p agents\" lists everybody")
+            .suggest(suggestions)
+    }
+
+    /// Finds all recipients, each once.
+    pub(crate) fn resolve_all(&self, texts: &[String]) -> Result<Vec<AgentId>, Error> {
+        let found: BTreeSet<AgentId> = texts.iter().map(|text| self.resolve(text)).collect::<Result<_, _>>()?;
+        Ok(found.into_iter().collect())
+    }
+}
+
+/// A name for a node whose certificate is not here.
+fn stand_in(node: &NodeId) -> NodeName {
+    node.short().parse().expect("base32 characters are those of names")
+}
+
+/// The name of an agent, for callers that have none.
+pub(crate) fn agent_name(agent: Option<&AgentName>) -> AgentName {
+    agent.cloned().unwrap_or_else(|| "node".parse().expect("a valid name"))
+}

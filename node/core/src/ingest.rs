@@ -1,0 +1,482 @@
+//! Taking others' entries, cheapest check first.
+//!
+//! An op passes: size and form, network and conversation, author, quota, duplicate, clock; then its signature, off
+//! the loop and in batches; then chain and dependencies. Everything is the same whichever way the op came. What a
+//! peer could not have passed on in good faith is a violation and ends the connection; what may be honest is
+//! ignored or waits.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fedp2p_protocols::codec::DecodeError;
+use fedp2p_protocols::hlc::Hlc;
+use fedp2p_protocols::id::{NodeId, OpId};
+use fedp2p_protocols::limits::{MAX_FUTURE, MAX_LOGS_PER_AUTHOR};
+use fedp2p_protocols::op::{Kind, Op, Verified};
+use fedp2p_protocols::payload::{LogStart, Message, Receipt, decode_certificate};
+use fedp2p_protocols::vote::AgentId;
+
+use crate::Core;
+use crate::author::{document_epoch, log_key, message_index};
+use crate::commit::{InFlight, Origin, Written};
+use crate::doors::Then;
+use crate::effect::{Effect, Verdict};
+use crate::input::{GossipId, VerifyToken};
+use crate::pending::Need;
+use crate::store::{OpWrite, Read, ReadOutcome, Write};
+
+/// Which way ops came.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// By gossip.
+    Gossip(GossipId),
+    /// Pushed over a sync stream, unasked.
+    Push(NodeId),
+    /// Asked for: how many bytes, and whether these were the last.
+    Fetch { peer: NodeId, bytes: u32, last: bool },
+    /// Out of the waiting room.
+    Waited(NodeId),
+}
+
+impl Source {
+    pub(crate) fn peer(&self) -> NodeId {
+        match self {
+            Self::Gossip(id) => id.from,
+            Self::Push(peer) | Self::Fetch { peer, .. } | Self::Waited(peer) => *peer,
+        }
+    }
+}
+
+/// Ops whose signatures are being checked.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    source: Source,
+    ids: Vec<OpId>,
+}
+
+/// The ids and clocks of the ops seen last, to drop what comes twice without asking the store.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    clocks: BTreeMap<OpId, Hlc>,
+    order: VecDeque<OpId>,
+}
+
+const RECENT: usize = 8192;
+
+impl Recent {
+    pub(crate) fn insert(&mut self, id: OpId, hlc: Hlc) {
+        if self.clocks.insert(id, hlc).is_some() {
+            return;
+        }
+        self.order.push_back(id);
+        if self.order.len() > RECENT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.clocks.remove(&oldest);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: &OpId) {
+        self.clocks.remove(id);
+        self.order.retain(|other| other != id);
+    }
+
+    fn clock(&self, id: &OpId) -> Option<Hlc> {
+        self.clocks.get(id).copied()
+    }
+}
+
+/// A token bucket for each author: what one member may make every node check, unasked.
+#[derive(Debug, Default)]
+pub(crate) struct Quotas {
+    buckets: BTreeMap<NodeId, (Duration, f64)>,
+}
+
+const QUOTA_BURST: f64 = 50_000.0;
+const QUOTA_PER_SECOND: f64 = 10_000.0;
+
+impl Quotas {
+    fn take(&mut self, author: NodeId, now: Duration) -> bool {
+        let (at, tokens) = self.buckets.entry(author).or_insert((now, QUOTA_BURST));
+        *tokens = (*tokens + (now - *at).as_secs_f64() * QUOTA_PER_SECOND).min(QUOTA_BURST);
+        *at = now;
+        let enough = *tokens >= 1.0;
+        if enough {
+            *tokens -= 1.0;
+        }
+        enough
+    }
+}
+
+/// What the cheap checks say of an op.
+enum Look {
+    /// Worth checking its signature.
+    Good(Op),
+    /// Known, or not for us to judge.
+    Pass,
+    /// Something before it is missing here.
+    Gap,
+    /// At a position that is taken; whether it is the same entry must be looked up.
+    Taken(Op),
+    /// Not what an honest node passes on.
+    Violation(String),
+}
+
+/// What came of placing a verified op.
+enum Placing {
+    Accepted(Arc<Verified>),
+    Waits,
+    /// It can never be accepted.
+    Refused(&'static str),
+    Known,
+}
+
+impl Core {
+    pub(crate) fn gossip(&mut self, id: GossipId, data: Vec<u8>) {
+        self.arrive(Source::Gossip(id), vec![data]);
+    }
+
+    /// Takes ops from any source through the cheap checks and sends the rest to have their signatures checked.
+    pub(crate) fn arrive(&mut self, source: Source, ops: Vec<Vec<u8>>) {
+        let mut good = Vec::new();
+        let mut gap = false;
+        let mut violation = None;
+        for bytes in ops {
+            match self.look(&source, &bytes) {
+                Look::Good(op) => good.push(op),
+                Look::Pass => {}
+                Look::Gap => gap = true,
+                Look::Taken(op) => self.look_up(op, source.peer()),
+                Look::Violation(why) => {
+                    violation = Some(why);
+                    break;
+                }
+            }
+        }
+        if let Some(why) = violation {
+            self.verdict(&source, Verdict::Reject);
+            self.violation(source.peer(), why);
+            return;
+        }
+        if gap {
+            self.ask_soon(source.peer());
+        }
+        if good.is_empty() {
+            self.verdict(&source, Verdict::Ignore);
+            self.dealt_with(&source);
+            return;
+        }
+        let ids: Vec<OpId> = good.iter().map(Op::id).collect();
+        self.in_verification.extend(&ids);
+        let token = VerifyToken(self.next_verify);
+        self.next_verify += 1;
+        self.verifying.insert(token, Batch { source, ids });
+        self.effect(Effect::Verify(token, good));
+    }
+
+    fn look(&mut self, source: &Source, bytes: &[u8]) -> Look {
+        let op = match Op::decode(bytes) {
+            Ok(op) => op,
+            // A later version of the format may be honest.
+            Err(DecodeError::Version(_)) => return Look::Pass,
+            Err(error) => return Look::Violation(format!("sent an entry that is not well formed: {error}")),
+        };
+        let header = op.header();
+        if header.network != self.network || header.conversation != self.lobby {
+            return Look::Violation("sent an entry of another network".to_owned());
+        }
+        if self.members.get(&header.author).is_none() && !self.introduces_itself(&op) {
+            return Look::Gap;
+        }
+        if self.recent.clock(&op.id()).is_some() || self.in_verification.contains(&op.id()) || self.pending.contains(&op.id()) {
+            return Look::Pass;
+        }
+        if !matches!(source, Source::Fetch { .. }) && !self.quotas.take(header.author, self.now.monotonic) {
+            return Look::Pass;
+        }
+        let key = log_key_of(&op);
+        if let Some(log) = self.logs.get(&key) {
+            if !log.counts(header.seq) {
+                return Look::Pass;
+            }
+            if header.seq <= log.accepted_height() {
+                return Look::Taken(op);
+            }
+        }
+        let latest = self.now.wall_ms.saturating_add(MAX_FUTURE.as_millis() as u64);
+        if header.hlc.milliseconds() > latest {
+            self.note_clock(header.author, header.hlc.milliseconds());
+            return Look::Pass;
+        }
+        Look::Good(op)
+    }
+
+    /// Whether an op of an unknown author is the start of a log that proves who the author is.
+    fn introduces_itself(&mut self, op: &Op) -> bool {
+        if op.header().kind != Kind::LogStart {
+            return false;
+        }
+        let Ok(start) = LogStart::decode(op.payload()) else {
+            return false;
+        };
+        // The chain proves itself by the organisation's signature, whoever carries it.
+        self.members.learn(op.header().author, start.chain).is_ok()
+    }
+
+    fn verdict(&mut self, source: &Source, verdict: Verdict) {
+        if let Source::Gossip(id) = source {
+            self.effect(Effect::Judge(id.clone(), verdict));
+        }
+    }
+
+    /// Tells a peer that its ops were dealt with, when none of them is on its way to the store.
+    fn dealt_with(&mut self, source: &Source) {
+        if let Source::Fetch { peer, bytes, last } = *source {
+            if self.in_flight.is_empty() {
+                self.fetched(peer, bytes, last);
+            } else {
+                // In order: whatever is on its way is acknowledged first.
+                let fetched = Some((peer, bytes, last));
+                self.commit(Vec::new(), InFlight { fetched, ..InFlight::default() });
+            }
+        }
+    }
+
+    pub(crate) fn verified(&mut self, token: VerifyToken, ops: Vec<Option<Verified>>) {
+        let Some(batch) = self.verifying.remove(&token) else { return };
+        for id in &batch.ids {
+            self.in_verification.remove(id);
+        }
+        if ops.iter().any(Option::is_none) {
+            self.verdict(&batch.source, Verdict::Reject);
+            self.violation(batch.source.peer(), "sent an entry with a bad signature".to_owned());
+            return;
+        }
+        self.verdict(&batch.source, Verdict::Accept);
+        self.place_all(batch.source, ops.into_iter().flatten().collect());
+    }
+
+    /// Accepts what fits, lets the rest wait, and commits what was accepted.
+    fn place_all(&mut self, source: Source, ops: Vec<Verified>) {
+        let peer = source.peer();
+        let mut queue: VecDeque<Verified> = ops.into();
+        let (mut writes, mut written) = (Vec::new(), Vec::new());
+        while let Some(op) = queue.pop_front() {
+            match self.place(op, peer) {
+                Placing::Accepted(op) => {
+                    queue.extend(self.pending.release(Need::Op(op.id())));
+                    let next = Need::Entry(log_key(&op), op.header().seq + 1);
+                    queue.extend(self.pending.release(next));
+                    let position = self.next_position();
+                    self.write_op(&mut writes, &op, position);
+                    written.push(Written { op, position, origin: Origin::From(peer) });
+                }
+                Placing::Refused(why) => {
+                    self.notice(format!("refused an entry from {}: {why}", self.members.display(&peer)));
+                }
+                Placing::Waits | Placing::Known => {}
+            }
+        }
+        let fetched = match source {
+            Source::Fetch { peer, bytes, last } => Some((peer, bytes, last)),
+            Source::Gossip(_) | Source::Push(_) | Source::Waited(_) => None,
+        };
+        if writes.is_empty() {
+            self.dealt_with(&source);
+            return;
+        }
+        self.commit(writes, InFlight { written, fetched, ..InFlight::default() });
+    }
+
+    fn place(&mut self, op: Verified, peer: NodeId) -> Placing {
+        let header = op.header();
+        let key = log_key(&op);
+        let log = self.logs.get(&key);
+        if log.is_some_and(|log| !log.counts(header.seq)) {
+            return Placing::Known;
+        }
+        let height = log.map_or(0, |log| log.accepted_height());
+        if header.author == self.me() && key == self.own_log(&header.conversation) && header.seq > height {
+            // Somebody holds more of our own log than we do: this database was restored or copied.
+            self.start_log_epoch("another node holds entries of the old one that are missing here");
+        }
+        if header.seq <= height {
+            let (seq, id) = (header.seq, op.id());
+            if self.recent.clock(&id).is_none() {
+                self.read(Read::At { key, seq }, Then::Compare { op: Box::new(op), peer });
+            }
+            return Placing::Known;
+        }
+        if header.seq > height + 1 {
+            return self.wait(op, Need::Entry(key, height + 1), peer);
+        }
+        if (header.seq == 1) != (header.kind == Kind::LogStart) {
+            return Placing::Refused("a log begins with its start, once");
+        }
+        let Some(tip) = self.logs.get(&key).and_then(|log| log.accepted) else {
+            return self.place_start(op, peer);
+        };
+        if header.backlink != tip.head {
+            self.diverged(op, peer);
+            return Placing::Known;
+        }
+        if header.hlc <= tip.hlc {
+            return Placing::Refused("its clock ran backwards");
+        }
+        if self.logs.get(&key).is_some_and(|log| log.conversation != header.conversation) {
+            return Placing::Refused("it changes the conversation of its log");
+        }
+        self.place_deps(op, peer)
+    }
+
+    fn place_start(&mut self, op: Verified, peer: NodeId) -> Placing {
+        let header = op.header();
+        let logs = self.logs.of_author(&header.conversation, header.author).count();
+        if logs >= MAX_LOGS_PER_AUTHOR {
+            return Placing::Refused("its author has too many logs");
+        }
+        let Ok(start) = LogStart::decode(op.payload()) else {
+            return Placing::Refused("the start of a log has no valid certificate");
+        };
+        if self.members.learn(header.author, start.chain).is_err() {
+            return Placing::Refused("the certificate in the start of a log is of another node or organisation");
+        }
+        self.place_deps(op, peer)
+    }
+
+    /// Accepts an op that fits its log, if everything it depends on is here.
+    fn place_deps(&mut self, op: Verified, peer: NodeId) -> Placing {
+        let unknown: Vec<OpId> =
+            op.header().deps.iter().filter(|dep| self.recent.clock(dep).is_none()).copied().collect();
+        if let Some(first) = unknown.first().copied() {
+            // The store may know them: they can be older than what is kept at hand.
+            let waits = self.wait(op, Need::Op(first), peer);
+            if matches!(waits, Placing::Waits) {
+                self.read(Read::Known(unknown.clone()), Then::Known { peer, asked: unknown });
+            }
+            return waits;
+        }
+        let latest = op.header().deps.iter().filter_map(|dep| self.recent.clock(dep)).max();
+        if latest.is_some_and(|latest| op.header().hlc < latest) {
+            return Placing::Refused("its clock is before that of what it depends on");
+        }
+        self.logs.accept(op.id(), op.header());
+        self.recent.insert(op.id(), op.header().hlc);
+        Placing::Accepted(Arc::new(op))
+    }
+
+    fn wait(&mut self, op: Verified, need: Need, peer: NodeId) -> Placing {
+        let fits = self.pending.insert(op, need, self.now.monotonic);
+        if matches!(need, Need::Entry(..)) || !fits {
+            self.ask_soon(peer);
+        }
+        Placing::Waits
+    }
+
+    /// The store has said which of the ops that others depend on it knows.
+    pub(crate) fn known_read(&mut self, known: Vec<(OpId, Hlc)>, asked: &[OpId], peer: NodeId) {
+        let found: BTreeSet<OpId> = known.iter().map(|(id, _)| *id).collect();
+        let mut released = Vec::new();
+        for (id, hlc) in known {
+            self.recent.insert(id, hlc);
+            released.extend(self.pending.release(Need::Op(id)));
+        }
+        if asked.iter().any(|id| !found.contains(id) && self.recent.clock(id).is_none()) {
+            self.ask_soon(peer);
+        }
+        if !released.is_empty() {
+            self.place_all(Source::Waited(peer), released);
+        }
+    }
+
+    /// An op came for a position that is taken: is it the same entry?
+    fn look_up(&mut self, op: Op, peer: NodeId) {
+        let token = VerifyToken(self.next_verify);
+        self.next_verify += 1;
+        self.in_verification.insert(op.id());
+        let batch = Batch { source: Source::Waited(peer), ids: vec![op.id()] };
+        self.verifying.insert(token, batch);
+        self.effect(Effect::Verify(token, vec![op]));
+    }
+
+    pub(crate) fn compare_read(&mut self, op: &Verified, outcome: ReadOutcome, peer: NodeId) {
+        if let ReadOutcome::At(Some(ours)) = outcome {
+            if ours.op.id() == op.id() {
+                self.recent.insert(op.id(), op.header().hlc);
+            } else {
+                self.found_fork(&ours.op, op, peer);
+            }
+        }
+    }
+
+    /// Everything that is written with one foreign entry.
+    fn write_op(&mut self, writes: &mut Vec<Write>, op: &Arc<Verified>, position: u64) {
+        let header = op.header();
+        writes.push(Write::Op(OpWrite {
+            position,
+            op: Arc::clone(op),
+            document_epoch: document_epoch(op),
+            message: message_index(op),
+        }));
+        match header.kind {
+            Kind::LogStart | Kind::Certificate => self.write_member(writes, op),
+            Kind::Message => self.write_inbox(writes, op, position),
+            Kind::Receipt => write_receipt(writes, op),
+            _ => {}
+        }
+    }
+
+    fn write_member(&mut self, writes: &mut Vec<Write>, op: &Verified) {
+        let chain = match op.header().kind {
+            Kind::LogStart => LogStart::decode(op.payload()).ok().map(|start| start.chain),
+            _ => decode_certificate(op.payload()).ok(),
+        };
+        let Some(chain) = chain else { return };
+        let node = op.header().author;
+        if self.members.learn(node, chain.clone()).is_ok() {
+            writes.push(Write::Member { node, chain: chain.encode() });
+            if chain.is_current(self.now.wall_ms) && node != self.me() {
+                self.effect(Effect::Admit { peer: node, addresses: Vec::new() });
+            }
+        }
+    }
+
+    /// Puts a message into the inboxes of this node's agents that it is for.
+    pub(crate) fn write_inbox(&mut self, writes: &mut Vec<Write>, op: &Verified, position: u64) {
+        let Ok(message) = Message::decode(op.payload()) else { return };
+        for agent in self.local_recipients(op, &message) {
+            writes.push(Write::Inbox { agent, position });
+        }
+    }
+
+    /// The agents of this node that a message is for.
+    pub(crate) fn local_recipients(&self, op: &Verified, message: &Message) -> Vec<fedp2p_protocols::name::AgentName> {
+        let me = self.me();
+        if !message.to.is_empty() {
+            let mine: BTreeSet<_> = message.to.iter().filter(|to| to.node == me).map(|to| to.name.clone()).collect();
+            return mine.into_iter().collect();
+        }
+        let author = op.header().agent.clone().map(|name| AgentId { node: op.header().author, name });
+        let agents = self.documents.content(&op.header().conversation, &me).agents.keys();
+        agents.filter(|name| author.as_ref() != Some(&AgentId { node: me, name: (*name).clone() })).cloned().collect()
+    }
+}
+
+fn log_key_of(op: &Op) -> fedp2p_protocols::sync::LogKey {
+    crate::key_of(op)
+}
+
+/// What a receipt says, for the rows that deliveries are read from.
+pub(crate) fn write_receipt(writes: &mut Vec<Write>, op: &Verified) {
+    let (Ok(receipt), Some(name)) = (Receipt::decode(op.payload()), &op.header().agent) else {
+        return;
+    };
+    let agent = AgentId { node: op.header().author, name: name.clone() };
+    for surfaced in &receipt.surfaced {
+        writes.push(Write::Surfaced { agent: agent.clone(), key: surfaced.key(), seq: surfaced.seq });
+    }
+    for message in &receipt.acknowledged {
+        writes.push(Write::Acknowledged { agent: agent.clone(), message: *message });
+    }
+}

@@ -1,0 +1,193 @@
+//! Every log that this node knows: how far it goes, how much of that is durable, and where it was proven to fork.
+//!
+//! A log has two tips. The *accepted* one includes entries that are on their way to the store, so the next entry can
+//! be checked against it at once. The *durable* one is what this node tells others it has. When a commit fails, the
+//! accepted tips fall back to the durable ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fedp2p_protocols::hlc::Hlc;
+use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
+use fedp2p_protocols::op::Header;
+use fedp2p_protocols::sync::{self, Head, LogKey};
+
+/// The last entry of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub(crate) height: u64,
+    pub(crate) head: OpId,
+    pub(crate) hlc: Hlc,
+}
+
+/// Where a log was proven to fork.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Frozen {
+    /// The first position that has two entries.
+    pub(crate) seq: u64,
+    /// The entry before it, which both sides have in common.
+    pub(crate) common: OpId,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    pub(crate) conversation: ConversationId,
+    pub(crate) accepted: Option<Tip>,
+    pub(crate) durable: Option<Tip>,
+    pub(crate) frozen: Option<Frozen>,
+}
+
+impl Log {
+    /// Whether the entry at `seq` counts.
+    pub(crate) fn counts(&self, seq: u64) -> bool {
+        self.frozen.is_none_or(|frozen| seq < frozen.seq)
+    }
+
+    /// What this node tells others of the log.
+    fn head(&self, key: LogKey) -> Option<Head> {
+        let tip = self.durable?;
+        let (height, head) = match self.frozen {
+            Some(frozen) if frozen.seq <= tip.height => (frozen.seq - 1, frozen.common),
+            _ => (tip.height, tip.head),
+        };
+        Some(Head { key, height, head, floor: 1 })
+    }
+
+    pub(crate) fn accepted_height(&self) -> u64 {
+        self.accepted.map_or(0, |tip| tip.height)
+    }
+
+    pub(crate) fn durable_height(&self) -> u64 {
+        self.durable.map_or(0, |tip| tip.height)
+    }
+}
+
+/// All logs.
+#[derive(Debug, Default)]
+pub(crate) struct Logs {
+    logs: BTreeMap<LogKey, Log>,
+    by_conversation: BTreeMap<ConversationId, BTreeSet<LogKey>>,
+    /// Logs whose durable tip moved since this node last wrote in the conversation.
+    advanced: BTreeMap<ConversationId, BTreeSet<LogKey>>,
+    /// The latest clock value accepted in each conversation.
+    clocks: BTreeMap<ConversationId, Hlc>,
+    /// Digests that are still right.
+    digests: BTreeMap<ConversationId, [u8; 32]>,
+}
+
+impl Logs {
+    /// Takes over a log as it was stored.
+    pub(crate) fn restore(&mut self, key: LogKey, conversation: ConversationId, tip: Tip) {
+        let log = self.entry(key, conversation);
+        log.accepted = Some(tip);
+        log.durable = Some(tip);
+        self.observe(conversation, tip.hlc);
+    }
+
+    fn entry(&mut self, key: LogKey, conversation: ConversationId) -> &mut Log {
+        self.by_conversation.entry(conversation).or_default().insert(key);
+        self.logs.entry(key).or_insert(Log {
+            conversation,
+            accepted: None,
+            durable: None,
+            frozen: None,
+        })
+    }
+
+    pub(crate) fn get(&self, key: &LogKey) -> Option<&Log> {
+        self.logs.get(key)
+    }
+
+    pub(crate) fn of(&self, conversation: &ConversationId) -> impl Iterator<Item = (&LogKey, &Log)> {
+        let keys = self.by_conversation.get(conversation).into_iter().flatten();
+        keys.filter_map(|key| self.logs.get_key_value(key))
+    }
+
+    /// The author's own logs in a conversation.
+    pub(crate) fn of_author(&self, conversation: &ConversationId, author: NodeId) -> impl Iterator<Item = (&LogKey, &Log)> {
+        self.of(conversation).filter(move |(key, _)| key.author == author)
+    }
+
+    fn observe(&mut self, conversation: ConversationId, hlc: Hlc) {
+        let clock = self.clocks.entry(conversation).or_default();
+        *clock = (*clock).max(hlc);
+    }
+
+    pub(crate) fn clock(&self, conversation: &ConversationId) -> Hlc {
+        self.clocks.get(conversation).copied().unwrap_or_default()
+    }
+
+    /// Moves the accepted tip of a log to this entry.
+    pub(crate) fn accept(&mut self, id: OpId, header: &Header) {
+        let key = LogKey { author: header.author, log: header.log };
+        let tip = Tip { height: header.seq, head: id, hlc: header.hlc };
+        self.entry(key, header.conversation).accepted = Some(tip);
+        self.observe(header.conversation, header.hlc);
+    }
+
+    /// Moves the durable tip of a log to this entry.
+    pub(crate) fn commit(&mut self, id: OpId, header: &Header, own: bool) {
+        let key = LogKey { author: header.author, log: header.log };
+        let tip = Tip { height: header.seq, head: id, hlc: header.hlc };
+        self.entry(key, header.conversation).durable = Some(tip);
+        self.digests.remove(&header.conversation);
+        if !own {
+            self.advanced.entry(header.conversation).or_default().insert(key);
+        }
+    }
+
+    /// Lets every accepted tip fall back to the durable one. Returns whether any moved.
+    pub(crate) fn roll_back(&mut self) {
+        self.logs.retain(|_, log| {
+            log.accepted = log.durable;
+            log.durable.is_some()
+        });
+        let logs = &self.logs;
+        for keys in self.by_conversation.values_mut() {
+            keys.retain(|key| logs.contains_key(key));
+        }
+    }
+
+    /// Freezes a log before `seq`, unless it is frozen there or earlier. Returns whether that was news.
+    pub(crate) fn freeze(&mut self, key: LogKey, conversation: ConversationId, seq: u64, common: OpId) -> bool {
+        let log = self.entry(key, conversation);
+        if log.frozen.is_some_and(|frozen| frozen.seq <= seq) {
+            return false;
+        }
+        log.frozen = Some(Frozen { seq, common });
+        self.digests.remove(&conversation);
+        true
+    }
+
+    /// What the next own entry should depend on: the heads that moved since the last one, the rest next time.
+    pub(crate) fn take_deps(&mut self, conversation: &ConversationId, most: usize) -> Vec<OpId> {
+        let Some(advanced) = self.advanced.get_mut(conversation) else {
+            return Vec::new();
+        };
+        let mut deps = Vec::new();
+        while deps.len() < most {
+            let Some(key) = advanced.pop_first() else { break };
+            let head = self.logs.get(&key).and_then(|log| log.head(key));
+            deps.extend(head.filter(|head| head.height > 0).map(|head| head.head));
+        }
+        deps.sort();
+        deps
+    }
+
+    /// What this node tells others of a conversation.
+    pub(crate) fn heads(&self, conversation: &ConversationId) -> Vec<Head> {
+        self.of(conversation).filter_map(|(key, log)| log.head(*key)).collect()
+    }
+
+    pub(crate) fn head(&self, key: &LogKey) -> Option<Head> {
+        self.logs.get(key).and_then(|log| log.head(*key))
+    }
+
+    pub(crate) fn digest(&mut self, conversation: &ConversationId) -> [u8; 32] {
+        if let Some(digest) = self.digests.get(conversation) {
+            return *digest;
+        }
+        let digest = sync::digest(&self.heads(conversation));
+        self.digests.insert(*conversation, digest);
+        digest
+    }
+}

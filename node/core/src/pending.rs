@@ -1,0 +1,117 @@
+//! Ops that wait: for the entry before them, or for something they depend on.
+//!
+//! An op in here has a good signature of a member. What one author can make wait is bounded in number, bytes and
+//! time; what falls out is fetched again by sync, in an order that needs no waiting.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fedp2p_protocols::id::{NodeId, OpId};
+use fedp2p_protocols::limits::{MAX_PENDING_BYTES, MAX_PENDING_OPS, PENDING_TIMEOUT};
+use fedp2p_protocols::op::Verified;
+use fedp2p_protocols::sync::LogKey;
+
+/// What an op waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// The entry of a log at this position.
+    Entry(LogKey, u64),
+    /// This op.
+    Op(OpId),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    op: Verified,
+    need: Need,
+    until: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    ops: usize,
+    bytes: usize,
+}
+
+/// The waiting ops of all authors.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    waiting: BTreeMap<OpId, Waiting>,
+    by_need: BTreeMap<Need, BTreeSet<OpId>>,
+    by_time: BTreeSet<(Duration, OpId)>,
+    shares: BTreeMap<NodeId, Share>,
+}
+
+impl Pending {
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn contains(&self, id: &OpId) -> bool {
+        self.waiting.contains_key(id)
+    }
+
+    /// Lets an op wait. Returns whether there was room.
+    pub(crate) fn insert(&mut self, op: Verified, need: Need, now: Duration) -> bool {
+        let id = op.id();
+        if self.waiting.contains_key(&id) {
+            return true;
+        }
+        let share = self.shares.entry(op.header().author).or_default();
+        let bytes = op.bytes().len();
+        if share.ops >= MAX_PENDING_OPS || share.bytes + bytes > MAX_PENDING_BYTES {
+            return false;
+        }
+        share.ops += 1;
+        share.bytes += bytes;
+        let until = now + PENDING_TIMEOUT;
+        self.by_need.entry(need).or_default().insert(id);
+        self.by_time.insert((until, id));
+        self.waiting.insert(id, Waiting { op, need, until });
+        true
+    }
+
+    fn remove(&mut self, id: &OpId) -> Option<Verified> {
+        let Waiting { op, need, until } = self.waiting.remove(id)?;
+        self.by_time.remove(&(until, *id));
+        if let Some(ids) = self.by_need.get_mut(&need) {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.by_need.remove(&need);
+            }
+        }
+        let author = op.header().author;
+        if let Some(share) = self.shares.get_mut(&author) {
+            share.ops -= 1;
+            share.bytes -= op.bytes().len();
+            if share.ops == 0 {
+                self.shares.remove(&author);
+            }
+        }
+        Some(op)
+    }
+
+    /// Takes out everything that waited for this.
+    pub(crate) fn release(&mut self, need: Need) -> Vec<Verified> {
+        let ids = self.by_need.remove(&need).unwrap_or_default();
+        ids.iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// Drops what has waited too long. Returns how many.
+    pub(crate) fn expire(&mut self, now: Duration) -> usize {
+        let mut dropped = 0;
+        while let Some((until, id)) = self.by_time.first().copied() {
+            if until > now {
+                break;
+            }
+            self.remove(&id);
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// When the next one has waited too long.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.by_time.first().map(|(until, _)| *until)
+    }
+}

@@ -1,0 +1,353 @@
+//! Connected nodes: whether they are there, and what each is owed.
+//!
+//! Presence is judged here, by this node alone. It is never written to the log: what an agent *says* is its pulse.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use fedp2p_protocols::api::{Presence, watch};
+use fedp2p_protocols::id::NodeId;
+use fedp2p_protocols::op::Verified;
+use fedp2p_protocols::sync::{Frame, Head, LogKey};
+
+use crate::Core;
+use crate::author::{Entries, log_key};
+use crate::effect::Effect;
+use crate::store::Write;
+use crate::sync::Serve;
+
+/// How often a sign of life is asked for.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// After how much silence a connected node is suspect.
+const SUSPECT_AFTER: Duration = Duration::from_secs(12);
+/// After how much silence a node is gone.
+const GONE_AFTER: Duration = Duration::from_secs(30);
+/// How long receipts of storage are gathered before they are sent.
+const GATHER: Duration = Duration::from_millis(10);
+/// How long the heights of others are gathered before they are written.
+const GATHER_REACH: Duration = Duration::from_millis(500);
+/// How soon a digest may follow another that was asked for by a gap.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// First interval between digests; it doubles while nothing differs.
+pub(crate) const DIGEST_EVERY: Duration = Duration::from_secs(5);
+/// Longest interval between digests.
+const DIGEST_AT_MOST: Duration = Duration::from_secs(30);
+/// Up to this many connected nodes, new entries go straight to each of them.
+pub(crate) const SMALL_MESH: usize = 12;
+
+/// One connected node.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) address: String,
+    heard: Duration,
+    pub(crate) rtt: Option<Duration>,
+    ping_at: Duration,
+    pinged: Option<Duration>,
+    digest_at: Duration,
+    digest_every: Duration,
+    asked: Option<Duration>,
+    /// Its digest differed from ours when it last came.
+    pub(crate) differs: bool,
+    /// The heads of a list that is not complete yet.
+    pub(crate) heads: Vec<Head>,
+    pub(crate) serves: VecDeque<Serve>,
+    /// Logs of this node of which it is to hear how far they are stored.
+    owed: BTreeSet<LogKey>,
+    owed_at: Option<Duration>,
+    /// Its heights that are to be written.
+    reach: BTreeMap<LogKey, u64>,
+    reach_at: Option<Duration>,
+    clock_noted: bool,
+}
+
+impl Session {
+    fn new(address: String, now: Duration) -> Self {
+        Self {
+            address,
+            heard: now,
+            rtt: None,
+            ping_at: now,
+            pinged: None,
+            digest_at: now + DIGEST_EVERY,
+            digest_every: DIGEST_EVERY,
+            asked: None,
+            differs: false,
+            heads: Vec::new(),
+            serves: VecDeque::new(),
+            owed: BTreeSet::new(),
+            owed_at: None,
+            reach: BTreeMap::new(),
+            reach_at: None,
+            clock_noted: false,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        let due = self.ping_at.min(self.digest_at);
+        let gathered = self.owed_at.into_iter().chain(self.reach_at);
+        gathered.fold(due, Duration::min)
+    }
+
+    fn presence(&self, now: Duration) -> Presence {
+        match now.saturating_sub(self.heard) {
+            silence if silence < SUSPECT_AFTER => Presence::Reachable,
+            silence if silence < GONE_AFTER => Presence::Suspect,
+            _ => Presence::Gone,
+        }
+    }
+}
+
+/// When a node was last there.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) wall_ms: u64,
+    lost: Option<Duration>,
+    pub(crate) presence: Presence,
+}
+
+impl Seen {
+    /// A node that was seen before this daemon started.
+    pub(crate) fn long_ago(wall_ms: u64) -> Self {
+        Self { wall_ms, lost: None, presence: Presence::Gone }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.lost.map(|lost| lost + GONE_AFTER)
+    }
+}
+
+impl Core {
+    pub(crate) fn connected(&mut self, peer: NodeId, address: String) {
+        let now = self.now.monotonic;
+        let addresses = Vec::new();
+        self.sessions.insert(peer, Session::new(address, now));
+        self.seen.insert(peer, Seen { wall_ms: self.now.wall_ms, lost: None, presence: Presence::Gone });
+        self.set_presence(peer, Presence::Reachable);
+        let write = Write::Peer { node: peer, addresses, last_seen: self.now.wall_ms };
+        self.commit_entries(Entries { writes: vec![write], written: Vec::new() });
+        self.send_digest(peer);
+    }
+
+    pub(crate) fn disconnected(&mut self, peer: NodeId) {
+        if self.sessions.remove(&peer).is_none() {
+            return;
+        }
+        self.abandon_fetches_of(&peer);
+        let (now, wall_ms) = (self.now.monotonic, self.now.wall_ms);
+        if let Some(seen) = self.seen.get_mut(&peer) {
+            seen.lost = Some(now);
+            seen.wall_ms = wall_ms;
+        }
+        self.set_presence(peer, Presence::Suspect);
+        let write = Write::Peer { node: peer, addresses: Vec::new(), last_seen: wall_ms };
+        self.commit_entries(Entries { writes: vec![write], written: Vec::new() });
+    }
+
+    fn set_presence(&mut self, peer: NodeId, presence: Presence) {
+        let Some(seen) = self.seen.get_mut(&peer) else { return };
+        if seen.presence == presence {
+            return;
+        }
+        seen.presence = presence;
+        let name = self.members.display(&peer);
+        self.tell(watch::Event::Peer { name, presence });
+    }
+
+    /// Whether a node can be reached, as this node judges it.
+    pub(crate) fn presence(&self, node: &NodeId) -> Presence {
+        if *node == self.me() {
+            return Presence::Reachable;
+        }
+        self.seen.get(node).map_or(Presence::Gone, |seen| seen.presence)
+    }
+
+    /// Notes a sign of life.
+    pub(crate) fn heard(&mut self, peer: NodeId) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.heard = self.now.monotonic;
+        if let Some(seen) = self.seen.get_mut(&peer) {
+            seen.wall_ms = self.now.wall_ms;
+        }
+        self.set_presence(peer, Presence::Reachable);
+    }
+
+    pub(crate) fn presence_due(&mut self) {
+        let now = self.now.monotonic;
+        let mut changes = Vec::new();
+        for (peer, session) in &self.sessions {
+            changes.push((*peer, session.presence(now)));
+        }
+        for (peer, seen) in &mut self.seen {
+            if seen.deadline().is_some_and(|deadline| deadline <= now) {
+                seen.lost = None;
+                if !self.sessions.contains_key(peer) {
+                    changes.push((*peer, Presence::Gone));
+                }
+            }
+        }
+        for (peer, presence) in changes {
+            self.set_presence(peer, presence);
+        }
+    }
+
+    pub(crate) fn sessions_due(&mut self) {
+        let now = self.now.monotonic;
+        let due: Vec<NodeId> =
+            self.sessions.iter().filter(|(_, session)| session.deadline() <= now).map(|(peer, _)| *peer).collect();
+        for peer in due {
+            self.session_due(peer, now);
+        }
+        let stalled: Vec<_> =
+            self.fetching.iter().filter(|(_, fetch)| fetch.deadline <= now).map(|(_, fetch)| fetch.peer).collect();
+        for peer in stalled {
+            self.abandon_fetches_of(&peer);
+        }
+    }
+
+    fn session_due(&mut self, peer: NodeId, now: Duration) {
+        let jitter = Duration::from_millis(u64::from(self.random::<1>()[0]) * 4);
+        let wall_ms = self.now.wall_ms;
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let mut frames = Vec::new();
+        if session.ping_at <= now {
+            session.ping_at = now + PING_EVERY;
+            session.pinged = Some(now);
+            frames.push(Frame::Ping(wall_ms));
+        }
+        let digest = session.digest_at <= now;
+        if digest {
+            session.digest_every = (session.digest_every * 2).min(DIGEST_AT_MOST);
+            session.digest_at = now + session.digest_every + jitter;
+        }
+        let owed = match session.owed_at {
+            Some(at) if at <= now => {
+                session.owed_at = None;
+                std::mem::take(&mut session.owed)
+            }
+            _ => BTreeSet::new(),
+        };
+        let reach = match session.reach_at {
+            Some(at) if at <= now => {
+                session.reach_at = None;
+                std::mem::take(&mut session.reach)
+            }
+            _ => BTreeMap::new(),
+        };
+        let heads: Vec<Head> = owed.iter().filter_map(|key| self.logs.head(key)).collect();
+        if !heads.is_empty() {
+            frames.push(Frame::Stored { conversation: self.lobby, heads });
+        }
+        for frame in frames {
+            self.send(peer, &frame);
+        }
+        if digest {
+            self.send_digest(peer);
+        }
+        let writes = reach.into_iter().map(|(key, height)| Write::Reach { peer, key, height }).collect();
+        self.commit_entries(Entries { writes, written: Vec::new() });
+    }
+
+    pub(crate) fn send(&mut self, peer: NodeId, frame: &Frame) {
+        self.effect(Effect::Send { peer, frame: frame.encode() });
+    }
+
+    /// Sends a new own entry straight to connected nodes: to all in a small mesh, and if it is urgent.
+    pub(crate) fn push(&mut self, op: &Verified) {
+        if self.sessions.len() > SMALL_MESH && !op.header().kind.is_urgent() {
+            return;
+        }
+        let frame = Frame::Push { ops: vec![op.bytes().to_vec()] }.encode();
+        let peers: Vec<NodeId> = self.sessions.keys().copied().collect();
+        for peer in peers {
+            self.effect(Effect::Send { peer, frame: frame.clone() });
+        }
+    }
+
+    /// Whether entries must be gossiped too: the mesh is large, or a member may be reachable only through others.
+    pub(crate) fn gossip_needed(&self) -> bool {
+        self.sessions.len() > SMALL_MESH
+            || self.members.iter().any(|(node, _)| *node != self.me() && !self.sessions.contains_key(node))
+    }
+
+    /// The author of a stored entry is to hear that it is stored here.
+    pub(crate) fn owe_stored(&mut self, _from: NodeId, op: &Verified) {
+        let at = self.now.monotonic + GATHER;
+        if let Some(session) = self.sessions.get_mut(&op.header().author) {
+            session.owed.insert(log_key(op));
+            session.owed_at.get_or_insert(at);
+        }
+    }
+
+    /// A node holds one of our own logs up to this height.
+    pub(crate) fn reached(&mut self, peer: NodeId, key: LogKey, height: u64) {
+        if key.author != self.me() {
+            return;
+        }
+        let ours = self.logs.get(&key).map_or(0, |log| log.durable_height());
+        let height = height.min(ours);
+        let known = self.reaches.entry((peer, key)).or_default();
+        if height <= *known {
+            return;
+        }
+        *known = height;
+        let at = self.now.monotonic + GATHER_REACH;
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.reach.insert(key, height);
+            session.reach_at.get_or_insert(at);
+        }
+    }
+
+    pub(crate) fn ping(&mut self, peer: NodeId, theirs_ms: u64) {
+        self.send(peer, &Frame::Pong(theirs_ms));
+        self.note_clock(peer, theirs_ms);
+    }
+
+    pub(crate) fn pong(&mut self, peer: NodeId) {
+        let now = self.now.monotonic;
+        if let Some(session) = self.sessions.get_mut(&peer)
+            && let Some(pinged) = session.pinged.take()
+        {
+            session.rtt = Some(now.saturating_sub(pinged));
+        }
+    }
+
+    /// Tells people, once for each connection, that a node's clock and ours are far apart.
+    pub(crate) fn note_clock(&mut self, peer: NodeId, theirs_ms: u64) {
+        let ours_ms = self.now.wall_ms;
+        let apart = Duration::from_millis(theirs_ms.abs_diff(ours_ms));
+        if apart < Duration::from_secs(60) {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        if std::mem::replace(&mut session.clock_noted, true) {
+            return;
+        }
+        let name = self.members.display(&peer);
+        let way = if theirs_ms > ours_ms { "ahead of" } else { "behind" };
+        self.notice(format!(
+            "the clock of {name} is {} s {way} ours; entries more than 120 s ahead are not taken until then: set both clocks",
+            apart.as_secs()
+        ));
+    }
+
+    /// A digest goes to this peer now, unless one just went.
+    pub(crate) fn ask_soon(&mut self, peer: NodeId) {
+        let now = self.now.monotonic;
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.digest_every = DIGEST_EVERY;
+        if session.asked.is_some_and(|asked| now < asked + ASK_AGAIN) {
+            // Something is missing still: look again soon rather than now.
+            session.digest_at = session.digest_at.min(now + ASK_AGAIN);
+            return;
+        }
+        session.asked = Some(now);
+        self.send_digest(peer);
+    }
+
+    /// A node broke the rules.
+    pub(crate) fn violation(&mut self, peer: NodeId, reason: String) {
+        let name = self.members.display(&peer);
+        self.notice(format!("{name} {reason}; disconnected"));
+        self.effect(Effect::Disconnect { peer, reason });
+    }
+}

@@ -1,0 +1,292 @@
+//! Anti-entropy: finds out what two nodes do not have in common, and mends it.
+//!
+//! Digests say whether anything differs, heads say what, and what is missing is fetched in windows. A server hands
+//! ops out in its own order of arrival, which never contradicts dependencies, so nothing that is fetched has to
+//! wait. One conversation is fetched from one node at a time. A node's heights are also its receipt for what it
+//! has stored. The work that a peer can cause is bounded by what it is sent, whatever it claims to have.
+
+use std::time::Duration;
+
+use fedp2p_protocols::id::{ConversationId, NodeId};
+use fedp2p_protocols::limits::{MAX_FRAME_LOGS, SYNC_WINDOW_BYTES};
+use fedp2p_protocols::sync::{Frame, Head, Want};
+
+use crate::Core;
+use crate::doors::Then;
+use crate::ingest::Source;
+use crate::store::{Placed, Read};
+
+/// How long a node may take for the next part of what it was asked for.
+const STALLED: Duration = Duration::from_secs(5);
+/// How much is read from the store at once.
+const READ_BYTES: usize = SYNC_WINDOW_BYTES / 4;
+/// How much of a frame is filled with ops; what is left is for lengths.
+const FRAME_OPS_BYTES: usize = 56 * 1024;
+/// Most requests of one peer that wait.
+const MAX_SERVES: usize = 8;
+/// Most heads that one list may have.
+const MAX_HEADS: usize = 64 * MAX_FRAME_LOGS;
+
+/// What this node is fetching.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(crate) peer: NodeId,
+    pub(crate) deadline: Duration,
+}
+
+/// What a peer is being served.
+#[derive(Debug)]
+pub(crate) struct Serve {
+    conversation: ConversationId,
+    wants: Vec<Want>,
+    after: u64,
+    outstanding: usize,
+    reading: bool,
+    complete: bool,
+}
+
+impl Core {
+    pub(crate) fn frame(&mut self, peer: NodeId, bytes: &[u8]) {
+        if !self.sessions.contains_key(&peer) {
+            return;
+        }
+        self.heard(peer);
+        let frame = match Frame::decode(bytes) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.violation(peer, format!("sent a frame that cannot be read: {error}"));
+                return;
+            }
+        };
+        match frame {
+            Frame::Digest(entries) => self.digest_came(peer, &entries),
+            Frame::Have { conversation, more, heads } => self.have_came(peer, conversation, more, heads),
+            Frame::Want { conversation, wants } => self.want_came(peer, conversation, wants),
+            Frame::Ops { conversation, last, ops } => self.ops_came(peer, conversation, last, ops),
+            Frame::Ack { bytes } => self.ack_came(peer, bytes as usize),
+            Frame::Push { ops } => self.arrive(Source::Push(peer), ops),
+            Frame::Stored { heads, .. } => {
+                for head in heads {
+                    self.reached(peer, head.key, head.height);
+                }
+            }
+            Frame::Ping(theirs_ms) => self.ping(peer, theirs_ms),
+            Frame::Pong(_) => self.pong(peer),
+            Frame::Renew => self.renewal_asked(peer),
+            Frame::Renewed(chain) => self.renewed(*chain),
+            // A type that this version does not know does not decode.
+            _ => {}
+        }
+    }
+
+    pub(crate) fn send_digest(&mut self, peer: NodeId) {
+        let lobby = self.lobby;
+        let digest = self.logs.digest(&lobby);
+        self.send(peer, &Frame::Digest(vec![(lobby, digest)]));
+    }
+
+    fn digest_came(&mut self, peer: NodeId, entries: &[(ConversationId, [u8; 32])]) {
+        let lobby = self.lobby;
+        let ours = self.logs.digest(&lobby);
+        let Some((_, theirs)) = entries.iter().find(|(conversation, _)| *conversation == lobby) else {
+            return;
+        };
+        let same = *theirs == ours;
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.differs = !same;
+        }
+        if same {
+            let own: Vec<Head> = self.logs.heads(&lobby);
+            for head in own {
+                self.reached(peer, head.key, head.height);
+            }
+        } else {
+            self.send_heads(peer, lobby);
+        }
+    }
+
+    fn send_heads(&mut self, peer: NodeId, conversation: ConversationId) {
+        let heads = self.logs.heads(&conversation);
+        let mut chunks = heads.chunks(MAX_FRAME_LOGS).peekable();
+        if chunks.peek().is_none() {
+            self.send(peer, &Frame::Have { conversation, more: false, heads: Vec::new() });
+        }
+        while let Some(chunk) = chunks.next() {
+            let more = chunks.peek().is_some();
+            self.send(peer, &Frame::Have { conversation, more, heads: chunk.to_vec() });
+        }
+    }
+
+    fn have_came(&mut self, peer: NodeId, conversation: ConversationId, more: bool, heads: Vec<Head>) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.heads.extend(heads);
+        if session.heads.len() > MAX_HEADS {
+            self.violation(peer, "claims to hold more logs than there can be".to_owned());
+            return;
+        }
+        if more {
+            return;
+        }
+        let heads = std::mem::take(&mut session.heads);
+        if conversation != self.lobby {
+            return;
+        }
+        for head in &heads {
+            self.reached(peer, head.key, head.height);
+        }
+        if self.fetching.contains_key(&conversation) {
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.differs = true;
+            }
+            return;
+        }
+        let wants: Vec<Want> = heads.iter().filter_map(|head| self.missing(head)).take(MAX_FRAME_LOGS).collect();
+        if wants.is_empty() {
+            return;
+        }
+        let deadline = self.now.monotonic + STALLED;
+        self.fetching.insert(conversation, Fetch { peer, deadline });
+        self.send(peer, &Frame::Want { conversation, wants });
+    }
+
+    /// What a peer's head shows to be missing here.
+    fn missing(&self, head: &Head) -> Option<Want> {
+        let Some(log) = self.logs.get(&head.key) else {
+            return (head.height > 0).then_some(Want { key: head.key, from: head.floor.max(1) });
+        };
+        if let Some(frozen) = log.frozen
+            && log.accepted_height() + 1 >= frozen.seq
+        {
+            return None;
+        }
+        let height = log.accepted_height();
+        if head.height > height {
+            return Some(Want { key: head.key, from: height + 1 });
+        }
+        // Equal heights with different heads are a fork: its last entry is evidence.
+        let ours = self.logs.head(&head.key)?;
+        let forked = head.height == ours.height && head.head != ours.head && head.height > 0;
+        forked.then_some(Want { key: head.key, from: head.height })
+    }
+
+    fn want_came(&mut self, peer: NodeId, conversation: ConversationId, wants: Vec<Want>) {
+        if conversation != self.lobby {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        if session.serves.len() >= MAX_SERVES {
+            return;
+        }
+        session.serves.push_back(Serve {
+            conversation,
+            wants,
+            after: 0,
+            outstanding: 0,
+            reading: false,
+            complete: false,
+        });
+        self.serve(peer);
+    }
+
+    /// Reads the next part for a peer, if its window has room.
+    fn serve(&mut self, peer: NodeId) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let Some(serve) = session.serves.front_mut() else { return };
+        if serve.reading || serve.complete || serve.outstanding + READ_BYTES > SYNC_WINDOW_BYTES {
+            return;
+        }
+        serve.reading = true;
+        let read = Read::Range {
+            conversation: serve.conversation,
+            wants: serve.wants.clone(),
+            after: serve.after,
+            max_bytes: READ_BYTES,
+        };
+        self.read(read, Then::Serve { peer });
+    }
+
+    pub(crate) fn range_read(&mut self, peer: NodeId, ops: &[Placed], complete: bool) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let Some(serve) = session.serves.front_mut() else { return };
+        serve.reading = false;
+        serve.complete = complete;
+        serve.after = ops.last().map_or(serve.after, |placed| placed.position);
+        let conversation = serve.conversation;
+        let mut frames = Vec::new();
+        let (mut part, mut size) = (Vec::new(), 0);
+        for placed in ops {
+            let bytes = placed.op.bytes();
+            if size + bytes.len() > FRAME_OPS_BYTES && !part.is_empty() {
+                frames.push(std::mem::take(&mut part));
+                size = 0;
+            }
+            size += bytes.len();
+            serve.outstanding += bytes.len();
+            part.push(bytes.to_vec());
+        }
+        if !part.is_empty() || complete {
+            frames.push(part);
+        }
+        if complete {
+            // The window of the last part is closed by its acknowledgement, but nothing waits for that.
+            session.serves.pop_front();
+        }
+        let count = frames.len();
+        for (index, ops) in frames.into_iter().enumerate() {
+            let last = complete && index + 1 == count;
+            self.send(peer, &Frame::Ops { conversation, last, ops });
+        }
+        self.serve(peer);
+    }
+
+    fn ack_came(&mut self, peer: NodeId, bytes: usize) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        if let Some(serve) = session.serves.front_mut() {
+            serve.outstanding = serve.outstanding.saturating_sub(bytes);
+        }
+        self.serve(peer);
+    }
+
+    fn ops_came(&mut self, peer: NodeId, conversation: ConversationId, last: bool, ops: Vec<Vec<u8>>) {
+        let deadline = self.now.monotonic + STALLED;
+        if let Some(fetch) = self.fetching.get_mut(&conversation)
+            && fetch.peer == peer
+        {
+            fetch.deadline = deadline;
+        }
+        let bytes = ops.iter().map(Vec::len).sum::<usize>() as u32;
+        self.arrive(Source::Fetch { peer, bytes, last }, ops);
+    }
+
+    /// A part of what was asked for has been dealt with.
+    pub(crate) fn fetched(&mut self, peer: NodeId, bytes: u32, last: bool) {
+        self.send(peer, &Frame::Ack { bytes });
+        let lobby = self.lobby;
+        if last && self.fetching.get(&lobby).is_some_and(|fetch| fetch.peer == peer) {
+            self.fetching.remove(&lobby);
+            self.look_around(Some(peer));
+        }
+    }
+
+    /// Compares again with the peer that was fetched from, and with those whose digests differed meanwhile.
+    fn look_around(&mut self, with: Option<NodeId>) {
+        let mut peers = Vec::new();
+        for (peer, session) in &mut self.sessions {
+            if std::mem::take(&mut session.differs) || Some(*peer) == with {
+                peers.push(*peer);
+            }
+        }
+        for peer in peers {
+            self.send_digest(peer);
+        }
+    }
+
+    /// Gives up on what a peer was asked for.
+    pub(crate) fn abandon_fetches_of(&mut self, peer: &NodeId) {
+        let before = self.fetching.len();
+        self.fetching.retain(|_, fetch| fetch.peer != *peer);
+        if self.fetching.len() < before {
+            self.look_around(None);
+        }
+    }
+}
