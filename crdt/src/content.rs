@@ -13,6 +13,9 @@ use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::pulse::{AgentKind, Pulse, PulseTooLong};
 use fedp2p_protocols::vote::{Ballot, Closing, Proposal, ProposalKey};
 
+/// Most ballots that a closing entry counts.
+pub const MAX_COUNTED: usize = 4_096;
+
 /// The ballots of one voter on one proposal, by number.
 pub type Ballots = BTreeMap<u32, Ballot>;
 
@@ -122,6 +125,9 @@ pub enum Invalid {
     /// A closing entry names two ballots of one voter.
     #[error("a closing entry counts one ballot of each voter")]
     TwoBallots,
+    /// A closing entry counts more than [`MAX_COUNTED`] ballots.
+    #[error("a closing entry counts at most {MAX_COUNTED} ballots")]
+    TooManyCounted,
 }
 
 fn within(text: &str, most: usize) -> bool {
@@ -130,7 +136,11 @@ fn within(text: &str, most: usize) -> bool {
 
 /// Checks the id of a proposal.
 pub(crate) fn check_proposal_id(id: &str) -> Result<(), Invalid> {
-    if within(id, MAX_PROPOSAL_ID_BYTES) { Ok(()) } else { Err(Invalid::ProposalId) }
+    if within(id, MAX_PROPOSAL_ID_BYTES) {
+        Ok(())
+    } else {
+        Err(Invalid::ProposalId)
+    }
 }
 
 /// Checks a proposal with its closing entry.
@@ -143,7 +153,10 @@ pub(crate) fn check_proposal(proposal: &Proposal) -> Result<(), Invalid> {
     if !(1..=MAX_OPTIONS).contains(&options.len()) || distinct.len() != options.len() {
         return Err(Invalid::Options);
     }
-    if !options.iter().all(|option| within(option, MAX_OPTION_BYTES)) {
+    if !options
+        .iter()
+        .all(|option| within(option, MAX_OPTION_BYTES))
+    {
         return Err(Invalid::Option);
     }
     if proposal.revision == 0 {
@@ -154,6 +167,9 @@ pub(crate) fn check_proposal(proposal: &Proposal) -> Result<(), Invalid> {
 
 /// Checks a closing entry.
 pub(crate) fn check_closing(closing: &Closing) -> Result<(), Invalid> {
+    if closing.counted.len() > MAX_COUNTED {
+        return Err(Invalid::TooManyCounted);
+    }
     let voters: BTreeSet<_> = closing.counted.iter().map(|key| &key.voter).collect();
     if voters.len() != closing.counted.len() {
         return Err(Invalid::TwoBallots);
@@ -175,7 +191,11 @@ pub(crate) fn check_ballot(number: u32, ballot: &Ballot) -> Result<(), Invalid> 
     if !within(&ballot.choice, MAX_OPTION_BYTES) {
         return Err(Invalid::Option);
     }
-    if ballot.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
+    if ballot
+        .reason
+        .as_ref()
+        .is_some_and(|reason| reason.len() > MAX_REASON_BYTES)
+    {
         return Err(Invalid::Reason);
     }
     Ok(())
@@ -198,7 +218,12 @@ impl Edit {
                 check_proposal_id(id)?;
                 check_closing(closing)
             }
-            Self::Cast { proposal, number, ballot, .. } => {
+            Self::Cast {
+                proposal,
+                number,
+                ballot,
+                ..
+            } => {
                 check_proposal_id(&proposal.id)?;
                 check_ballot(*number, ballot)
             }

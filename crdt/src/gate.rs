@@ -6,11 +6,11 @@
 //!
 //! # Order of the checks
 //!
-//! 1. Size, chunk kind, shape of the columns, limits; only operations on maps ([`scan`](crate::scan)).
+//! 1. Size, chunk kind, shape of the columns, limits; only operations on maps (`scan`).
 //! 2. The change follows the last one and nothing else; other actors are known; the actor is the document's; the
 //!    sequence number is the next; the epoch has room; the first counter is the next; the time is sane.
 //! 3. Every operation writes below the writer's own key, into a map that exists, and names as predecessors only
-//!    operations that stand at the same key of the same map and are no deletions ([`ledger`](crate::ledger)).
+//!    operations that stand at the same key of the same map and are no deletions (`ledger`).
 //! 4. Automerge reads it; the checksum is right; encoding it again gives the same bytes.
 //! 5. It applies to a copy of the document.
 //!
@@ -34,8 +34,9 @@ use crate::scan::Scanned;
 pub const MAX_COUNTER: u64 = 1 << 31;
 /// Times stay below this, as Automerge stores differences of times and cannot store every difference.
 pub const MAX_TIME: i64 = 1 << 53;
-/// Most operations in one document epoch, because each change costs time in proportion to them.
-pub const MAX_EPOCH_OPS: u64 = 1 << 18;
+/// Most operations in one document epoch, the common first change included, because each change costs time in
+/// proportion to them. A ballot takes about five, an agent eight, a proposal ten and one for each option.
+pub const MAX_EPOCH_OPS: u64 = 1 << 17;
 /// Deepest that maps may stand within maps, the root not counted.
 pub const MAX_DEPTH: u8 = 16;
 
@@ -187,7 +188,10 @@ impl Tip {
         }
         let expected = self.changes + 1;
         if scanned.seq != expected {
-            return Err(Refusal::Sequence { expected, found: scanned.seq });
+            return Err(Refusal::Sequence {
+                expected,
+                found: scanned.seq,
+            });
         }
         let ops = scanned.ops.len() as u64;
         if self.changes >= MAX_EPOCH_CHANGES || self.max_op + ops > MAX_EPOCH_OPS {
@@ -198,7 +202,10 @@ impl Tip {
         }
         let expected = self.max_op + 1;
         if scanned.start_op != expected {
-            return Err(Refusal::StartOp { expected, found: scanned.start_op });
+            return Err(Refusal::StartOp {
+                expected,
+                found: scanned.start_op,
+            });
         }
         if !(0..MAX_TIME).contains(&scanned.time) {
             return Err(Refusal::Time);
@@ -214,7 +221,11 @@ impl Tip {
 pub(crate) fn parse(bytes: &[u8]) -> Result<Change, Refusal> {
     let change = read(bytes)?;
     let same = unwinding(|| Ok(Change::from(change.decode()).raw_bytes() == bytes))?;
-    if same { Ok(change) } else { Err(Refusal::NotCanonical) }
+    if same {
+        Ok(change)
+    } else {
+        Err(Refusal::NotCanonical)
+    }
 }
 
 /// Does what [`parse`] does except for the last check, for changes that were admitted before.
@@ -240,7 +251,8 @@ pub(crate) fn apply<T>(
 ) -> Result<(Automerge, T), Refusal> {
     unwinding(|| {
         let mut copy = document.clone();
-        copy.apply_changes(changes).map_err(|_| Refusal::NotApplied)?;
+        copy.apply_changes(changes)
+            .map_err(|_| Refusal::NotApplied)?;
         let value = then(&copy);
         Ok((copy, value))
     })

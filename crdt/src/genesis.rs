@@ -29,7 +29,9 @@ static DOCUMENT: LazyLock<(Automerge, ChangeHash)> = LazyLock::new(|| {
     let change = Change::from_bytes(CHANGE.to_vec()).expect("the constant is a change");
     let hash = change.hash();
     let mut document = Automerge::new();
-    document.apply_changes([change]).expect("the constant applies to an empty document");
+    document
+        .apply_changes([change])
+        .expect("the constant applies to an empty document");
     (document, hash)
 });
 

@@ -57,7 +57,12 @@ impl Ledger {
             indices: BTreeMap::new(),
         };
         let key = ledger.intern(genesis::NODES);
-        ledger.entries.push(Entry { object: 0, key, action: Action::MakeMap, depth: 1 });
+        ledger.entries.push(Entry {
+            object: 0,
+            key,
+            action: Action::MakeMap,
+            depth: 1,
+        });
         ledger
     }
 
@@ -68,7 +73,10 @@ impl Ledger {
 
     /// Returns where the ledger stands, for [`Self::rewind`].
     pub(crate) fn mark(&self) -> Mark {
-        Mark { entries: self.entries.len(), keys: self.keys.len() }
+        Mark {
+            entries: self.entries.len(),
+            keys: self.keys.len(),
+        }
     }
 
     /// Forgets everything after `mark`.
@@ -88,7 +96,10 @@ impl Ledger {
         for (op, preds) in scanned.ops() {
             self.push(op, preds)?;
         }
-        let mut paths: Vec<Path> = self.entries[first..].iter().map(|entry| self.path(entry)).collect();
+        let mut paths: Vec<Path> = self.entries[first..]
+            .iter()
+            .map(|entry| self.path(entry))
+            .collect();
         // A path sorts right before the paths below it.
         paths.sort_unstable();
         paths.dedup_by(|below, above| below.starts_with(above));
@@ -106,7 +117,12 @@ impl Ledger {
         }
         let key = self.intern(op.key);
         self.check_preds(op.action, preds, object, key, counter)?;
-        self.entries.push(Entry { object, key, action: op.action, depth });
+        self.entries.push(Entry {
+            object,
+            key,
+            action: op.action,
+            depth,
+        });
         Ok(())
     }
 
@@ -117,7 +133,9 @@ impl Ledger {
         if own != (reference.counter > NODES) || reference.actor > 1 {
             return Err(Refusal::UnknownObject(counter));
         }
-        let map = self.entry(reference.counter).filter(|entry| entry.action == Action::MakeMap);
+        let map = self
+            .entry(reference.counter)
+            .filter(|entry| entry.action == Action::MakeMap);
         let map = map.ok_or(Refusal::UnknownObject(counter))?;
         if !own && op.key != &*self.own {
             return Err(Refusal::OutOfScope(counter));
@@ -133,7 +151,9 @@ impl Ledger {
         key: usize,
         counter: u64,
     ) -> Result<(), Refusal> {
-        let ascending = preds.windows(2).all(|pair| pair[0].counter < pair[1].counter);
+        let ascending = preds
+            .windows(2)
+            .all(|pair| pair[0].counter < pair[1].counter);
         let there = preds.iter().all(|pred| {
             pred.actor == 0
                 && pred.counter > NODES
@@ -143,7 +163,11 @@ impl Ledger {
         });
         // A deletion is stored with what it deletes, so one without predecessors would be lost.
         let enough = action != Action::Delete || !preds.is_empty();
-        if ascending && there && enough { Ok(()) } else { Err(Refusal::Predecessor(counter)) }
+        if ascending && there && enough {
+            Ok(())
+        } else {
+            Err(Refusal::Predecessor(counter))
+        }
     }
 
     fn entry(&self, counter: u64) -> Option<&Entry> {
@@ -160,11 +184,12 @@ impl Ledger {
             at = self.entry(entry.object);
         }
         // From the root down: `nodes`, the own key, then the content.
-        let keys: Path = keys.into_iter().rev().skip(2).cloned().collect();
-        match keys.first() {
-            Some(section) => keys.iter().take(read::path_keys(section)).cloned().collect(),
-            None => keys,
-        }
+        let keys = keys.into_iter().rev().skip(2);
+        let most = keys
+            .clone()
+            .next()
+            .map_or(0, |section| read::path_keys(section));
+        keys.take(most).cloned().collect()
     }
 
     fn intern(&mut self, key: &str) -> usize {

@@ -16,8 +16,11 @@ use fedp2p_protocols::vote::{
     AgentId, Ballot, BallotKey, Closing, Mechanism, Proposal, ProposalKey,
 };
 
-use crate::content::{self, Agent, Ballots, Content, Said};
+use crate::content::{self, Agent, Ballots, Content, MAX_COUNTED, Said};
 use crate::genesis;
+
+/// Most fields of one record. Later versions may add some; a map with more is no record.
+const MAX_FIELDS: usize = 64;
 
 pub(crate) const AGENTS: &str = "agents";
 pub(crate) const PROPOSALS: &str = "proposals";
@@ -43,17 +46,26 @@ const MECHANISMS: [(Mechanism, &str); 1] = [(Mechanism::Poll, "poll")];
 
 /// Returns how documents spell `kind`; nothing for one that this version does not know.
 pub(crate) fn kind_text(kind: AgentKind) -> Option<&'static str> {
-    KINDS.iter().find(|(known, _)| *known == kind).map(|(_, text)| *text)
+    KINDS
+        .iter()
+        .find(|(known, _)| *known == kind)
+        .map(|(_, text)| *text)
 }
 
 /// Returns how documents spell `mechanism`; nothing for one that this version does not know.
 pub(crate) fn mechanism_text(mechanism: Mechanism) -> Option<&'static str> {
-    MECHANISMS.iter().find(|(known, _)| *known == mechanism).map(|(_, text)| *text)
+    MECHANISMS
+        .iter()
+        .find(|(known, _)| *known == mechanism)
+        .map(|(_, text)| *text)
 }
 
 /// Returns the value that is spelled `text`.
 fn spelled<T: Copy>(names: &[(T, &str)], text: &str) -> Option<T> {
-    names.iter().find(|(_, name)| *name == text).map(|(value, _)| *value)
+    names
+        .iter()
+        .find(|(_, name)| *name == text)
+        .map(|(value, _)| *value)
 }
 
 /// A leaf of a document, as far as content is made of such leaves.
@@ -67,16 +79,23 @@ enum Leaf {
 struct Fields(BTreeMap<String, Leaf>);
 
 impl Fields {
-    fn read(document: &impl ReadDoc, map: &ObjId) -> Self {
-        let entries = document.map_range(map, ..).filter_map(|entry| {
+    /// Reads a map; nothing if it has more than `most` entries, as reading it again must stay cheap.
+    fn read(document: &impl ReadDoc, map: &ObjId, most: usize) -> Option<Self> {
+        let mut fields = BTreeMap::new();
+        for (index, entry) in document.map_range(map, ..).enumerate() {
+            if index == most {
+                return None;
+            }
             let leaf = match &entry.value {
-                ValueRef::Object(ObjType::Map) => Leaf::Map(entry.id()),
-                ValueRef::Object(_) => return None,
-                ValueRef::Scalar(scalar) => scalar_leaf(scalar)?,
+                ValueRef::Object(ObjType::Map) => Some(Leaf::Map(entry.id())),
+                ValueRef::Object(_) => None,
+                ValueRef::Scalar(scalar) => scalar_leaf(scalar),
             };
-            Some((entry.key.into_owned(), leaf))
-        });
-        Self(entries.collect())
+            if let Some(leaf) = leaf {
+                fields.insert(entry.key.into_owned(), leaf);
+            }
+        }
+        Some(Self(fields))
     }
 
     fn text(&mut self, key: &str) -> Option<String> {
@@ -127,11 +146,15 @@ pub(crate) fn child(document: &impl ReadDoc, map: &ObjId, key: &str) -> Option<O
 /// Returns the maps in `map`: the one at `only`, or all.
 fn children(document: &impl ReadDoc, map: &ObjId, only: Option<&Arc<str>>) -> Vec<(String, ObjId)> {
     if let Some(key) = only {
-        return child(document, map, key).map(|id| (key.to_string(), id)).into_iter().collect();
+        return child(document, map, key)
+            .map(|id| (key.to_string(), id))
+            .into_iter()
+            .collect();
     }
     let entries = document.map_range(map, ..);
     let maps = entries.filter(|entry| matches!(entry.value, ValueRef::Object(ObjType::Map)));
-    maps.map(|entry| (entry.key.to_string(), entry.id())).collect()
+    maps.map(|entry| (entry.key.to_string(), entry.id()))
+        .collect()
 }
 
 /// Returns the map that the node with this key writes in.
@@ -141,13 +164,17 @@ pub(crate) fn own(document: &impl ReadDoc, own: &str) -> Option<ObjId> {
 
 /// Parses a key that must be spelled the one way its value prints.
 fn exact<T: FromStr + ToString>(key: &str) -> Option<T> {
-    key.parse().ok().filter(|value: &T| value.to_string() == key)
+    key.parse()
+        .ok()
+        .filter(|value: &T| value.to_string() == key)
 }
 
 /// Returns what stands below `path`, counted from the map of the node with the key `own_key`.
 pub(crate) fn below(document: &impl ReadDoc, own_key: &str, path: &[Arc<str>]) -> Content {
     let mut content = Content::default();
-    let Some(own) = own(document, own_key) else { return content };
+    let Some(own) = own(document, own_key) else {
+        return content;
+    };
     let (section, rest) = match path.split_first() {
         Some((section, rest)) => (Some(&**section), rest),
         None => (None, path),
@@ -185,8 +212,9 @@ pub(crate) fn replace(content: &mut Content, path: &[Arc<str>], found: Content) 
             forget_ballots(&mut content.ballots, rest);
             for (key, voters) in found.ballots {
                 let there = content.ballots.entry(key).or_default();
-                for (voter, mut ballots) in voters {
-                    there.entry(voter).or_default().append(&mut ballots);
+                for (voter, ballots) in voters {
+                    // Not `append`, which walks all that is there.
+                    there.entry(voter).or_default().extend(ballots);
                 }
             }
         }
@@ -195,18 +223,28 @@ pub(crate) fn replace(content: &mut Content, path: &[Arc<str>], found: Content) 
 }
 
 /// Removes the ballots below `path`, whose keys are a node, a proposal id, a voter and a number.
-fn forget_ballots(ballots: &mut BTreeMap<ProposalKey, BTreeMap<AgentName, Ballots>>, path: &[Arc<str>]) {
+fn forget_ballots(
+    ballots: &mut BTreeMap<ProposalKey, BTreeMap<AgentName, Ballots>>,
+    path: &[Arc<str>],
+) {
     let Some(node) = path.first() else {
         ballots.clear();
         return;
     };
-    let Some(node) = exact::<NodeId>(node) else { return };
+    let Some(node) = exact::<NodeId>(node) else {
+        return;
+    };
     let Some(id) = path.get(1) else {
         ballots.retain(|key, _| key.node != node);
         return;
     };
-    let key = ProposalKey { node, id: id.to_string() };
-    let Some(voters) = ballots.get_mut(&key) else { return };
+    let key = ProposalKey {
+        node,
+        id: id.to_string(),
+    };
+    let Some(voters) = ballots.get_mut(&key) else {
+        return;
+    };
     match path.get(2) {
         Some(voter) => forget_voter(voters, voter, path.get(3)),
         None => voters.clear(),
@@ -218,7 +256,9 @@ fn forget_ballots(ballots: &mut BTreeMap<ProposalKey, BTreeMap<AgentName, Ballot
 
 fn forget_voter(voters: &mut BTreeMap<AgentName, Ballots>, voter: &str, number: Option<&Arc<str>>) {
     let Ok(voter) = voter.parse() else { return };
-    let Some(ballots) = voters.get_mut(&voter) else { return };
+    let Some(ballots) = voters.get_mut(&voter) else {
+        return;
+    };
     match number {
         Some(number) => {
             exact(number).and_then(|number: u32| ballots.remove(&number));
@@ -234,7 +274,7 @@ fn forget_voter(voters: &mut BTreeMap<AgentName, Ballots>, voter: &str, number: 
 fn replace_entries<K: Ord + FromStr, V>(
     entries: &mut BTreeMap<K, V>,
     path: &[Arc<str>],
-    mut found: BTreeMap<K, V>,
+    found: BTreeMap<K, V>,
 ) {
     match path.first() {
         None => *entries = found,
@@ -242,21 +282,27 @@ fn replace_entries<K: Ord + FromStr, V>(
             if let Ok(key) = key.parse() {
                 entries.remove(&key);
             }
-            entries.append(&mut found);
+            entries.extend(found);
         }
     }
 }
 
 fn agents(document: &impl ReadDoc, map: &ObjId, path: &[Arc<str>]) -> BTreeMap<AgentName, Agent> {
     let found = children(document, map, path.first());
-    found.into_iter().filter_map(|(name, map)| Some((exact(&name)?, agent(document, &map)?))).collect()
+    found
+        .into_iter()
+        .filter_map(|(name, map)| Some((exact(&name)?, agent(document, &map)?)))
+        .collect()
 }
 
 /// Reads one agent.
 pub(crate) fn agent(document: &impl ReadDoc, map: &ObjId) -> Option<Agent> {
-    let mut fields = Fields::read(document, map);
+    let mut fields = Fields::read(document, map, MAX_FIELDS)?;
     let kind = spelled(&KINDS, &fields.text("kind")?)?;
-    let said = fields.number("at").map(|at| Said { pulse: pulse(&mut fields), at });
+    let said = fields.number("at").map(|at| Said {
+        pulse: pulse(&mut fields),
+        at,
+    });
     Some(Agent { kind, said })
 }
 
@@ -277,7 +323,11 @@ fn pulse(fields: &mut Fields) -> Pulse {
     pulse
 }
 
-fn proposals(document: &impl ReadDoc, map: &ObjId, path: &[Arc<str>]) -> BTreeMap<String, Proposal> {
+fn proposals(
+    document: &impl ReadDoc,
+    map: &ObjId,
+    path: &[Arc<str>],
+) -> BTreeMap<String, Proposal> {
     let found = children(document, map, path.first());
     found
         .into_iter()
@@ -288,7 +338,7 @@ fn proposals(document: &impl ReadDoc, map: &ObjId, path: &[Arc<str>]) -> BTreeMa
 
 /// Reads one proposal.
 pub(crate) fn proposal(document: &impl ReadDoc, map: &ObjId) -> Option<Proposal> {
-    let mut fields = Fields::read(document, map);
+    let mut fields = Fields::read(document, map, MAX_FIELDS)?;
     let proposal = Proposal {
         by: exact(&fields.text("by")?)?,
         question: fields.text("question")?,
@@ -298,12 +348,17 @@ pub(crate) fn proposal(document: &impl ReadDoc, map: &ObjId) -> Option<Proposal>
         opened: fields.number("opened")?,
         closed: fields.map("closed").and_then(|map| closing(document, map)),
     };
-    content::check_proposal(&proposal).is_ok().then_some(proposal)
+    content::check_proposal(&proposal)
+        .is_ok()
+        .then_some(proposal)
 }
 
 /// Reads the options: every key from `00` up, and no other.
 fn options(document: &impl ReadDoc, map: &ObjId) -> Option<Vec<String>> {
-    let entries = Fields::read(document, map).0.into_iter().enumerate();
+    let entries = Fields::read(document, map, MAX_FIELDS)?
+        .0
+        .into_iter()
+        .enumerate();
     entries
         .map(|(index, (key, leaf))| match leaf {
             Leaf::Text(option) if key == option_key(index) => Some(option),
@@ -318,20 +373,33 @@ pub(crate) fn option_key(index: usize) -> String {
 }
 
 fn closing(document: &impl ReadDoc, map: &ObjId) -> Option<Closing> {
-    let fields = Fields::read(document, map);
+    let fields = Fields::read(document, map, MAX_FIELDS)?;
     let at = fields.number("at")?;
-    let mut counted = Vec::new();
-    for (node, map) in fields.map("counted").map(|map| children(document, map, None)).unwrap_or_default() {
-        let Some(node) = exact::<NodeId>(&node) else { continue };
-        let numbers = Fields::read(document, &map);
-        for key in numbers.0.keys() {
-            let Some(name) = exact::<AgentName>(key) else { continue };
-            let Some(number) = numbers.small(key).filter(|&number| number > 0) else { continue };
-            counted.push(BallotKey { voter: AgentId { node, name }, number });
+    let mut closing = Closing {
+        at,
+        counted: Vec::new(),
+    };
+    if let Some(map) = fields.map("counted") {
+        let nodes = Fields::read(document, map, MAX_COUNTED)?;
+        for node in nodes.0.keys() {
+            let Some(map) = nodes.map(node) else { continue };
+            let Some(node) = exact::<NodeId>(node) else {
+                continue;
+            };
+            let room = MAX_COUNTED - closing.counted.len();
+            let numbers = Fields::read(document, map, room)?;
+            closing.counted.extend(numbers.0.keys().filter_map(|key| {
+                let name = exact::<AgentName>(key)?;
+                let number = numbers.small(key).filter(|&number| number > 0)?;
+                Some(BallotKey {
+                    voter: AgentId { node, name },
+                    number,
+                })
+            }));
         }
     }
-    counted.sort_unstable();
-    Some(Closing { at, counted })
+    closing.counted.sort_unstable();
+    Some(closing)
 }
 
 fn ballots(
@@ -341,16 +409,23 @@ fn ballots(
 ) -> BTreeMap<ProposalKey, BTreeMap<AgentName, Ballots>> {
     let mut ballots: BTreeMap<ProposalKey, BTreeMap<AgentName, Ballots>> = BTreeMap::new();
     for (node, map) in children(document, map, path.first()) {
-        let Some(node) = exact::<NodeId>(&node) else { continue };
+        let Some(node) = exact::<NodeId>(&node) else {
+            continue;
+        };
         for (id, map) in children(document, &map, path.get(1)) {
             if content::check_proposal_id(&id).is_err() {
                 continue;
             }
             for (voter, map) in children(document, &map, path.get(2)) {
-                let Some(voter) = exact::<AgentName>(&voter) else { continue };
+                let Some(voter) = exact::<AgentName>(&voter) else {
+                    continue;
+                };
                 let cast = ballots_of_voter(document, &map, path.get(3));
                 if !cast.is_empty() {
-                    let key = ProposalKey { node, id: id.clone() };
+                    let key = ProposalKey {
+                        node,
+                        id: id.clone(),
+                    };
                     ballots.entry(key).or_default().insert(voter, cast);
                 }
             }
@@ -361,17 +436,22 @@ fn ballots(
 
 fn ballots_of_voter(document: &impl ReadDoc, map: &ObjId, only: Option<&Arc<str>>) -> Ballots {
     let found = children(document, map, only);
-    found.into_iter().filter_map(|(number, map)| ballot(document, exact(&number)?, &map)).collect()
+    found
+        .into_iter()
+        .filter_map(|(number, map)| ballot(document, exact(&number)?, &map))
+        .collect()
 }
 
 /// Reads one ballot with the given number.
 pub(crate) fn ballot(document: &impl ReadDoc, number: u32, map: &ObjId) -> Option<(u32, Ballot)> {
-    let mut fields = Fields::read(document, map);
+    let mut fields = Fields::read(document, map, MAX_FIELDS)?;
     let ballot = Ballot {
         revision: fields.small("revision")?,
         choice: fields.text("choice")?,
         reason: fields.text("reason"),
         at: fields.number("at")?,
     };
-    content::check_ballot(number, &ballot).is_ok().then_some((number, ballot))
+    content::check_ballot(number, &ballot)
+        .is_ok()
+        .then_some((number, ballot))
 }

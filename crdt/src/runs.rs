@@ -121,7 +121,10 @@ pub(crate) fn expand<'a, V: Clone>(
                 entries.push(Some(read(&mut reader).ok_or(RunError::Malformed)?));
             }
         } else {
-            let nulls = reader.unsigned().filter(|&n| n > 0).ok_or(RunError::Malformed)?;
+            let nulls = reader
+                .unsigned()
+                .filter(|&n| n > 0)
+                .ok_or(RunError::Malformed)?;
             room(&entries, nulls)?;
             entries.extend((0..nulls).map(|_| None));
         }
@@ -156,12 +159,18 @@ mod tests {
         // i64::MAX times the number 1.
         let mut column = vec![0xff; 9];
         column.extend([0x00, 1]);
-        assert_eq!(expand(&column, 4096, Reader::unsigned), Err(RunError::TooMany));
+        assert_eq!(
+            expand(&column, 4096, Reader::unsigned),
+            Err(RunError::TooMany)
+        );
         // u64::MAX nulls after one literal: the sum does not wrap.
         let mut column = vec![0x7f, 1, 0];
         column.extend([0xff; 9]);
         column.push(1);
-        assert_eq!(expand(&column, 4096, Reader::unsigned), Err(RunError::TooMany));
+        assert_eq!(
+            expand(&column, 4096, Reader::unsigned),
+            Err(RunError::TooMany)
+        );
     }
 
     #[test]
@@ -191,7 +200,8 @@ mod tests {
             while reader.signed().is_some() {}
             let entries = expand(&bytes, 64, Reader::text);
             prop_assert!(entries.is_err() || entries.unwrap().len() <= 64);
-            let _ = expand_deltas(&bytes, 64);
+            let values = expand_deltas(&bytes, 64);
+            prop_assert!(values.is_err() || values.unwrap().len() <= 64);
         }
     }
 }

@@ -104,11 +104,22 @@ impl Cost {
                 cost.add(PROPOSALS.len());
                 cost.add(id.len() + proposal.by.as_str().len() + proposal.question.len());
                 (0..8).for_each(|_| cost.add(16));
-                proposal.options.iter().for_each(|option| cost.add(option.len() + 2));
-                proposal.closed.iter().for_each(|closing| cost.add_closing(closing));
+                proposal
+                    .options
+                    .iter()
+                    .for_each(|option| cost.add(option.len() + 2));
+                proposal
+                    .closed
+                    .iter()
+                    .for_each(|closing| cost.add_closing(closing));
             }
             Edit::Close { closing, .. } => cost.add_closing(closing),
-            Edit::Cast { proposal, voter, ballot, .. } => {
+            Edit::Cast {
+                proposal,
+                voter,
+                ballot,
+                ..
+            } => {
                 cost.add(BALLOTS.len());
                 cost.add(64);
                 cost.add(proposal.id.len());
@@ -140,9 +151,15 @@ pub(crate) fn restating(content: &Content) -> Vec<Vec<Edit>> {
         let mut cost = Cost::default();
         for edit in &edits {
             let Cost { bytes, ops } = Cost::of(edit);
-            cost = Cost { bytes: cost.bytes + bytes, ops: cost.ops + ops };
+            cost = Cost {
+                bytes: cost.bytes + bytes,
+                ops: cost.ops + ops,
+            };
         }
-        let together = Cost { bytes: filled.bytes + cost.bytes, ops: filled.ops + cost.ops };
+        let together = Cost {
+            bytes: filled.bytes + cost.bytes,
+            ops: filled.ops + cost.ops,
+        };
         match groups.last_mut() {
             Some(group) if together.packs() => {
                 group.extend(edits);
@@ -155,20 +172,39 @@ pub(crate) fn restating(content: &Content) -> Vec<Vec<Edit>> {
         }
     };
     for (name, agent) in &content.agents {
-        let mut edits = vec![Edit::Register { agent: name.clone(), kind: agent.kind }];
+        let mut edits = vec![Edit::Register {
+            agent: name.clone(),
+            kind: agent.kind,
+        }];
         if let Some(Said { pulse, at }) = &agent.said {
-            edits.push(Edit::Say { agent: name.clone(), pulse: pulse.clone(), at: *at });
+            edits.push(Edit::Say {
+                agent: name.clone(),
+                pulse: pulse.clone(),
+                at: *at,
+            });
         }
         put(edits);
     }
     for (id, proposal) in &content.proposals {
-        let whole = Edit::Propose { id: id.clone(), proposal: proposal.clone() };
+        let whole = Edit::Propose {
+            id: id.clone(),
+            proposal: proposal.clone(),
+        };
         match &proposal.closed {
             // The closing entry is as long as there are voters; then it takes a change of its own.
             Some(closing) if !Cost::of(&whole).fits() => {
-                let open = Proposal { closed: None, ..proposal.clone() };
-                put(vec![Edit::Propose { id: id.clone(), proposal: open }]);
-                put(vec![Edit::Close { id: id.clone(), closing: closing.clone() }]);
+                let open = Proposal {
+                    closed: None,
+                    ..proposal.clone()
+                };
+                put(vec![Edit::Propose {
+                    id: id.clone(),
+                    proposal: open,
+                }]);
+                put(vec![Edit::Close {
+                    id: id.clone(),
+                    closing: closing.clone(),
+                }]);
             }
             _ => put(vec![whole]),
         }
@@ -198,7 +234,11 @@ pub(crate) struct Writer<'a, 'd> {
 impl<'a, 'd> Writer<'a, 'd> {
     /// Returns a writer for the node whose map has the key `own`.
     pub(crate) fn new(transaction: &'a mut Transaction<'d>, own: String) -> Self {
-        Self { transaction, own, cost: Cost::default() }
+        Self {
+            transaction,
+            own,
+            cost: Cost::default(),
+        }
     }
 
     /// Writes one edit.
@@ -212,9 +252,12 @@ impl<'a, 'd> Writer<'a, 'd> {
             Edit::Say { agent, pulse, at } => self.say(agent, pulse, *at),
             Edit::Propose { id, proposal } => self.propose(id, proposal),
             Edit::Close { id, closing } => self.close(id, closing),
-            Edit::Cast { proposal, voter, number, ballot } => {
-                self.cast(proposal, voter, *number, ballot)
-            }
+            Edit::Cast {
+                proposal,
+                voter,
+                number,
+                ballot,
+            } => self.cast(proposal, voter, *number, ballot),
         }
     }
 
@@ -327,7 +370,13 @@ impl<'a, 'd> Writer<'a, 'd> {
         ballot: &Ballot,
     ) -> Result<(), WriteError> {
         let node = proposal.node.to_string();
-        let map = self.map_at(&[BALLOTS, &node, &proposal.id, voter.as_str(), &number.to_string()])?;
+        let map = self.map_at(&[
+            BALLOTS,
+            &node,
+            &proposal.id,
+            voter.as_str(),
+            &number.to_string(),
+        ])?;
         match read::ballot(self.transaction, number, &map) {
             Some((_, standing)) if standing == *ballot => return Ok(()),
             Some(_) => return Err(WriteError::AlreadyCast(number)),
@@ -344,7 +393,8 @@ impl<'a, 'd> Writer<'a, 'd> {
     /// Returns the map at `path` below the own map, if it is there.
     fn find(&self, path: &[&str]) -> Option<ObjId> {
         let own = read::own(self.transaction, &self.own)?;
-        path.iter().try_fold(own, |map, key| read::child(self.transaction, &map, key))
+        path.iter()
+            .try_fold(own, |map, key| read::child(self.transaction, &map, key))
     }
 
     /// Returns the map at `path` below the own map and makes what is missing on the way.
@@ -367,9 +417,15 @@ impl<'a, 'd> Writer<'a, 'd> {
         Ok(self.transaction.put_object(parent, key, ObjType::Map)?)
     }
 
-    fn put(&mut self, map: &ObjId, key: &str, value: impl Into<ScalarValue>) -> Result<(), WriteError> {
+    fn put(
+        &mut self,
+        map: &ObjId,
+        key: &str,
+        value: impl Into<ScalarValue>,
+    ) -> Result<(), WriteError> {
         let value = value.into();
-        self.cost.add(key.len() + value.as_str().map_or(0, str::len));
+        self.cost
+            .add(key.len() + value.as_str().map_or(0, str::len));
         Ok(self.transaction.put(map, key, value)?)
     }
 

@@ -56,13 +56,28 @@ pub(crate) fn victim() -> (Document, Forge) {
 /// Asserts that `bytes` are refused for this reason, leave no trace, and do not stop the document.
 #[track_caller]
 pub(crate) fn refused(document: &mut Document, bytes: &[u8], expected: &Refusal) {
-    let before = (document.save().unwrap(), document.content().clone(), document.changes());
+    let before = (
+        document.save().unwrap(),
+        document.content().clone(),
+        document.changes(),
+    );
     assert_eq!(document.admit(bytes), Err(expected.clone()));
-    assert_eq!(document.admit(bytes), Err(expected.clone()), "the second time");
-    let after = (document.save().unwrap(), document.content().clone(), document.changes());
+    assert_eq!(
+        document.admit(bytes),
+        Err(expected.clone()),
+        "the second time"
+    );
+    let after = (
+        document.save().unwrap(),
+        document.content().clone(),
+        document.changes(),
+    );
     assert_eq!(after, before);
     let mut usable = document.clone();
-    let edit = Edit::Register { agent: "after".parse().unwrap(), kind: AgentKind::Ai };
+    let edit = Edit::Register {
+        agent: "after".parse().unwrap(),
+        kind: AgentKind::Ai,
+    };
     let change = usable.write(&[edit], 0).unwrap().unwrap();
     document.clone().admit(&change).unwrap();
 }
@@ -87,12 +102,18 @@ pub(crate) fn unguarded_all(document: &Document, changes: &[&[u8]]) -> Unguarded
         let mut plain = Automerge::new();
         let before = document.raw_changes();
         let before = before.iter().map(Vec::as_slice);
-        let all = std::iter::once(&genesis::CHANGE[..]).chain(before).chain(changes.iter().copied());
+        let all = std::iter::once(&genesis::CHANGE[..])
+            .chain(before)
+            .chain(changes.iter().copied());
         for bytes in all {
             let change = Change::try_from(bytes).map_err(|_| Unguarded::Refused)?;
-            plain.apply_changes([change]).map_err(|_| Unguarded::Refused)?;
+            plain
+                .apply_changes([change])
+                .map_err(|_| Unguarded::Refused)?;
         }
-        plain.save_and_verify().map_err(|_| Unguarded::NoLongerLoads)
+        plain
+            .save_and_verify()
+            .map_err(|_| Unguarded::NoLongerLoads)
     }));
     match outcome {
         Err(_) => Unguarded::Panics,

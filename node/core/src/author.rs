@@ -6,7 +6,7 @@ use fedp2p_crdt::content::Edit;
 use fedp2p_crdt::document::DocumentId;
 use fedp2p_crdt::document::WriteError;
 use fedp2p_protocols::codec::DecodeError;
-use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId};
+use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NodeId};
 use fedp2p_protocols::limits::MAX_DEPS;
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::{Header, Kind, NO_BACKLINK, Verified};
@@ -102,12 +102,20 @@ impl Core {
             conversation,
             epoch: 0,
         };
+        let before = self.documents.epoch(&conversation, &own.node);
         let drafts = self.documents.write(own, edits, self.now.wall_ms)?;
+        entries.writes.extend(self.document_write(conversation, own.node, before));
         for draft in drafts {
             self.append(entries, conversation, draft.kind, agent, &draft.payload)
                 .expect("a document's changes are bounded below the size of an op");
         }
         Ok(())
+    }
+
+    /// What is to be written when another epoch of a document counts than before.
+    pub(crate) fn document_write(&self, conversation: ConversationId, author: NodeId, before: Option<u32>) -> Option<Write> {
+        let epoch = self.documents.epoch(&conversation, &author).filter(|epoch| Some(*epoch) != before)?;
+        Some(Write::Document { author, conversation, epoch })
     }
 
     /// From now on this node writes other logs: its present ones were found to be written elsewhere too.

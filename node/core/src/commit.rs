@@ -127,7 +127,11 @@ impl Core {
         let header = written.op.header();
         if written.origin != Origin::Own {
             let before = self.glance(&header.conversation, &header.author);
-            match self.documents.apply(header, written.op.payload()) {
+            let epoch = self.documents.epoch(&header.conversation, &header.author);
+            let applied = self.documents.apply(header, written.op.payload());
+            let writes = self.document_write(header.conversation, header.author, epoch).into_iter().collect();
+            self.commit_entries(Entries { writes, written: Vec::new() });
+            match applied {
                 Applied::Changed => self.tell_changes(&header.conversation, header.author, &before),
                 Applied::Unchanged => {}
                 Applied::Refused(refusal) => {

@@ -101,6 +101,12 @@ impl Documents {
         }
     }
 
+    /// Which epoch of an author's document counts.
+    pub(crate) fn epoch(&self, conversation: &ConversationId, author: &NodeId) -> Option<u32> {
+        let shelf = self.shelves.get(conversation).and_then(|shelves| shelves.get(author))?;
+        shelf.current.map(|(epoch, _)| epoch)
+    }
+
     /// What an author says in a conversation.
     pub(crate) fn content(&self, conversation: &ConversationId, author: &NodeId) -> &Content {
         let shelf = self.shelves.get(conversation).and_then(|shelves| shelves.get(author));

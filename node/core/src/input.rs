@@ -134,7 +134,8 @@ pub struct Stored {
     pub position: u64,
     /// Certificate chains of known nodes, as they were received.
     pub members: Vec<Vec<u8>>,
-    /// Checkpoints and changes of each author's latest two document epochs in each conversation, by position.
+    /// Checkpoints and changes of the document epochs that count or may yet, by position: those from the one that
+    /// [`Write::Document`](crate::store::Write::Document) named last.
     pub changes: Vec<Arc<Verified>>,
     /// Tickets that this node issued and that are not past their expiry by more than a week.
     pub tickets: Vec<StoredTicket>,
@@ -208,8 +209,19 @@ pub struct Start {
     pub warnings: Vec<String>,
     /// The person whose user runs the daemon; others can write to this agent at once.
     pub person: Option<fedp2p_protocols::name::AgentName>,
+    /// The node that admitted this one just now.
+    pub inviter: Option<Introduction>,
     /// What was stored.
     pub stored: Stored,
+}
+
+/// A node that this one was told of before it met it.
+#[derive(Debug, Clone)]
+pub struct Introduction {
+    /// Its certificate chain.
+    pub chain: fedp2p_protocols::certificate::Chain,
+    /// Where it listens.
+    pub addresses: Vec<String>,
 }
 
 /// One op that is to be verified.

@@ -166,7 +166,7 @@ impl Core {
             effects: Vec::new(),
         };
         core.restore(start.stored);
-        core.begin(start.person);
+        core.begin(start.person, start.inviter);
         let effects = std::mem::take(&mut core.effects);
         (core, effects)
     }

@@ -49,6 +49,18 @@ pub fn found(root: &NodeKey, node: NodeId, names: (fedp2p_protocols::name::Organ
     Chain::by_root(root, certificate)
 }
 
+/// Whether a node may leave its organisation for another: only one that founded it and never admitted anybody.
+///
+/// # Errors
+/// If others would be left behind, or the organisation is not the node's own.
+pub fn may_leave(organisation: &fedp2p_protocols::name::OrganisationName, founder: bool, others: usize) -> Result<(), Error> {
+    if founder && others == 0 {
+        return Ok(());
+    }
+    let message = format!("this node is a member of {organisation} together with others; nothing was changed");
+    Err(Error::new(ErrorCode::Conflict, message).hint("join with another home folder: fedp2p --home DIR join TICKET"))
+}
+
 impl Core {
     pub(crate) fn hello(&mut self, exchange: Exchange, peer: NodeId, welcome: Welcome) {
         let current = welcome.chain.is_current(self.now.wall_ms);

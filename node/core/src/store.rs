@@ -110,6 +110,15 @@ pub enum Write {
         /// The encoded proof.
         proof: Vec<u8>,
     },
+    /// This epoch of an author's document counts from now on; older ones never will again.
+    Document {
+        /// The author.
+        author: NodeId,
+        /// The conversation.
+        conversation: ConversationId,
+        /// The document epoch.
+        epoch: u32,
+    },
     /// From now on this database writes another log epoch.
     Epoch(LogEpochId),
     /// Where a node was reached or says it listens, and when it was heard.

@@ -20,8 +20,8 @@ use fedp2p_protocols::pulse::AgentKind;
 use crate::Core;
 use crate::author::Entries;
 use crate::effect::Effect;
-use crate::input::CallId;
-use crate::store::{Read, ReadOutcome, ReadToken, StoreError};
+use crate::input::{CallId, Introduction};
+use crate::store::{Read, ReadOutcome, ReadToken, StoreError, Write};
 
 /// What a read was for.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Watches {
 
 impl Core {
     /// What a node does first: the person that runs it can be written to, and its log has begun.
-    pub(crate) fn begin(&mut self, person: Option<AgentName>) {
+    pub(crate) fn begin(&mut self, person: Option<AgentName>, inviter: Option<Introduction>) {
         let lobby = self.lobby;
         self.effect(Effect::Subscribe { conversation: lobby, topic: crate::author::topic(&self.network, &lobby) });
         let peers: Vec<NodeId> = self.members.iter().map(|(node, _)| *node).filter(|node| *node != self.me()).collect();
@@ -93,6 +93,15 @@ impl Core {
             edits.push(Edit::Register { agent, kind: AgentKind::Person });
         }
         let mut entries = Entries::default();
+        if let Some(Introduction { chain, addresses }) = inviter {
+            let peer = chain.subject();
+            let encoded = chain.encode();
+            if self.members.learn(peer, chain).is_ok() {
+                entries.writes.push(Write::Member { node: peer, chain: encoded });
+                entries.writes.push(Write::Peer { node: peer, addresses: addresses.clone(), last_seen: self.now.wall_ms });
+                self.effect(Effect::Admit { peer, addresses });
+            }
+        }
         if self.edit(&mut entries, lobby, None, &edits).is_err() {
             self.notice("the own document could not be written".to_owned());
         }
@@ -227,14 +236,7 @@ impl Core {
                     return Err(Error::new(ErrorCode::Conflict, format!("this node belongs to {} already", own.organisation_name)));
                 }
                 let others = self.members.iter().filter(|(node, _)| **node != self.me()).count();
-                if others > 0 || self.root.is_none() {
-                    return Err(Error::new(
-                        ErrorCode::Conflict,
-                        format!("this node is a member of {} together with others; nothing was changed", own.organisation_name),
-                    )
-                    .hint("join with another home folder: fedp2p --home DIR join TICKET"));
-                }
-                Ok(())
+                crate::membership::may_leave(&own.organisation_name, self.root.is_some(), others)
             })?;
         self.effect(Effect::Join { call: id, request });
         Ok(())

@@ -1,0 +1,45 @@
+//! `fedp2p agents`.
+
+use fedp2p_protocols::api::agents;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::ui::colour::Style;
+use crate::ui::table::{Cell, Column, Table};
+use crate::ui::time::Clock;
+use crate::ui::{Output, show};
+
+/// Lists the agents of the mesh.
+pub(crate) async fn run(context: &Context) -> Result<(), Error> {
+    let reply = context.ask(agents::Request {}).await?;
+    if reply.agents.is_empty() {
+        context.out.note("no agent has spoken yet");
+    }
+    context.show::<agents::Request>(&reply, |out| words(&reply, out))
+}
+
+fn words(reply: &agents::Reply, out: &Output) -> String {
+    if reply.agents.is_empty() {
+        return String::new();
+    }
+    let clock = Clock::local();
+    let mut table = Table::new(&[
+        Column::fixed("Agent"),
+        Column::fixed("Kind"),
+        Column::fixed("Presence"),
+        Column::text("Status"),
+        Column::text("Summary"),
+        Column::number("Updated"),
+    ]);
+    for agent in &reply.agents {
+        table.row([
+            Cell::styled(&agent.address.to_string(), Style::Strong),
+            show::kind(agent.kind).into(),
+            show::presence(agent.presence),
+            Cell::maybe(agent.status.as_deref()),
+            Cell::maybe(agent.summary.as_deref()),
+            Cell::maybe(agent.updated.map(|at| clock.ago(at)).as_deref()),
+        ]);
+    }
+    table.render(out.width(), out.paint())
+}

@@ -1,0 +1,1 @@
+//! Three daemons that play the whitepaper.

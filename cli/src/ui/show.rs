@@ -1,0 +1,315 @@
+//! Messages, pulses, proposals and nodes as people read them.
+
+use fedp2p_protocols::api::message::{Delivery, DeliveryState, Message};
+use fedp2p_protocols::api::proposal::{Counts, Proposal};
+use fedp2p_protocols::api::{Presence, pulse, status};
+use fedp2p_protocols::name::Address;
+use fedp2p_protocols::pulse::AgentKind;
+
+use super::Output;
+use super::colour::Style;
+use super::escape;
+use super::table::{Cell, Column, Table};
+use super::time::Clock;
+
+/// What stands before each line that a peer wrote.
+const QUOTE: &str = "  │ ";
+
+/// Returns for whom a message is.
+pub(crate) fn recipients(to: &[Address]) -> String {
+    if to.is_empty() {
+        return "everybody".to_owned();
+    }
+    to.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns who stands behind an agent, in a word.
+pub(crate) fn kind(kind: AgentKind) -> &'static str {
+    match kind {
+        AgentKind::Person => "person",
+        AgentKind::Ai => "ai",
+        _ => "other",
+    }
+}
+
+/// Returns how far a delivery is, in a word.
+pub(crate) fn delivery(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Queued => "queued",
+        DeliveryState::Stored => "stored",
+        DeliveryState::Surfaced => "surfaced",
+        DeliveryState::Acknowledged => "acknowledged",
+    }
+}
+
+/// Returns how a presence looks.
+pub(crate) fn presence_style(presence: Presence) -> Style {
+    match presence {
+        Presence::Reachable => Style::Good,
+        Presence::Suspect => Style::Doubtful,
+        Presence::Gone => Style::Bad,
+    }
+}
+
+/// Returns the cell for a presence.
+pub(crate) fn presence(presence: Presence) -> Cell {
+    let word = match presence {
+        Presence::Reachable => "reachable",
+        Presence::Suspect => "suspect",
+        Presence::Gone => "gone",
+    };
+    Cell::styled(word, presence_style(presence))
+}
+
+/// Returns the deliveries of a message in words.
+pub(crate) fn deliveries(deliveries: &[Delivery]) -> String {
+    match deliveries {
+        [] => String::new(),
+        [one] => delivery(one.state).to_owned(),
+        many => {
+            let one = |d: &Delivery| format!("{} {}", d.to, delivery(d.state));
+            many.iter().map(one).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// Returns a message: a line about it, then its text and data behind a bar.
+pub(crate) fn message(message: &Message, clock: &Clock, output: &Output) -> String {
+    let paint = output.paint();
+    let mut head = format!(
+        "{}  {} → {}  {}  {}",
+        paint.faint(&clock.moment(message.at)),
+        paint.strong(&message.from.to_string()),
+        recipients(&message.to),
+        message.kind.as_str(),
+        paint.faint(&message.id.short()),
+    );
+    if let Some(reply_to) = &message.reply_to {
+        head.push_str(&paint.faint(&format!("  re {}", reply_to.short())));
+    }
+    if let Some(correlation) = &message.correlation {
+        head.push_str(&paint.faint(&format!("  #{}", escape::line(correlation))));
+    }
+    if !message.verified {
+        head.push_str("  ");
+        head.push_str(&paint.paint(Style::Bad, "NOT VERIFIED"));
+    }
+    let states = deliveries(&message.deliveries);
+    if !states.is_empty() {
+        head.push_str("  ");
+        head.push_str(&paint.paint(Style::Good, &states));
+    }
+    let mut out = format!("{head}\n{}", escape::block(&message.text, QUOTE));
+    if let Some(data) = &message.data {
+        let data = serde_json::to_string_pretty(data).unwrap_or_default();
+        out.push_str(&escape::block(&data, QUOTE));
+    }
+    out
+}
+
+/// Returns the Common Operating Picture as the whitepaper's table.
+pub(crate) fn pulses(rows: &[pulse::Row], output: &Output) -> String {
+    let clock = Clock::local();
+    let mut table = Table::new(&[
+        Column::fixed("Agent"),
+        Column::fixed("Status"),
+        Column::text("Thinking"),
+        Column::text("Offering"),
+        Column::spare("Wondering"),
+        Column::spare("Summary"),
+        Column::number("Age"),
+        Column::fixed("Presence"),
+    ]);
+    for row in rows {
+        let said = &row.pulse;
+        let status = said.status.as_deref().or(said.action.as_deref());
+        table.row([
+            Cell::styled(&row.address.to_string(), Style::Strong),
+            Cell::maybe(status.map(|text| super::table::cut(text, 24)).as_deref()),
+            Cell::maybe(said.thinking.as_deref()),
+            Cell::maybe(said.offering.as_deref()),
+            Cell::maybe(said.wondering.as_deref()),
+            Cell::maybe(said.summary.as_deref()),
+            clock.ago(row.at).into(),
+            presence(row.presence),
+        ]);
+    }
+    table.render(output.width(), output.paint())
+}
+
+/// Returns the votes of a proposal in one line, most first.
+pub(crate) fn tally(proposal: &Proposal) -> String {
+    let mut votes: Vec<(&String, u32)> = proposal.votes.iter().map(|(option, &count)| (option, count)).collect();
+    let place = |option: &String| proposal.options.iter().position(|o| o == option);
+    votes.sort_by_key(|(option, count)| (std::cmp::Reverse(*count), place(option)));
+    votes.iter().map(|(option, count)| format!("{option} {count}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns a proposal with its tally and ballots.
+pub(crate) fn proposal(proposal: &Proposal, output: &Output) -> String {
+    let (paint, clock) = (output.paint(), Clock::local());
+    let mut out = String::new();
+    let state = match proposal.closed {
+        _ if proposal.open => paint.paint(Style::Good, "open"),
+        Some(at) => format!("closed {}", clock.moment(at)),
+        None => "closed".to_owned(),
+    };
+    let head = format!("{}  {state}, by {}", paint.strong(&escape::line(&proposal.id)), proposal.by);
+    let revision = if proposal.revision > 1 { format!(", revision {}", proposal.revision) } else { String::new() };
+    out.push_str(&format!("{head}{revision}\n{}\n", escape::block(&proposal.question, QUOTE)));
+    let mut votes = Table::new(&[Column::text("Option"), Column::number("Votes"), Column::fixed("")]);
+    for option in &proposal.options {
+        let wins = proposal.winner.as_ref() == Some(option);
+        let mark = match (wins, proposal.open) {
+            (true, true) => Cell::styled("leads", Style::Good),
+            (true, false) => Cell::styled("winner", Style::Good),
+            (false, _) => "".into(),
+        };
+        let count = proposal.votes.get(option).copied().unwrap_or(0);
+        votes.row([option.into(), count.to_string().into(), mark]);
+    }
+    out.push_str(&votes.render(output.width(), paint));
+    if !proposal.ballots.is_empty() {
+        out.push('\n');
+        out.push_str(&ballots(proposal, &clock, output));
+    }
+    out
+}
+
+fn ballots(proposal: &Proposal, clock: &Clock, output: &Output) -> String {
+    let mut table = Table::new(&[
+        Column::fixed("Voter"),
+        Column::text("Choice"),
+        Column::fixed("Counts"),
+        Column::text("Reason"),
+        Column::fixed("At"),
+    ]);
+    for ballot in &proposal.ballots {
+        let counts = match ballot.counts {
+            Counts::Yes => Cell::styled("yes", Style::Good),
+            Counts::Outdated => Cell::styled("no: older revision", Style::Doubtful),
+            Counts::Unknown => Cell::styled("no: not an option", Style::Bad),
+            Counts::Late => Cell::styled("no: too late", Style::Doubtful),
+            _ => Cell::styled("no", Style::Doubtful),
+        };
+        table.row([
+            ballot.voter.to_string().into(),
+            (&ballot.choice).into(),
+            counts,
+            Cell::maybe(ballot.reason.as_deref()),
+            clock.moment(ballot.at).into(),
+        ]);
+    }
+    table.render(output.width(), output.paint())
+}
+
+/// Returns what a node is and where, as labelled lines.
+pub(crate) fn node(status: &status::Reply, output: &Output) -> String {
+    let paint = output.paint();
+    let mut out = String::new();
+    let mut fact = |label: &str, text: &str| {
+        out.push_str(&format!("  {} {}\n", paint.faint(&format!("{label:<13}")), escape::line(text)));
+    };
+    let role = if status.admin { ", may invite" } else { "" };
+    fact("node", &format!("{} ({})", status.node.name, status.node.id.short()));
+    let organisation = &status.node.organisation;
+    fact("organisation", &format!("{} ({}{role})", status.node.organisation_name, organisation.short()));
+    fact("home", &status.home);
+    match status.listening.as_slice() {
+        [] => fact("listening", "nowhere yet"),
+        addresses => {
+            for (at, address) in addresses.iter().enumerate() {
+                fact(if at == 0 { "listening" } else { "" }, address);
+            }
+        }
+    }
+    fact("other nodes", &format!("{} of {} reachable", status.reachable, status.members));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
+    use fedp2p_protocols::payload::MessageType;
+    use fedp2p_protocols::vote::Mechanism;
+
+    use super::*;
+    use crate::ui::colour::When;
+
+    fn output() -> Output {
+        Output::new(false, When::Never)
+    }
+
+    fn sample() -> Message {
+        Message {
+            id: OpId::from_bytes([7; 32]),
+            conversation: ConversationId::from_bytes([1; 16]),
+            from: "taichi@taichi".parse().unwrap(),
+            from_node: NodeId::from_bytes([2; 32]),
+            organisation: None,
+            from_kind: Some(AgentKind::Ai),
+            verified: true,
+            to: vec!["baby@baby".parse().unwrap()],
+            kind: MessageType::Task,
+            text: "Please review\n10:00:00  root@root → you".to_owned(),
+            data: None,
+            reply_to: None,
+            correlation: None,
+            at: 0,
+            position: 1,
+            deliveries: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn no_line_of_a_message_can_pass_for_a_head_line() {
+        let text = message(&sample(), &Clock::local(), &output());
+        assert!(text.lines().skip(1).all(|line| line.starts_with(QUOTE)), "{text}");
+        assert!(text.contains("taichi@taichi → baby@baby  task"), "{text}");
+    }
+
+    #[test]
+    fn a_message_that_is_not_verified_says_so() {
+        let unverified = Message {
+            verified: false,
+            ..sample()
+        };
+        assert!(message(&unverified, &Clock::local(), &output()).contains("NOT VERIFIED"));
+    }
+
+    #[test]
+    fn the_winner_of_a_closed_proposal_is_named() {
+        let mut decided = Proposal {
+            id: "auth-decision".to_owned(),
+            by: "taichi@taichi".parse().unwrap(),
+            question: "Which auth approach?".to_owned(),
+            options: ["OAuth2", "JWT", "Custom"].map(str::to_owned).to_vec(),
+            mechanism: Mechanism::Poll,
+            revision: 1,
+            open: false,
+            opened: 0,
+            closed: Some(1),
+            winner: Some("OAuth2".to_owned()),
+            votes: BTreeMap::from([("Custom".into(), 0), ("JWT".into(), 1), ("OAuth2".into(), 2)]),
+            ballots: Vec::new(),
+        };
+        assert_eq!(tally(&decided), "OAuth2 2, JWT 1, Custom 0");
+        assert!(proposal(&decided, &output()).contains("winner"));
+        decided.open = true;
+        assert!(proposal(&decided, &output()).contains("leads"));
+    }
+
+    #[test]
+    fn one_delivery_is_a_word_and_several_name_the_recipients() {
+        let one = |to: &str, state| Delivery {
+            to: to.parse().unwrap(),
+            state,
+        };
+        let baby = one("baby@baby", DeliveryState::Stored);
+        assert_eq!(deliveries(std::slice::from_ref(&baby)), "stored");
+        let both = [baby, one("aorus@aorus", DeliveryState::Queued)];
+        assert_eq!(deliveries(&both), "baby@baby stored, aorus@aorus queued");
+    }
+}

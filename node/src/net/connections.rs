@@ -1,0 +1,539 @@
+//! The life of a connection and of a peer: hello, gate, sync session, end.
+//!
+//! A connection begins as a stranger's and has a quarter of a minute to become a member's. Its dialler says hello; when
+//! both cores agree both gates are opened, the dialled end's first (see [`super::gate`]). A peer with a member
+//! connection gets one sync stream, which the end with the smaller node id opens. When that end believes in an older
+//! session that is really dead, the other opens one after three seconds; the newest stream always wins.
+
+use std::time::Duration;
+
+use fedp2p_core::input::Exchange;
+use fedp2p_protocols::hello::Welcome;
+use fedp2p_protocols::id::NodeId;
+use fedp2p_protocols::joining::Answer;
+use libp2p::core::ConnectedPoint;
+use libp2p::swarm::{ConnectionId, Stream};
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::dialler::Standing;
+use super::gate::End;
+use super::hello::{Hello, HelloError};
+use super::joining::{InviteError, Invitation};
+use super::sessions::{MAX_QUEUED_FRAMES, Session, SessionError};
+use super::streams::{self, Kind, Outcome};
+use super::worker::Worker;
+use super::{Counters, address};
+
+/// How long a connection may last without becoming a member's.
+const STRANGER: Duration = Duration::from_secs(15);
+/// How long a stranger whose knock failed may still start to join.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+/// Most handshakes of joiners at one time.
+const MAX_JOINS: usize = 4;
+/// Most connections of one member; strangers are held to it by the swarm's own limits.
+const MAX_PER_MEMBER: usize = 4;
+/// How long the end with the larger node id waits for the other to open the sync stream.
+const OTHER_OPENS: Duration = Duration::from_secs(3);
+/// A session that is younger is not replaced by another stream: a peer could make the loop spin by opening many.
+const SETTLED: Duration = Duration::from_secs(1);
+/// First and longest delay before a failed sync stream is opened again.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// One connection.
+pub(super) struct Connection {
+    peer: PeerId,
+    node: NodeId,
+    remote: Multiaddr,
+    dialled: bool,
+    stage: Stage,
+    /// When it is closed, unless it became a member's.
+    deadline: Option<Instant>,
+    said_hello: bool,
+    joining: bool,
+    /// A sync stream that came before our gate was open.
+    early: Option<Stream>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The hello is not finished.
+    Greeting,
+    /// The core said yes and the gate opens; the dialled end's hello waits for that.
+    Opening(Option<oneshot::Sender<bool>>),
+    /// A member's.
+    Member,
+    /// We are closing it: nothing more comes of it.
+    Closing,
+}
+
+/// What is common to the connections of one member.
+#[derive(Default)]
+pub(super) struct Peer {
+    session: Option<Running>,
+    /// The stream of the next session, which begins when this one has ended.
+    next: Option<(ConnectionId, Stream)>,
+    /// When to open a sync stream.
+    open_at: Option<Instant>,
+    failures: u32,
+}
+
+struct Running {
+    connection: ConnectionId,
+    since: Instant,
+    frames: mpsc::Sender<Vec<u8>>,
+    cancel: Option<oneshot::Sender<()>>,
+}
+
+/// What waits for an answer of the core.
+pub(super) enum Waiting {
+    /// A hello.
+    Hello(ConnectionId, oneshot::Sender<bool>),
+    /// A joiner: first the ticket's secret, then the answer.
+    Join(Option<oneshot::Sender<Option<[u8; 32]>>>, Option<oneshot::Sender<Answer>>),
+}
+
+/// What a task of the worker came to.
+pub(super) enum Report {
+    /// A hello ended.
+    Hello(ConnectionId, Exchange, Result<(), HelloError>),
+    /// A joiner's handshake ended.
+    Join(ConnectionId, Exchange, Result<(), InviteError>),
+    /// A sync session ended.
+    Session(PeerId, SessionError),
+}
+
+impl Connection {
+    fn is_wanted(&self) -> bool {
+        !matches!(self.stage, Stage::Closing)
+    }
+}
+
+impl Worker {
+    pub(super) fn on_established(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        endpoint: &ConnectedPoint,
+        now: Instant,
+    ) {
+        let remote = endpoint.get_remote_address().clone();
+        self.dialler.connected(id, peer, &remote, now);
+        let siblings = self.connections.values().filter(|other| other.peer == peer).count();
+        let Some(node) = address::node_of(&peer).filter(|_| siblings < MAX_PER_MEMBER) else {
+            Counters::add(&self.counters.refused);
+            self.swarm.close_connection(id);
+            return;
+        };
+        let dialled = endpoint.is_dialer();
+        let connection = Connection {
+            peer,
+            node,
+            remote: address::split_peer(remote).0,
+            dialled,
+            stage: Stage::Greeting,
+            deadline: Some(now + STRANGER),
+            said_hello: false,
+            joining: false,
+            early: None,
+        };
+        self.connections.insert(id, connection);
+        if dialled {
+            self.swarm.behaviour_mut().streams.open(peer, id, Kind::Hello);
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, peer: PeerId, id: ConnectionId, remaining: u32, now: Instant) {
+        self.connections.remove(&id);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.next.take_if(|(connection, _)| *connection == id);
+            if let Some(session) = known.session.as_mut().filter(|session| session.connection == id) {
+                session.cancel = None;
+            }
+            if remaining == 0 && known.session.is_none() {
+                self.peers.remove(&peer);
+            }
+        }
+        if remaining == 0 {
+            self.dialler.disconnected(&peer, now);
+        }
+    }
+
+    pub(super) fn on_stream(&mut self, event: streams::Event, now: Instant) {
+        let streams::Event { peer, connection: id, kind, outcome } = event;
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.is_wanted()) else {
+            return;
+        };
+        match (kind, outcome) {
+            (Kind::Hello, Outcome::Opened(stream)) => self.start_hello(id, stream),
+            (Kind::Hello, Outcome::Failed) => self.turn_away(id),
+            (Kind::Hello, Outcome::Accepted(stream)) => {
+                // The dialler says hello, and once.
+                if connection.dialled || connection.said_hello {
+                    self.turn_away(id);
+                } else {
+                    self.start_hello(id, stream);
+                }
+            }
+            (Kind::Join, Outcome::Accepted(stream)) => self.start_join(id, stream),
+            (Kind::Join, Outcome::Opened(_) | Outcome::Failed) => {}
+            (Kind::Sync, Outcome::Failed) => self.postpone_session(peer, now),
+            (Kind::Sync, Outcome::Opened(stream)) => self.start_session(id, stream, now),
+            (Kind::Sync, Outcome::Accepted(stream)) => match connection.stage {
+                Stage::Member => self.start_session(id, stream, now),
+                // The other end's gate was open first; ours is about to be.
+                Stage::Opening(_) | Stage::Greeting if connection.said_hello => connection.early = Some(stream),
+                Stage::Opening(_) | Stage::Greeting | Stage::Closing => Counters::add(&self.counters.strangers),
+            },
+        }
+    }
+
+    fn exchange(&mut self) -> Exchange {
+        self.last_exchange += 1;
+        Exchange(self.last_exchange)
+    }
+
+    fn start_hello(&mut self, id: ConnectionId, stream: Stream) {
+        let exchange = self.exchange();
+        let addresses = self.own_addresses(id);
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        connection.said_hello = true;
+        let welcome = Welcome { chain: self.chain.clone(), addresses, member_connection: true };
+        let (answer, verdict) = oneshot::channel();
+        self.waiting.insert(exchange, Waiting::Hello(id, answer));
+        let dialled = connection.dialled;
+        let hello = Hello {
+            organisation: self.chain.certificate().organisation,
+            me: self.me,
+            peer: connection.node,
+            exchange,
+            welcome: welcome.encode(),
+            events: self.events.clone(),
+            verdict,
+        };
+        self.tasks.spawn(async move {
+            let outcome = if dialled { hello.dial(stream).await } else { hello.listen(stream).await };
+            Report::Hello(id, exchange, outcome)
+        });
+    }
+
+    /// Our addresses, as far as they are of use to the other end.
+    fn own_addresses(&self, id: ConnectionId) -> Vec<String> {
+        let local = self.connections.get(&id).is_some_and(|connection| address::is_loopback(&connection.remote));
+        let all = self.listening.iter().map(|(_, address)| address);
+        address::write_all(all.filter(|address| local || !address::is_loopback(address)))
+    }
+
+    /// Whether this peer is connected over the loopback interface.
+    pub(super) fn is_local(&self, peer: &PeerId) -> bool {
+        let mut connections = self.connections.values().filter(|connection| connection.peer == *peer);
+        connections.any(|connection| address::is_loopback(&connection.remote))
+    }
+
+    pub(super) fn answer_hello(&mut self, exchange: Exchange, admitted: bool) {
+        let Some(Waiting::Hello(id, answer)) =
+            self.waiting.remove_entry(&exchange).and_then(|(exchange, waiting)| match waiting {
+                Waiting::Hello(..) => Some(waiting),
+                Waiting::Join(..) => {
+                    self.waiting.insert(exchange, waiting);
+                    None
+                }
+            })
+        else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.is_wanted()) else {
+            return;
+        };
+        if admitted && !connection.dialled {
+            // The answer goes to the hello once the gate is open: the dialler sends as soon as it hears it.
+            connection.stage = Stage::Opening(Some(answer));
+            self.open_gate(id, End::Listener);
+        } else {
+            // If the hello has timed out meanwhile, its report says so.
+            let _heard = answer.send(admitted);
+        }
+    }
+
+    fn open_gate(&mut self, id: ConnectionId, end: End) {
+        if self.swarm.behaviour_mut().gate.open(id, end).is_err() {
+            self.close(id);
+        }
+    }
+
+    pub(super) fn on_opened(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.is_wanted()) else {
+            return;
+        };
+        if let Stage::Opening(Some(answer)) = std::mem::replace(&mut connection.stage, Stage::Member) {
+            // If the hello has timed out meanwhile, its report closes the connection.
+            let _heard = answer.send(true);
+        }
+        connection.deadline = None;
+        let (peer, early) = (connection.peer, connection.early.take());
+        let opens = self.me < connection.node;
+        self.dialler.admitted(&peer, now);
+        let known = self.peers.entry(peer).or_default();
+        if known.session.is_none() && known.next.is_none() {
+            known.open_at = Some(now + if opens { Duration::ZERO } else { OTHER_OPENS });
+        }
+        if let Some(stream) = early {
+            self.start_session(id, stream, now);
+        }
+    }
+
+    pub(super) fn on_report(&mut self, report: Report) {
+        let now = Instant::now();
+        self.stirred = true;
+        match report {
+            Report::Hello(id, exchange, outcome) => {
+                self.waiting.remove(&exchange);
+                self.on_hello_ended(id, outcome, now);
+            }
+            Report::Join(id, exchange, outcome) => {
+                self.waiting.remove(&exchange);
+                if let Err(error) = outcome {
+                    Counters::add(&self.counters.strangers);
+                    self.notice(format!("a node that wanted to join failed: {error}"));
+                }
+                self.close(id);
+            }
+            Report::Session(peer, ended) => self.on_session_ended(peer, &ended, now),
+        }
+    }
+
+    fn on_hello_ended(&mut self, id: ConnectionId, outcome: Result<(), HelloError>, now: Instant) {
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.is_wanted()) else {
+            return;
+        };
+        match outcome {
+            Ok(()) if connection.dialled => {
+                connection.stage = Stage::Opening(None);
+                self.open_gate(id, End::Dialler);
+            }
+            Ok(()) => {}
+            Err(HelloError::Knock) => {
+                Counters::add(&self.counters.strangers);
+                connection.deadline = Some(now + if connection.joining { STRANGER } else { LAST_CHANCE });
+            }
+            Err(error) => {
+                if connection.dialled && self.dialler.is_first_failure(&connection.peer) {
+                    let (node, remote) = (connection.node.short(), connection.remote.clone());
+                    self.notice(format!("the hello with {node} at {remote} failed: {error}"));
+                }
+                self.turn_away(id);
+            }
+        }
+    }
+
+    /// Closes a connection whose other end did not prove what it should.
+    fn turn_away(&mut self, id: ConnectionId) {
+        Counters::add(&self.counters.strangers);
+        self.close(id);
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.stage = Stage::Closing;
+            connection.deadline = None;
+        }
+        self.swarm.close_connection(id);
+    }
+
+    fn start_join(&mut self, id: ConnectionId, stream: Stream) {
+        let under_way = self.waiting.values().filter(|waiting| matches!(waiting, Waiting::Join(..))).count();
+        let exchange = self.exchange();
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let stranger = matches!(connection.stage, Stage::Greeting);
+        if connection.joining || connection.dialled || !stranger || under_way >= MAX_JOINS {
+            return Counters::add(&self.counters.strangers);
+        }
+        connection.joining = true;
+        let (give_secret, secret) = oneshot::channel();
+        let (give_answer, answer) = oneshot::channel();
+        self.waiting.insert(exchange, Waiting::Join(Some(give_secret), Some(give_answer)));
+        let invitation = Invitation {
+            me: self.me,
+            peer: connection.node,
+            exchange,
+            events: self.events.clone(),
+            secret,
+            answer,
+        };
+        self.tasks.spawn(async move { Report::Join(id, exchange, invitation.run(stream).await) });
+    }
+
+    pub(super) fn answer_ticket(&mut self, exchange: Exchange, secret: Option<[u8; 32]>) {
+        if let Some(Waiting::Join(waiting, _)) = self.waiting.get_mut(&exchange)
+            && let Some(waiting) = waiting.take()
+        {
+            // If the handshake has timed out meanwhile, its report says so.
+            let _heard = waiting.send(secret);
+        }
+    }
+
+    pub(super) fn answer_join(&mut self, exchange: Exchange, answer: Answer) {
+        if let Some(Waiting::Join(_, waiting)) = self.waiting.get_mut(&exchange)
+            && let Some(waiting) = waiting.take()
+        {
+            // If the handshake has timed out meanwhile, its report says so.
+            let _heard = waiting.send(answer);
+        }
+    }
+
+    pub(super) fn admit(&mut self, node: &NodeId, addresses: &[String]) {
+        let Some(peer) = address::peer_of(node) else {
+            return;
+        };
+        self.stirred = true;
+        self.swarm.behaviour_mut().limits.bypass_peer_id(&peer);
+        self.dialler.learn(peer, address::read_all(addresses), Standing::Member, Instant::now());
+    }
+
+    pub(super) fn disconnect(&mut self, node: &NodeId, reason: &str) {
+        let Some(peer) = address::peer_of(node) else {
+            return;
+        };
+        self.stirred = true;
+        self.notice(format!("node {} is disconnected: {reason}", node.short()));
+        self.swarm.behaviour_mut().limits.remove_peer_id(&peer);
+        self.dialler.banish(&peer, Instant::now());
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.next = None;
+            known.open_at = None;
+            if let Some(session) = &mut known.session {
+                session.cancel = None;
+            }
+        }
+        let ids = self.connections.iter().filter(|(_, connection)| connection.peer == peer).map(|(id, _)| *id);
+        for id in ids.collect::<Vec<_>>() {
+            self.close(id);
+        }
+    }
+
+    /// Closes connections that did not become a member's in time; returns when the next one is due.
+    pub(super) fn close_overdue(&mut self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        for (id, connection) in &mut self.connections {
+            match connection.deadline {
+                Some(deadline) if deadline <= now => {
+                    connection.deadline = None;
+                    connection.stage = Stage::Closing;
+                    self.swarm.close_connection(*id);
+                }
+                Some(deadline) => next = Some(next.map_or(deadline, |next: Instant| next.min(deadline))),
+                None => {}
+            }
+        }
+        next
+    }
+
+    fn start_session(&mut self, id: ConnectionId, stream: Stream, now: Instant) {
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        let known = self.peers.entry(connection.peer).or_default();
+        known.open_at = None;
+        if let Some(session) = &mut known.session {
+            if session.cancel.is_some() && now - session.since < SETTLED {
+                return;
+            }
+            // The newest stream wins; it begins when the task of the old one has told the loop of its end.
+            session.cancel = None;
+            known.next = Some((id, stream));
+            return;
+        }
+        let (frames, queue) = mpsc::channel(MAX_QUEUED_FRAMES);
+        let (cancel, cancelled) = oneshot::channel();
+        known.session = Some(Running { connection: id, since: now, frames, cancel: Some(cancel) });
+        let session = Session {
+            peer: connection.node,
+            address: connection.remote.to_string(),
+            frames: queue,
+            events: self.events.clone(),
+            cancel: cancelled,
+        };
+        let peer = connection.peer;
+        self.tasks.spawn(async move { Report::Session(peer, session.run(stream).await) });
+    }
+
+    fn on_session_ended(&mut self, peer: PeerId, ended: &SessionError, now: Instant) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if known.session.take().is_some_and(|session| now - session.since > REOPEN.1) {
+            known.failures = 0;
+        }
+        if let (true, Some(node)) = (ended.is_violation(), address::node_of(&peer)) {
+            self.disconnect(&node, &ended.to_string());
+        } else if let Some((id, stream)) = known.next.take() {
+            self.start_session(id, stream, now);
+        } else {
+            self.postpone_session(peer, now);
+        }
+    }
+
+    /// Plans the next sync stream, if there is a connection for it.
+    fn postpone_session(&mut self, peer: PeerId, now: Instant) {
+        self.stirred = true;
+        let node = self.member_connection(&peer).map(|(_, connection)| connection.node);
+        let Some(known) = self.peers.get_mut(&peer).filter(|known| known.session.is_none()) else {
+            return;
+        };
+        let Some(node) = node else {
+            self.peers.remove(&peer);
+            return;
+        };
+        let delay = REOPEN.0.saturating_mul(1 << known.failures.min(8)).min(REOPEN.1);
+        known.failures += 1;
+        known.open_at = Some(now + if self.me < node { delay } else { delay + OTHER_OPENS });
+    }
+
+    fn member_connection(&self, peer: &PeerId) -> Option<(ConnectionId, &Connection)> {
+        self.connections
+            .iter()
+            .filter(|(_, connection)| connection.peer == *peer && matches!(connection.stage, Stage::Member))
+            .map(|(id, connection)| (*id, connection))
+            .max_by_key(|(id, _)| *id)
+    }
+
+    /// Opens the sync streams that are due; returns when the next one is.
+    pub(super) fn open_sessions(&mut self, now: Instant) -> Option<Instant> {
+        let due: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, known)| known.open_at.is_some_and(|at| at <= now))
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in due {
+            let id = self.member_connection(&peer).map(|(id, _)| id);
+            if let Some(known) = self.peers.get_mut(&peer) {
+                known.open_at = None;
+            }
+            if let Some(id) = id {
+                self.swarm.behaviour_mut().streams.open(peer, id, Kind::Sync);
+            }
+        }
+        self.peers.values().filter_map(|known| known.open_at).min()
+    }
+
+    pub(super) fn send_frame(&mut self, node: &NodeId, frame: Vec<u8>) {
+        let session = address::peer_of(node)
+            .and_then(|peer| self.peers.get_mut(&peer))
+            .and_then(|known| known.session.as_mut())
+            .filter(|session| session.cancel.is_some());
+        let Some(session) = session else {
+            return Counters::add(&self.counters.frames_unsent);
+        };
+        if session.frames.try_send(frame).is_err() {
+            session.cancel = None;
+            Counters::add(&self.counters.frames_unsent);
+            self.notice(format!("node {} does not keep up with sync; its session starts over", node.short()));
+        }
+    }
+}

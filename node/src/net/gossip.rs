@@ -1,0 +1,137 @@
+//! The settings of gossipsub.
+//!
+//! The defaults are made for large open networks: in a small closed one several of them lose messages or punish
+//! honest nodes. Ops are signed by their authors, so gossip itself signs nothing and names a message by its content.
+//! The worker is the only caller.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use libp2p::gossipsub::{
+    AllowAllSubscriptionFilter, Behaviour, Config, ConfigBuilder, IdentTopic, IdentityTransform,
+    MaxCountSubscriptionFilter, Message, MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds,
+    TopicScoreParams, ValidationMode,
+};
+
+/// Gossip with a bound on how many topics a peer can make us remember.
+pub(super) type Gossip = Behaviour<IdentityTransform, MaxCountSubscriptionFilter<AllowAllSubscriptionFilter>>;
+
+/// Largest message with everything that gossipsub adds to it.
+const MAX_TRANSMIT_BYTES: usize = 64 * 1024;
+/// Most topics that a peer may subscribe to, and name in one message.
+const MAX_TOPICS: usize = 1024;
+
+/// Returns the id of a message: the first 20 bytes of its hash.
+fn message_id(message: &Message) -> MessageId {
+    MessageId::from(&blake3::hash(&message.data).as_bytes()[..20])
+}
+
+fn config() -> Result<Config, String> {
+    let config = ConfigBuilder::default()
+        .validation_mode(ValidationMode::Anonymous)
+        .validate_messages()
+        .message_id_fn(message_id)
+        .max_transmit_size(MAX_TRANSMIT_BYTES)
+        // Lost messages are asked for at heartbeats, so their interval is the time to repair.
+        .heartbeat_initial_delay(Duration::from_millis(100))
+        .heartbeat_interval(Duration::from_millis(250))
+        .mesh_n_low(2)
+        .mesh_n(6)
+        .mesh_n_high(12)
+        .mesh_outbound_min(0)
+        // A publisher sends to every peer, so a mesh of up to a dozen nodes is one hop wide.
+        .flood_publish(true)
+        .history_length(40)
+        .history_gossip(12)
+        .duplicate_cache_time(Duration::from_secs(300))
+        .publish_queue_duration(Duration::from_secs(10))
+        .forward_queue_duration(Duration::from_secs(10))
+        // The builder's documentation promises 5000, the codec takes 500 unless this is called.
+        .max_publish_messages(256)
+        .prune_backoff(Duration::from_secs(5))
+        .unsubscribe_backoff(Duration::from_secs(1))
+        .idontwant_on_publish(true)
+        .build()
+        .map_err(|error| error.to_string())?;
+    check(&config)?;
+    Ok(config)
+}
+
+/// Checks what gossipsub itself checks only for topics with settings of their own.
+fn check(config: &Config) -> Result<(), String> {
+    let mesh = config.mesh_outbound_min() <= config.mesh_n_low()
+        && config.mesh_n_low() <= config.mesh_n()
+        && config.mesh_n() <= config.mesh_n_high()
+        && config.mesh_outbound_min() * 2 <= config.mesh_n();
+    let history = config.history_gossip() <= config.history_length();
+    let op = fedp2p_protocols::limits::MAX_OP_BYTES + 1024 <= config.max_transmit_size();
+    match mesh && history && op {
+        true => Ok(()),
+        false => Err("the settings of gossip contradict each other".to_owned()),
+    }
+}
+
+/// Scores punish invalid messages and full queues. Silence is no fault in a quiet conversation, and many nodes behind
+/// one address are normal here, so both weigh nothing.
+fn score() -> PeerScoreParams {
+    PeerScoreParams {
+        topics: HashMap::new(),
+        ip_colocation_factor_weight: 0.0,
+        // A node that was suspended breaks a few promises when it wakes up.
+        behaviour_penalty_threshold: 6.0,
+        ..PeerScoreParams::default()
+    }
+}
+
+fn topic_score() -> TopicScoreParams {
+    TopicScoreParams {
+        mesh_message_deliveries_weight: 0.0,
+        mesh_failure_penalty_weight: 0.0,
+        ..TopicScoreParams::default()
+    }
+}
+
+/// Makes the behaviour.
+///
+/// # Errors
+/// If a setting is not valid.
+pub(super) fn new() -> Result<Gossip, String> {
+    let filter = MaxCountSubscriptionFilter {
+        filter: AllowAllSubscriptionFilter {},
+        max_subscribed_topics: MAX_TOPICS,
+        max_subscriptions_per_request: MAX_TOPICS,
+    };
+    let mut gossip =
+        Behaviour::new_with_subscription_filter(MessageAuthenticity::Anonymous, config()?, filter)?;
+    gossip.with_peer_score(score(), PeerScoreThresholds::default())?;
+    Ok(gossip)
+}
+
+/// Takes part in a topic.
+///
+/// # Errors
+/// If gossipsub refuses.
+pub(super) fn subscribe(gossip: &mut Gossip, topic: String) -> Result<(), String> {
+    let topic = IdentTopic::new(topic);
+    gossip.subscribe(&topic).map_err(|error| error.to_string())?;
+    gossip.set_topic_params(topic, topic_score())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_settings_are_valid() {
+        drop(new().unwrap());
+        score().validate().unwrap();
+        topic_score().validate().unwrap();
+    }
+
+    #[test]
+    fn contradictory_settings_are_refused() {
+        let bad = ConfigBuilder::default().mesh_n_low(7).mesh_n(6).build().unwrap();
+        assert!(check(&bad).is_err());
+    }
+}

@@ -1,0 +1,336 @@
+//! The loop: one task owns the core, takes one input after the other and hands its effects to the workers.
+//!
+//! `select!` only picks the source; nothing here waits on a worker. What a worker cannot take comes back to the core
+//! as the failure that it is.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fedp2p_core::input::{CallId, VerifyToken};
+use fedp2p_core::{Core, Effect, Input, Now};
+use fedp2p_protocols::api::{Answer, Caller, Reply, Request, join, status};
+use fedp2p_protocols::op::{self, Op, Verified};
+use fedp2p_protocols::pulse::AgentKind;
+use rand_core::OsRng;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::daemon::Report;
+use crate::net::{self, Net};
+use crate::server::Incoming;
+use crate::store::{self, Store};
+
+/// Up to this many signatures are checked on the loop: handing them over would take longer.
+const VERIFY_INLINE: usize = 2;
+/// Most batches that wait for their signatures to be checked.
+const VERIFY_QUEUE: usize = 1024;
+
+/// Why the loop ended.
+pub(crate) enum Exit {
+    /// It was told to stop.
+    Stop,
+    /// The node is to join an organisation and start again.
+    Join {
+        request: join::Request,
+        answer: mpsc::Sender<Answer>,
+    },
+    /// A worker has ended by itself.
+    Lost(&'static str),
+}
+
+/// Everything that the loop drives.
+pub(crate) struct Loop<'a> {
+    core: Core,
+    net: Net,
+    net_events: mpsc::Receiver<net::Event>,
+    store: Store,
+    store_events: mpsc::Receiver<store::Event>,
+    calls: &'a mut mpsc::Receiver<Incoming>,
+    stop: &'a mut mpsc::Receiver<()>,
+    verifier: Verifier,
+    clients: HashMap<CallId, mpsc::Sender<Answer>>,
+    next_call: u64,
+    clock: Clock,
+    /// Inputs that follow from effects; they come before anything new.
+    inputs: VecDeque<Input>,
+    report: &'a (dyn Fn(Report) + Send + Sync),
+    listens: bool,
+    exit: Option<Exit>,
+}
+
+/// The call by which the loop itself asks how the node is doing.
+const OWN_CALL: CallId = CallId(u64::MAX);
+
+/// The workers, as they were started.
+pub(crate) struct Workers {
+    pub(crate) net: Net,
+    pub(crate) net_events: mpsc::Receiver<net::Event>,
+    pub(crate) store: Store,
+    pub(crate) store_events: mpsc::Receiver<store::Event>,
+}
+
+/// The ends of the loop that outlive it.
+pub(crate) struct Outside<'a> {
+    pub(crate) calls: &'a mut mpsc::Receiver<Incoming>,
+    pub(crate) stop: &'a mut mpsc::Receiver<()>,
+    pub(crate) report: &'a (dyn Fn(Report) + Send + Sync),
+}
+
+/// Reads both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Now { wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX), monotonic: self.start.elapsed() }
+    }
+
+    fn instant(&self, at: Duration) -> tokio::time::Instant {
+        let day = Duration::from_secs(24 * 3600);
+        tokio::time::Instant::from_std(self.start + at.min(self.start.elapsed() + day))
+    }
+}
+
+/// A thread that checks signatures in batches, in order.
+struct Verifier {
+    batches: std::sync::mpsc::SyncSender<(VerifyToken, Vec<Op>)>,
+    results: mpsc::Receiver<(VerifyToken, Vec<Option<Verified>>)>,
+    waiting: usize,
+}
+
+impl Verifier {
+    fn start() -> std::io::Result<Self> {
+        let (batches, to_check) = std::sync::mpsc::sync_channel::<(VerifyToken, Vec<Op>)>(VERIFY_QUEUE);
+        let (checked, results) = mpsc::channel(VERIFY_QUEUE);
+        std::thread::Builder::new().name("verify".to_owned()).spawn(move || {
+            while let Ok((token, ops)) = to_check.recv() {
+                if checked.blocking_send((token, check(ops))).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { batches, results, waiting: 0 })
+    }
+}
+
+fn check(ops: Vec<Op>) -> Vec<Option<Verified>> {
+    op::verify_batch(ops, &mut OsRng).into_iter().map(Result::ok).collect()
+}
+
+impl<'a> Loop<'a> {
+    /// Makes the loop; `effects` are what the core wants done first.
+    ///
+    /// # Errors
+    /// If the thread that checks signatures cannot be started.
+    pub(crate) fn new(core: Core, effects: Vec<Effect>, clock: Clock, workers: Workers, outside: Outside<'a>) -> std::io::Result<Self> {
+        let mut this = Self {
+            core,
+            net: workers.net,
+            net_events: workers.net_events,
+            store: workers.store,
+            store_events: workers.store_events,
+            calls: outside.calls,
+            stop: outside.stop,
+            verifier: Verifier::start()?,
+            clients: HashMap::new(),
+            next_call: 0,
+            clock,
+            inputs: VecDeque::new(),
+            report: outside.report,
+            listens: false,
+            exit: None,
+        };
+        this.carry_out(effects);
+        Ok(this)
+    }
+
+    /// Runs until something ends it; then closes the workers.
+    pub(crate) async fn run(mut self) -> Exit {
+        let exit = loop {
+            while let Some(input) = self.inputs.pop_front() {
+                self.take(input);
+            }
+            if let Some(exit) = self.exit.take() {
+                break exit;
+            }
+            let due = self.clock.instant(self.core.deadline());
+            let input = tokio::select! {
+                biased;
+                stop = self.stop.recv() => match stop {
+                    Some(()) => break Exit::Stop,
+                    None => break Exit::Lost("signals"),
+                },
+                event = self.store_events.recv() => match event {
+                    Some(event) => from_store(event),
+                    None => break Exit::Lost("the store"),
+                },
+                Some((token, ops)) = self.verifier.results.recv() => {
+                    self.verifier.waiting -= 1;
+                    Input::Verified(token, ops)
+                }
+                event = self.net_events.recv() => match event {
+                    Some(net::Event::Notice(text)) => {
+                        self.note(text);
+                        continue;
+                    }
+                    Some(event) => from_net(event),
+                    None => break Exit::Lost("the network"),
+                },
+                Some(incoming) = self.calls.recv() => self.call(incoming),
+                () = tokio::time::sleep_until(due) => Input::Tick,
+            };
+            self.take(input);
+        };
+        self.close().await;
+        exit
+    }
+
+    fn note(&self, text: String) {
+        (self.report)(Report::Log(text));
+    }
+
+    fn take(&mut self, input: Input) {
+        if matches!(input, Input::Listening(_)) && !std::mem::replace(&mut self.listens, true) {
+            let caller = Caller { name: "node".parse().expect("a valid name"), kind: AgentKind::Ai };
+            let request = Request::Status(status::Request {});
+            self.inputs.push_back(Input::Call { id: OWN_CALL, caller, request });
+        }
+        let effects = self.core.handle(self.clock.now(), input);
+        self.carry_out(effects);
+    }
+
+    fn call(&mut self, incoming: Incoming) -> Input {
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        self.clients.insert(id, incoming.answers);
+        Input::Call { id, caller: incoming.call.caller, request: incoming.call.request }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.dispatch(effect);
+        }
+    }
+
+    fn dispatch(&mut self, effect: Effect) {
+        match effect {
+            Effect::Commit(commit) => {
+                let token = commit.token;
+                if let Err(refused) = self.store.commit(commit) {
+                    self.inputs.push_back(Input::CommitFailed(token, refused.into()));
+                }
+            }
+            Effect::Read(token, read) => {
+                if let Err(refused) = self.store.read(token, read) {
+                    let outcome = fedp2p_core::store::ReadOutcome::Failed(refused.into());
+                    self.inputs.push_back(Input::Read(token, outcome));
+                }
+            }
+            Effect::Verify(token, ops) => self.verify(token, ops),
+            Effect::Reply(id, answer) => self.reply(id, answer),
+            Effect::Event(event) => (self.report)(Report::Event(event)),
+            Effect::Join { call, request } => {
+                if let Some(answer) = self.clients.remove(&call) {
+                    self.exit = Some(Exit::Join { request, answer });
+                }
+            }
+            Effect::Stop => self.exit = Some(Exit::Stop),
+            effect => self.to_net(effect),
+        }
+    }
+
+    fn to_net(&mut self, effect: Effect) {
+        let command = match effect {
+            Effect::Subscribe { topic, .. } => net::Command::Subscribe { topic },
+            Effect::Publish { topic, data } => net::Command::Publish { topic, data },
+            Effect::Judge(id, verdict) => net::Command::Judge(id, verdict),
+            Effect::Send { peer, frame } => net::Command::Send { peer, frame },
+            Effect::Admit { peer, addresses } => net::Command::Admit { peer, addresses },
+            Effect::HelloAnswer(exchange, yes) => net::Command::HelloAnswer(exchange, yes),
+            Effect::Disconnect { peer, reason } => net::Command::Disconnect { peer, reason },
+            Effect::TicketSecret(exchange, secret) => net::Command::TicketSecret(exchange, secret),
+            Effect::JoinAnswer(exchange, answer) => net::Command::JoinAnswer(exchange, answer),
+            Effect::OwnChain(chain) => net::Command::OwnChain(chain),
+            _ => return,
+        };
+        if let Err(error) = self.net.send(command) {
+            // A lost frame or answer ends in a time-out at the other end, and sync starts over.
+            self.note(error.to_string());
+        }
+    }
+
+    fn verify(&mut self, token: VerifyToken, ops: Vec<Op>) {
+        // Only with nothing before it: batches keep their order.
+        if self.verifier.waiting == 0 && ops.len() <= VERIFY_INLINE {
+            self.inputs.push_back(Input::Verified(token, check(ops)));
+            return;
+        }
+        match self.verifier.batches.try_send((token, ops)) {
+            Ok(()) => self.verifier.waiting += 1,
+            Err(std::sync::mpsc::TrySendError::Full((token, ops)) | std::sync::mpsc::TrySendError::Disconnected((token, ops))) => {
+                self.inputs.push_back(Input::Verified(token, check(ops)));
+            }
+        }
+    }
+
+    fn reply(&mut self, id: CallId, answer: Answer) {
+        if id == OWN_CALL {
+            if let Answer::Ok(Reply::Status(status)) = answer {
+                (self.report)(Report::Ready(Box::new(status)));
+            }
+            return;
+        }
+        let Some(client) = self.clients.get(&id) else { return };
+        let goes_on = matches!(answer, Answer::Event(_) | Answer::Ok(Reply::Watch(_)));
+        let sent = client.try_send(answer);
+        if sent.is_err() || !goes_on {
+            self.clients.remove(&id);
+        }
+        if sent.is_err() {
+            self.inputs.push_back(Input::CallEnded(id));
+        }
+    }
+
+    async fn close(self) {
+        let (done, closed) = oneshot::channel();
+        if self.net.send(net::Command::Shutdown(done)).is_ok() {
+            // The worker answers or is gone; either way the network is closed.
+            let _closed = tokio::time::timeout(Duration::from_secs(2), closed).await;
+        }
+        let store = self.store;
+        let closed = tokio::task::spawn_blocking(move || store.close()).await;
+        if let Ok(Err(error)) = closed {
+            (self.report)(Report::Log(format!("the store did not close cleanly: {error}")));
+        }
+    }
+}
+
+fn from_store(event: store::Event) -> Input {
+    match event {
+        store::Event::Committed(token) => Input::Committed(token),
+        store::Event::CommitFailed(token, error) => Input::CommitFailed(token, error),
+        store::Event::Read(token, outcome) => Input::Read(token, outcome),
+    }
+}
+
+fn from_net(event: net::Event) -> Input {
+    match event {
+        net::Event::Listening(addresses) => Input::Listening(addresses),
+        net::Event::Hello { exchange, peer, welcome } => Input::Hello { exchange, peer, welcome },
+        net::Event::Connected { peer, address } => Input::Connected { peer, address },
+        net::Event::Disconnected { peer } => Input::Disconnected { peer },
+        net::Event::Gossip { id, data } => Input::Gossip { id, data },
+        net::Event::Frame { peer, frame } => Input::Frame { peer, frame },
+        net::Event::TicketShown { exchange, ticket } => Input::TicketShown { exchange, ticket },
+        net::Event::JoinRequested { exchange, peer, ticket, request } => {
+            Input::JoinRequested { exchange, peer, ticket, request }
+        }
+        net::Event::Notice(_) => Input::Tick,
+    }
+}

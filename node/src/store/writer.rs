@@ -1,0 +1,212 @@
+//! The thread that owns the connection that writes.
+//!
+//! Alone, a commit is one transaction at once. When several wait, they share one transaction: syncing and the pages
+//! that they have in common are paid once. One that fails must not take the others with it, so a group that fails is
+//! rolled back and its commits are tried one by one; what follows the guilty one is refused until the core has
+//! noticed, which it shows by a newer generation.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use fedp2p_core::store::{Commit, StoreError};
+use rusqlite::Connection;
+
+use super::apply::{self, LogNumbers};
+use super::checkpoint::{self, Policy};
+use super::database;
+use super::fault::Fault;
+use super::{Event, Outbox};
+
+/// Most writes in one transaction, and longest time that it takes commits in: what the first of them waits.
+const MAX_GROUP_WRITES: usize = 256;
+const MAX_GROUP_TIME: Duration = Duration::from_millis(2);
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Write this.
+    Commit(Commit),
+    /// Everything that was to be written has been told; mark the end of the run.
+    Close,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    conn: Connection,
+    numbers: LogNumbers,
+    policy: Policy,
+    outbox: Outbox,
+    /// The highest generation in which a commit failed.
+    failed: Option<u32>,
+    /// Commits of the transaction under way; kept to reuse its memory.
+    group: Vec<Commit>,
+}
+
+/// Whether the queue goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Open,
+    Closed,
+}
+
+impl Writer {
+    pub(super) fn new(conn: Connection, policy: Policy, outbox: Outbox) -> Self {
+        Self {
+            conn,
+            numbers: LogNumbers::default(),
+            policy,
+            outbox,
+            failed: None,
+            group: Vec::new(),
+        }
+    }
+
+    /// Runs until it is told to close, or until the store is dropped: then without marking a clean stop.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) -> Result<(), StoreError> {
+        let mut settled = true;
+        loop {
+            let command = if settled {
+                commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                commands.recv_timeout(checkpoint::IDLE)
+            };
+            match command {
+                Ok(Command::Commit(first)) => {
+                    settled = false;
+                    if self.commit_group(first, commands) == Flow::Closed {
+                        return self.close();
+                    }
+                }
+                Ok(Command::Close) => return self.close(),
+                Err(RecvTimeoutError::Timeout) => {
+                    settled = true;
+                    self.policy.idle();
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    fn close(self) -> Result<(), StoreError> {
+        // Dropping the policy ends the checkpoint thread.
+        drop(self.policy);
+        Ok(database::finish(self.conn)?)
+    }
+
+    fn commit_group(&mut self, first: Commit, commands: &Receiver<Command>) -> Flow {
+        self.group.push(first);
+        let (result, flow) = self.write_group(commands);
+        match result {
+            Ok(()) => {
+                for commit in &self.group {
+                    self.outbox.send(if self.is_superseded(commit) {
+                        Event::CommitFailed(commit.token, StoreError::Superseded)
+                    } else {
+                        Event::Committed(commit.token)
+                    });
+                }
+                self.policy.committed(&self.conn);
+                self.group.clear();
+            }
+            Err(fault) => {
+                self.rollback();
+                self.separate(fault);
+            }
+        }
+        flow
+    }
+
+    /// Writes the first commit of the group and those that wait behind it in one transaction.
+    fn write_group(&mut self, commands: &Receiver<Command>) -> (Result<(), Fault>, Flow) {
+        let started = Instant::now();
+        let mut flow = Flow::Open;
+        let mut writes = 0;
+        let mut result = self.begin();
+        while result.is_ok() {
+            let Some(commit) = self.group.last() else { break };
+            if !self.is_superseded(commit) {
+                writes += commit.writes.len();
+                result = apply_all(&self.conn, &mut self.numbers, commit);
+            }
+            if writes >= MAX_GROUP_WRITES || started.elapsed() >= MAX_GROUP_TIME {
+                break;
+            }
+            match commands.try_recv() {
+                Ok(Command::Commit(commit)) => self.group.push(commit),
+                Ok(Command::Close) => {
+                    flow = Flow::Closed;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        (result.and_then(|()| self.end()), flow)
+    }
+
+    /// Tries the commits of a failed group one by one.
+    fn separate(&mut self, fault: Fault) {
+        let mut group = std::mem::take(&mut self.group);
+        if let [alone] = group.as_slice() {
+            self.fail(alone, fault.into());
+        } else {
+            for commit in &group {
+                match self.write_alone(commit) {
+                    Ok(()) => self.outbox.send(Event::Committed(commit.token)),
+                    Err(error) => self.fail(commit, error),
+                }
+            }
+            self.policy.committed(&self.conn);
+        }
+        group.clear();
+        self.group = group;
+    }
+
+    fn write_alone(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        if self.is_superseded(commit) {
+            return Err(StoreError::Superseded);
+        }
+        let result = self
+            .begin()
+            .and_then(|()| apply_all(&self.conn, &mut self.numbers, commit))
+            .and_then(|()| self.end());
+        result.map_err(|fault| {
+            self.rollback();
+            fault.into()
+        })
+    }
+
+    fn fail(&mut self, commit: &Commit, error: StoreError) {
+        self.failed = self.failed.max(Some(commit.token.generation));
+        self.outbox.send(Event::CommitFailed(commit.token, error));
+    }
+
+    fn is_superseded(&self, commit: &Commit) -> bool {
+        self.failed.is_some_and(|failed| commit.token.generation <= failed)
+    }
+
+    fn begin(&self) -> Result<(), Fault> {
+        self.execute("BEGIN IMMEDIATE")
+    }
+
+    fn end(&self) -> Result<(), Fault> {
+        self.execute("COMMIT")
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), Fault> {
+        self.conn.prepare_cached(sql)?.execute(())?;
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.numbers.clear();
+        // A full disk makes SQLite roll back by itself. If this one fails, the transaction stays open and every
+        // commit after it fails at its beginning: nothing is written by halves, and the core hears of it.
+        if !self.conn.is_autocommit() {
+            let _rolled_back = self.execute("ROLLBACK");
+        }
+    }
+}
+
+fn apply_all(conn: &Connection, numbers: &mut LogNumbers, commit: &Commit) -> Result<(), Fault> {
+    commit.writes.iter().try_for_each(|write| apply::write(conn, numbers, write))
+}
