@@ -10,7 +10,7 @@ use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
 use fedp2p_protocols::vote::{Ballot, Closing, Proposal, ProposalKey};
 
-use crate::content::{Content, Edit, Invalid, Said};
+use crate::content::{Agent, Content, Edit, Invalid, Said};
 use crate::gate::Refusal;
 use crate::genesis;
 use crate::read::{self, AGENTS, BALLOTS, PROPOSALS};
@@ -74,6 +74,13 @@ impl Cost {
     fn add(&mut self, texts: usize) {
         self.bytes += OP_BYTES + texts;
         self.ops += 1;
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            ops: self.ops + other.ops,
+        }
     }
 
     fn fits(self) -> bool {
@@ -143,49 +150,33 @@ impl Cost {
     }
 }
 
-/// Returns the edits that make `content` in an empty document, in groups that fit in one change each.
-pub(crate) fn restating(content: &Content) -> Vec<Vec<Edit>> {
-    let mut groups: Vec<Vec<Edit>> = Vec::new();
-    let mut filled = Cost::default();
-    let mut put = |edits: Vec<Edit>| {
-        let mut cost = Cost::default();
-        for edit in &edits {
-            let Cost { bytes, ops } = Cost::of(edit);
-            cost = Cost {
-                bytes: cost.bytes + bytes,
-                ops: cost.ops + ops,
-            };
-        }
-        let together = Cost {
-            bytes: filled.bytes + cost.bytes,
-            ops: filled.ops + cost.ops,
-        };
-        match groups.last_mut() {
+/// Edits in groups that fit in one change each.
+#[derive(Debug, Default)]
+struct Packer {
+    groups: Vec<Vec<Edit>>,
+    /// What the last group costs.
+    filled: Cost,
+}
+
+impl Packer {
+    /// Adds edits that stay together, to the last group if it has room.
+    fn put(&mut self, edits: Vec<Edit>) {
+        let cost = edits.iter().map(Cost::of).fold(Cost::default(), Cost::and);
+        let together = self.filled.and(cost);
+        match self.groups.last_mut() {
             Some(group) if together.packs() => {
                 group.extend(edits);
-                filled = together;
+                self.filled = together;
             }
             _ => {
-                groups.push(edits);
-                filled = cost;
+                self.groups.push(edits);
+                self.filled = cost;
             }
         }
-    };
-    for (name, agent) in &content.agents {
-        let mut edits = vec![Edit::Register {
-            agent: name.clone(),
-            kind: agent.kind,
-        }];
-        if let Some(Said { pulse, at }) = &agent.said {
-            edits.push(Edit::Say {
-                agent: name.clone(),
-                pulse: pulse.clone(),
-                at: *at,
-            });
-        }
-        put(edits);
     }
-    for (id, proposal) in &content.proposals {
+
+    fn put_proposal(&mut self, id: &str, proposal: &Proposal) {
+        let id = id.to_owned();
         let whole = Edit::Propose {
             id: id.clone(),
             proposal: proposal.clone(),
@@ -193,26 +184,41 @@ pub(crate) fn restating(content: &Content) -> Vec<Vec<Edit>> {
         match &proposal.closed {
             // The closing entry is as long as there are voters; then it takes a change of its own.
             Some(closing) if !Cost::of(&whole).fits() => {
-                let open = Proposal {
+                let proposal = Proposal {
                     closed: None,
                     ..proposal.clone()
                 };
-                put(vec![Edit::Propose {
+                let closing = closing.clone();
+                self.put(vec![Edit::Propose {
                     id: id.clone(),
-                    proposal: open,
+                    proposal,
                 }]);
-                put(vec![Edit::Close {
-                    id: id.clone(),
-                    closing: closing.clone(),
-                }]);
+                self.put(vec![Edit::Close { id, closing }]);
             }
-            _ => put(vec![whole]),
+            _ => self.put(vec![whole]),
         }
+    }
+}
+
+/// Returns the edits that make `content` in an empty document, in groups that fit in one change each.
+pub(crate) fn restating(content: &Content) -> Vec<Vec<Edit>> {
+    let mut packer = Packer::default();
+    for (name, Agent { kind, said }) in &content.agents {
+        let (agent, kind) = (name.clone(), *kind);
+        let mut edits = vec![Edit::Register { agent, kind }];
+        if let Some(Said { pulse, at }) = said.clone() {
+            let agent = name.clone();
+            edits.push(Edit::Say { agent, pulse, at });
+        }
+        packer.put(edits);
+    }
+    for (id, proposal) in &content.proposals {
+        packer.put_proposal(id, proposal);
     }
     for (proposal, voters) in &content.ballots {
         for (voter, ballots) in voters {
             for (&number, ballot) in ballots {
-                put(vec![Edit::Cast {
+                packer.put(vec![Edit::Cast {
                     proposal: proposal.clone(),
                     voter: voter.clone(),
                     number,
@@ -221,7 +227,7 @@ pub(crate) fn restating(content: &Content) -> Vec<Vec<Edit>> {
             }
         }
     }
-    groups
+    packer.groups
 }
 
 /// Writes edits into a transaction.

@@ -7,7 +7,7 @@ use fedp2p_crdt::gate::Refusal;
 use fedp2p_crdt::picture::Picture;
 use fedp2p_protocols::limits::{MAX_CHANGE_BYTES, MAX_EPOCH_CHANGES};
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
-use fedp2p_protocols::vote::Closing;
+use fedp2p_protocols::vote::{BallotKey, Closing, Proposal};
 
 use crate::edits::{
     agent, ballot, ballot_key, id, key, node, proposal, register, replica, reread, say, written,
@@ -107,9 +107,40 @@ fn a_pulse_writes_only_the_fields_that_differ() {
     assert_eq!(&reread(&document), document.content());
 }
 
+fn closing(counted: Vec<BallotKey>) -> Closing {
+    Closing { at: 1, counted }
+}
+
+fn close(counted: Vec<BallotKey>) -> Edit {
+    Edit::Close {
+        id: "p".to_owned(),
+        closing: closing(counted),
+    }
+}
+
+fn cast(choice: &str) -> Edit {
+    Edit::Cast {
+        proposal: key(1, "p"),
+        voter: agent("coder"),
+        number: 1,
+        ballot: ballot(1, choice),
+    }
+}
+
+/// A document with one agent, one ballot, and one closed proposal.
+fn decided() -> Document {
+    let open = Edit::Propose {
+        id: "p".to_owned(),
+        proposal: proposal(&["a", "b"]),
+    };
+    let document = written(1, &[register("coder"), open, cast("a"), close(vec![])]);
+    assert!(document.content().proposals["p"].closed.is_some());
+    document
+}
+
 #[test]
-fn edits_that_make_no_sense_are_refused_and_change_nothing() {
-    let propose = |edit: fn(&mut fedp2p_protocols::vote::Proposal)| {
+fn edits_over_a_limit_are_refused_and_change_nothing() {
+    let propose = |edit: fn(&mut Proposal)| {
         let mut proposal = proposal(&["a", "b"]);
         edit(&mut proposal);
         Edit::Propose {
@@ -117,29 +148,12 @@ fn edits_that_make_no_sense_are_refused_and_change_nothing() {
             proposal,
         }
     };
-    let closing = |counted| Closing { at: 1, counted };
-    let close = |id: &str, counted| Edit::Close {
-        id: id.to_owned(),
-        closing: closing(counted),
-    };
-    let cast = |choice| Edit::Cast {
-        proposal: key(1, "p"),
-        voter: agent("coder"),
-        number: 1,
-        ballot: ballot(1, choice),
-    };
-    let open = Edit::Propose {
-        id: "p".to_owned(),
-        proposal: proposal(&["a", "b"]),
-    };
-    let mut document = written(1, &[register("coder"), open, cast("a"), close("p", vec![])]);
-    assert!(document.content().proposals["p"].closed.is_some());
+    let mut document = decided();
     let before = (document.content().clone(), document.save().unwrap());
-    let invalid = |result| match result {
+    let mut refused = |edit: Edit| match document.write(&[register("other"), edit], 1) {
         Err(WriteError::Invalid(invalid)) => Some(invalid),
         Ok(_) | Err(_) => None,
     };
-    let mut refused = |edit: Edit| invalid(document.write(&[register("other"), edit], 1));
     assert_eq!(
         refused(propose(|p| p.options = vec!["a".to_owned(); 2])),
         Some(Invalid::Options)
@@ -160,37 +174,48 @@ fn edits_that_make_no_sense_are_refused_and_change_nothing() {
         refused(propose(|p| p.revision = 0)),
         Some(Invalid::Revision)
     );
-    assert_eq!(refused(close("", vec![])), Some(Invalid::ProposalId));
+    let unnamed = Edit::Close {
+        id: String::new(),
+        closing: closing(vec![]),
+    };
+    assert_eq!(refused(unnamed), Some(Invalid::ProposalId));
     let two = vec![ballot_key(1, "coder", 1), ballot_key(1, "coder", 2)];
-    assert_eq!(refused(close("p", two)), Some(Invalid::TwoBallots));
+    assert_eq!(refused(close(two)), Some(Invalid::TwoBallots));
+    let many = vec![ballot_key(1, "coder", 1); 4_097];
+    assert_eq!(refused(close(many)), Some(Invalid::TooManyCounted));
     assert!(matches!(
         refused(say("coder", &"x".repeat(1_025), 1)),
         Some(Invalid::Pulse(_))
     ));
-    let write = |edit: Edit| document.clone().write(&[edit], 1).unwrap_err();
+    assert_eq!(
+        (document.content().clone(), document.save().unwrap()),
+        before
+    );
+}
+
+#[test]
+fn edits_that_contradict_the_document_are_refused_and_change_nothing() {
+    let mut document = decided();
+    let before = (document.content().clone(), document.save().unwrap());
+    let mut write = |edit: Edit| document.write(&[edit], 1).unwrap_err();
     assert!(matches!(
         write(say("stranger", "x", 1)),
         WriteError::UnknownAgent(_)
     ));
-    assert!(matches!(
-        write(close("none", vec![])),
-        WriteError::UnknownProposal(_)
-    ));
+    let unknown = Edit::Close {
+        id: "none".to_owned(),
+        closing: closing(vec![]),
+    };
+    assert!(matches!(write(unknown), WriteError::UnknownProposal(_)));
     let other = vec![ballot_key(1, "coder", 1)];
-    assert!(matches!(
-        write(close("p", other)),
-        WriteError::AlreadyClosed(_)
-    ));
+    assert!(matches!(write(close(other)), WriteError::AlreadyClosed(_)));
     assert!(matches!(write(cast("b")), WriteError::AlreadyCast(1)));
     assert!(matches!(
-        document.clone().write(&[], u64::MAX),
+        document.write(&[], u64::MAX),
         Err(WriteError::Time)
     ));
     assert_eq!(
-        document
-            .clone()
-            .write(&[cast("a"), close("p", vec![])], 1)
-            .unwrap(),
+        document.write(&[cast("a"), close(vec![])], 1).unwrap(),
         None
     );
     assert_eq!(

@@ -128,13 +128,19 @@ impl Documents {
         let shelf = self.shelves.entry(own.conversation).or_default().entry(own.node).or_default();
         let highest = shelf.epochs.keys().next_back().map_or(0, |(epoch, _)| *epoch);
         let fits = shelf.document().is_some_and(|document| {
-            document.id().log == own.log && document.changes() + 1 < MAX_EPOCH_CHANGES
+            document.id().log == own.log && !document.is_full()
         });
         if fits {
             let key = shelf.current.expect("a document that fits is current");
             let epoch = shelf.epochs.get_mut(&key).expect("the current epoch is on the shelf");
-            let change = epoch.document.write(edits, at_ms)?;
-            return Ok(change.map(|change| draft(key.0, change)).into_iter().collect());
+            match epoch.document.write(edits, at_ms) {
+                // Room for operations can run out before room for changes does.
+                Err(WriteError::EpochFull) => {}
+                written => {
+                    let change = written?;
+                    return Ok(change.map(|change| draft(key.0, change)).into_iter().collect());
+                }
+            }
         }
         let content = shelf.document().map(Document::content).cloned().unwrap_or_default();
         let id = DocumentId { epoch: highest + 1, ..own };

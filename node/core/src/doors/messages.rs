@@ -243,7 +243,7 @@ impl Core {
             before: request.before,
             limit: request.limit,
         };
-        self.read(Read::History(filter), Then::Call(id, Continue::Listing));
+        self.read(Read::History(filter), Then::Call(id, Continue::Listing(request.limit)));
         Ok(())
     }
 
@@ -259,7 +259,7 @@ impl Core {
         })
     }
 
-    pub(crate) fn history_read(&mut self, id: CallId, rows: &[(Placed, Vec<AgentId>)]) {
+    pub(crate) fn history_read(&mut self, id: CallId, rows: &[(Placed, Vec<AgentId>)], limit: u32) {
         let me = self.me();
         let messages: Vec<message::Message> = rows
             .iter()
@@ -271,7 +271,7 @@ impl Core {
                 Some(shown)
             })
             .collect();
-        let before = rows.first().map(|(placed, _)| placed.position);
+        let before = rows.first().map(|(placed, _)| placed.position).filter(|_| rows.len() == limit as usize);
         self.answer(id, Reply::History(history::Reply { messages, before }));
     }
 }

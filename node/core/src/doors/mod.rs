@@ -48,7 +48,7 @@ pub(crate) enum Continue {
     Reply(Caller, fedp2p_protocols::api::send::Request),
     Ack(Caller, Vec<String>),
     History(fedp2p_protocols::api::history::Request),
-    Listing,
+    Listing(u32),
     Verify,
 }
 
@@ -218,7 +218,7 @@ impl Core {
                 let only = Some(one.op.id());
                 self.history_of(id, &request, only)?;
             }
-            (Continue::Listing, ReadOutcome::History(rows)) => self.history_read(id, &rows),
+            (Continue::Listing(limit), ReadOutcome::History(rows)) => self.history_read(id, &rows, limit),
             (Continue::Verify, ReadOutcome::Verify(reply)) => self.answer(id, Reply::LogVerify(reply)),
             _ => return Err(Error::new(ErrorCode::Internal, "the store answered something else than was asked")),
         }
