@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use fedp2p_protocols::name::AgentName;
 
-use crate::command::{
-    ack, completions, demo, history, inbox, invite, join, log, pulse, send, state, up, vote,
-};
+use crate::command::{ack, completions, demo, history, inbox, invite, join, log, pulse, send, state, up, vote};
 use crate::ui::colour::When;
 
 const START: &str = "\
@@ -137,8 +135,9 @@ mod tests {
         let mut seen = 0;
         each(&Cli::command(), &mut |command| {
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            for line in after.lines().filter_map(|line| line.trim().split_once("fedp2p ").map(|(_, rest)| rest)) {
-                let words = words(line.split("   ").next().unwrap_or(line));
+            let examples = after.lines().skip_while(|line| *line != "Examples:");
+            for line in examples.filter_map(|line| line.split_once("fedp2p ").map(|(_, rest)| rest)) {
+                let words = words(line);
                 let result = Cli::try_parse_from(std::iter::once("fedp2p".to_owned()).chain(words));
                 assert!(result.is_ok(), "{line}\n{}", result.unwrap_err());
                 seen += 1;
@@ -185,10 +184,7 @@ mod tests {
 
     #[test]
     fn hints_quote_a_home_that_a_shell_would_split() {
-        let globals = Globals {
-            home: Some("/my home/it's".into()),
-            ..Globals::default()
-        };
+        let globals = Globals { home: Some("/my home/it's".into()), ..Globals::default() };
         assert_eq!(globals.program(), "fedp2p --home '/my home/it'\\''s'");
     }
 }

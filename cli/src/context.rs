@@ -103,14 +103,8 @@ pub(crate) fn light_runtime() -> Result<Runtime, Error> {
 /// Returns who speaks: the agent that was named, or the person at the keyboard.
 fn caller(agent: Option<AgentName>) -> Caller {
     match agent {
-        Some(name) => Caller {
-            name,
-            kind: AgentKind::Ai,
-        },
-        None => Caller {
-            name: here(),
-            kind: AgentKind::Person,
-        },
+        Some(name) => Caller { name, kind: AgentKind::Ai },
+        None => Caller { name: here(), kind: AgentKind::Person },
     }
 }
 

@@ -9,6 +9,7 @@
 //! | 4 | it was asked for, but whether it was done is not known |
 //! | 70 | a bug |
 
+use std::error::Error as _;
 use std::io;
 
 use fedp2p_node::client::{Age, CallError, ConnectError};
@@ -101,14 +102,20 @@ pub(crate) enum Error {
         /// How to look again.
         hint: String,
     },
+    /// The demo did not go as it should.
+    #[error("{message}")]
+    Demo {
+        /// What was expected and did not happen.
+        message: String,
+    },
     /// Nobody reads the output any more.
     #[error("the output was closed")]
     OutputClosed,
     /// The output cannot be written.
-    #[error("the output cannot be written: {0}")]
+    #[error("the output cannot be written")]
     Output(#[source] io::Error),
     /// The system refused something that normally works.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}")]
     System {
         /// What was tried.
         what: String,
@@ -133,10 +140,7 @@ impl From<io::Error> for Error {
 impl Error {
     /// Says that what was typed makes no sense.
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Usage {
-            message: message.into(),
-            hint: hint.into(),
-        }
+        Self::Usage { message: message.into(), hint: hint.into() }
     }
 
     /// Says what the system refused.
@@ -160,9 +164,12 @@ impl Error {
             Self::Daemon(daemon::Error::Refused(error)) | Self::Refused(error) => exit_of_code(error.code),
             Self::Child { exit, .. } => *exit,
             Self::NotYet { .. } => Exit::Unknown,
-            Self::Home(_) | Self::Daemon(_) | Self::OutputClosed | Self::Output(_) | Self::System { .. } => {
-                Exit::Refused
-            }
+            Self::Home(_)
+            | Self::Daemon(_)
+            | Self::Demo { .. }
+            | Self::OutputClosed
+            | Self::Output(_)
+            | Self::System { .. } => Exit::Refused,
             Self::InEnvelope(error) => error.exit(),
         }
     }
@@ -188,16 +195,23 @@ impl Error {
             Self::Call(error) => call_hint(error, program),
             Self::Home(error) => ("home", error.hint()),
             Self::Daemon(error) => ("conflict", in_use_hint(error, program)),
+            Self::Demo { .. } => ("demo", "look at the nodes afterwards with \"fedp2p demo --keep\"".to_owned()),
             Self::OutputClosed => ("output_closed", "nothing more was done".to_owned()),
             Self::Output(_) => ("output", "look at where the output goes".to_owned()),
             Self::System { .. } => ("system", "look at permissions and free space there".to_owned()),
         };
-        Report {
-            code: code.to_owned(),
-            message: self.to_string(),
-            hint,
-            suggestions: Vec::new(),
+        Report { code: code.to_owned(), message: self.with_causes(), hint, suggestions: Vec::new() }
+    }
+
+    /// Returns the failure and what caused it, in one line.
+    fn with_causes(&self) -> String {
+        let mut message = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            message.push_str(&format!(": {error}"));
+            cause = error.source();
         }
+        message
     }
 }
 
@@ -266,7 +280,9 @@ fn call_hint(error: &CallError, program: &str) -> (&'static str, String) {
         CallError::Lost { .. } => {
             ("outcome_unknown", format!("it may have been done: look before you try again (\"{program} history\")"))
         }
-        CallError::Protocol(_) | _ => ("protocol", format!("restart the daemon with \"{program} down && {program} up\"")),
+        CallError::Protocol(_) | _ => {
+            ("protocol", format!("restart the daemon with \"{program} down && {program} up\""))
+        }
     }
 }
 
@@ -275,7 +291,9 @@ fn in_use_hint(error: &daemon::Error, program: &str) -> String {
         daemon::Error::InUse { pid: Some(pid) } => {
             format!("it is process {pid}; talk to it with \"{program} status\" or stop it with \"{program} down\"")
         }
-        daemon::Error::InUse { .. } | _ => format!("talk to it with \"{program} status\", stop it with \"{program} down\", or use another --home"),
+        daemon::Error::InUse { .. } | _ => {
+            format!("talk to it with \"{program} status\", stop it with \"{program} down\", or use another --home")
+        }
     }
 }
 
@@ -304,9 +322,8 @@ mod tests {
 
     #[test]
     fn refusals_keep_their_code_hint_and_suggestions() {
-        let refusal = api::Error::new(ErrorCode::NotFound, "no agent babby")
-            .hint("look")
-            .suggest(vec!["baby@baby".to_owned()]);
+        let refusal =
+            api::Error::new(ErrorCode::NotFound, "no agent babby").hint("look").suggest(vec!["baby@baby".to_owned()]);
         let error = Error::Call(CallError::Refused(refusal));
         let report = error.report("fedp2p");
         assert_eq!((report.code.as_str(), report.hint.as_str()), ("not_found", "look"));
@@ -328,11 +345,7 @@ mod tests {
             connect(ConnectError::Silent),
             connect(ConnectError::OtherUser { owner: 1 }),
             connect(ConnectError::Refused(api::Error::new(ErrorCode::Busy, "x"))),
-            connect(ConnectError::Version {
-                daemon: "9".to_owned(),
-                ours: "1",
-                age: Age::Newer,
-            }),
+            connect(ConnectError::Version { daemon: "9".to_owned(), ours: "1", age: Age::Newer }),
             Error::Call(CallError::TooLarge { bytes: 2, limit: 1 }),
             Error::Call(CallError::Protocol(None)),
             Error::Daemon(daemon::Error::InUse { pid: None }),
@@ -344,6 +357,12 @@ mod tests {
         for error in errors {
             assert!(!error.report("fedp2p").hint.is_empty(), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_failure_names_its_cause() {
+        let error = Error::system("open the log")(io::Error::other("disk on fire"));
+        assert_eq!(error.report("fedp2p").message, "cannot open the log: disk on fire");
     }
 
     #[test]

@@ -163,14 +163,8 @@ impl Client {
             return Err(ConnectError::Silent);
         };
         let greeting = greeting?;
-        let client = Self {
-            reader,
-            writer,
-            caller,
-            daemon: greeting.fedp2p.clone(),
-            patience: PATIENCE,
-            out_of_step: false,
-        };
+        let client =
+            Self { reader, writer, caller, daemon: greeting.fedp2p.clone(), patience: PATIENCE, out_of_step: false };
         Ok((client, greeting))
     }
 
@@ -235,10 +229,7 @@ impl Client {
             let reason = "an earlier call on this connection has no answer";
             return Err(CallError::NotSent(io::Error::new(io::ErrorKind::NotConnected, reason)));
         }
-        let call = Call {
-            caller: self.caller.clone(),
-            request: operation.into_request(),
-        };
+        let call = Call { caller: self.caller.clone(), request: operation.into_request() };
         let frame = match frame::encode(&call, MAX_REQUEST_BYTES) {
             Ok(frame) => frame,
             Err(frame::Error::TooLarge { bytes, limit }) => return Err(CallError::TooLarge { bytes, limit }),
@@ -285,11 +276,7 @@ fn check_version(greeting: Greeting) -> Result<(), ConnectError> {
         std::cmp::Ordering::Less => Age::Older,
         std::cmp::Ordering::Greater => Age::Newer,
     };
-    Err(ConnectError::Version {
-        daemon: greeting.fedp2p,
-        ours: env!("CARGO_PKG_VERSION"),
-        age,
-    })
+    Err(ConnectError::Version { daemon: greeting.fedp2p, ours: env!("CARGO_PKG_VERSION"), age })
 }
 
 /// The events that a daemon was asked for.

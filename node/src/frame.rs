@@ -52,12 +52,7 @@ pub struct Reader<R> {
 impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads from `inner` frames of at most `limit` bytes.
     pub fn new(inner: R, limit: usize) -> Self {
-        Self {
-            inner,
-            limit,
-            buffer: Vec::new(),
-            start: 0,
-        }
+        Self { inner, limit, buffer: Vec::new(), start: 0 }
     }
 
     /// Returns the next frame, or nothing if the connection ended after the last one.
@@ -77,11 +72,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             self.start = 0;
             self.buffer.reserve(missing.clamp(ROOM_BYTES.0, ROOM_BYTES.1));
             if self.inner.read_buf(&mut self.buffer).await? == 0 {
-                return if self.buffer.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(Error::Truncated)
-                };
+                return if self.buffer.is_empty() { Ok(None) } else { Err(Error::Truncated) };
             }
         }
     }

@@ -149,10 +149,7 @@ impl Home {
     /// # Errors
     /// If the path cannot be made absolute.
     pub fn at(root: &Path, runtime: PathBuf) -> Result<Self, Error> {
-        Ok(Self {
-            root: resolve(root)?,
-            runtime,
-        })
+        Ok(Self { root: resolve(root)?, runtime })
     }
 
     fn locate_in(flag: Option<&Path>, environment: &Environment) -> Result<Self, Error> {
@@ -214,10 +211,8 @@ impl Home {
     /// # Errors
     /// If it cannot be made, is somebody else's, or lets others in.
     pub fn open_runtime_dir(&self) -> Result<&Path, Error> {
-        platform::create_private_folder(&self.runtime).map_err(|source| Error::Runtime {
-            path: self.runtime.clone(),
-            source,
-        })?;
+        platform::create_private_folder(&self.runtime)
+            .map_err(|source| Error::Runtime { path: self.runtime.clone(), source })?;
         self.check_runtime_dir()?;
         Ok(&self.runtime)
     }
@@ -228,9 +223,7 @@ impl Home {
     /// If it is somebody else's, lets others in, or cannot hold a socket.
     pub fn check_runtime_dir(&self) -> Result<bool, Error> {
         if self.socket().as_os_str().len() > MAX_SOCKET_PATH_BYTES {
-            return Err(Error::TooLong {
-                path: self.runtime.clone(),
-            });
+            return Err(Error::TooLong { path: self.runtime.clone() });
         }
         platform::check_private_folder(&self.runtime)
     }
@@ -243,10 +236,7 @@ impl Home {
 
 /// Makes `path` absolute and resolves the links of the part of it that exists.
 fn resolve(path: &Path) -> Result<PathBuf, Error> {
-    let fail = |source| Error::Path {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| Error::Path { path: path.to_owned(), source };
     let absolute = std::path::absolute(path).map_err(fail)?;
     for existing in absolute.ancestors() {
         match std::fs::canonicalize(existing) {
@@ -269,11 +259,7 @@ mod tests {
     use super::*;
 
     fn environment() -> Environment {
-        Environment {
-            user_home: Some("/nowhere/ada".into()),
-            temp: "/nowhere/tmp".into(),
-            ..Environment::default()
-        }
+        Environment { user_home: Some("/nowhere/ada".into()), temp: "/nowhere/tmp".into(), ..Environment::default() }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use crate::args::Cli;
-use crate::context::Context;
 use crate::error::Error;
+use crate::ui::Output;
 
 /// Print a script that completes commands in a shell
 #[derive(Debug, Args)]
@@ -20,8 +20,8 @@ pub(crate) struct Arguments {
 }
 
 /// Prints the script.
-pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Error> {
+pub(crate) fn run(arguments: &Arguments, out: &Output) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "fedp2p", &mut script);
-    Ok(context.out.print(&String::from_utf8_lossy(&script))?)
+    Ok(out.print(&String::from_utf8_lossy(&script))?)
 }

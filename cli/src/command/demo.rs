@@ -2,12 +2,17 @@
 
 use clap::Args;
 
-use crate::context::Context;
+use crate::context::light_runtime;
+use crate::demo;
 use crate::error::Error;
+use crate::ui::Output;
 
 /// Watch three nodes at work on this machine
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Three real daemons in temporary homes join by tickets, find each other, exchange messages and pulses, vote, and
+survive a stop and a kill. Nothing of yours is touched. Takes a few seconds.
+
 Examples:
   fedp2p demo
   fedp2p demo --keep
@@ -19,6 +24,6 @@ pub(crate) struct Arguments {
 }
 
 /// Plays the whitepaper.
-pub(crate) fn run(_arguments: &Arguments, _context: &Context) -> Result<(), Error> {
-    Ok(())
+pub(crate) fn run(arguments: &Arguments, out: &Output) -> Result<(), Error> {
+    light_runtime()?.block_on(demo::run(arguments.keep, out))
 }

@@ -1,7 +1,7 @@
 //! `fedp2p inbox`.
 
 use clap::Args;
-use fedp2p_node::client::Client;
+use fedp2p_node::client::{Client, ConnectError};
 use fedp2p_protocols::api::message::Message;
 use fedp2p_protocols::api::watch::{self, Event, Topic};
 use fedp2p_protocols::api::{Operation, inbox, surfaced};
@@ -37,11 +37,7 @@ pub(crate) struct Arguments {
 
 /// Prints what waits and says so to the daemon, in this order.
 pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), Error> {
-    let result = if arguments.watch {
-        follow(arguments, context).await
-    } else {
-        once(arguments, context).await
-    };
+    let result = if arguments.watch { follow(arguments, context).await } else { once(arguments, context).await };
     if matches!(result, Err(Error::OutputClosed)) && !arguments.peek {
         context.out.note("the output was closed: what was not printed stays unread");
     }
@@ -72,8 +68,8 @@ async fn follow(arguments: &Arguments, context: &Context) -> Result<(), Error> {
     loop {
         while drain(&mut client, arguments.limit, context).await? > 0 {}
         if events.next().await?.is_none() {
-            context.out.note("the daemon has stopped");
-            return Ok(());
+            // The daemon has stopped; whoever restarts us should know why.
+            return Err(ConnectError::NoDaemon.into());
         }
     }
 }

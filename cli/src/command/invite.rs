@@ -26,9 +26,7 @@ pub(crate) struct Arguments {
 
 /// Prints a ticket, and only the ticket, on stdout.
 pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), Error> {
-    let request = invite::Request {
-        valid_s: arguments.valid.as_secs(),
-    };
+    let request = invite::Request { valid_s: arguments.valid.as_secs() };
     let reply = context.ask(request).await?;
     context.show::<invite::Request>(&reply, |_| format!("{}\n", reply.ticket))?;
     let expires = Clock::local().moment(reply.expires);

@@ -43,11 +43,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         Ok(client) => client,
         Err(ConnectError::NoDaemon) => {
             context.out.note("no daemon is running: starting one in the background");
-            let start = up::Start {
-                join: Some(ticket),
-                name: arguments.name,
-                ..up::Start::default()
-            };
+            let start = up::Start { join: Some(ticket), name: arguments.name, ..up::Start::default() };
             let status = up::detach(&start, context).await?;
             let reply = join::Reply { node: status.node };
             return context.show::<join::Request>(&reply, |out| words(&reply, out));
@@ -55,10 +51,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         Err(error) => return Err(error.into()),
     };
     client.set_patience(PATIENCE);
-    let request = join::Request {
-        ticket,
-        name: arguments.name,
-    };
+    let request = join::Request { ticket, name: arguments.name };
     let reply = client.call(request).await?;
     context.show::<join::Request>(&reply, |out| words(&reply, out))
 }

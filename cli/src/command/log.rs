@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use fedp2p_node::client::ConnectError;
+use fedp2p_node::home::Home;
 use fedp2p_protocols::api::{Error as Refusal, ErrorCode, log_verify};
 
 use crate::context::Context;
@@ -45,7 +46,7 @@ async fn verify(context: &Context) -> Result<(), Error> {
             client.set_patience(PATIENCE);
             client.call(log_verify::Request {}).await?
         }
-        Err(ConnectError::NoDaemon) => offline::verify(&context.home)?,
+        Err(ConnectError::NoDaemon) => verify_offline(&context.home)?,
         Err(error) => return Err(error.into()),
     };
     let took = time::measured(Duration::from_millis(reply.took_ms));
@@ -70,23 +71,16 @@ fn describe(broken: &log_verify::Broken) -> String {
     format!("{place} is not what was signed: {}", escape::line(&broken.problem))
 }
 
-/// Where the store is read without a daemon.
-mod offline {
-    use fedp2p_node::home::Home;
-    use fedp2p_protocols::api::{Error as Refusal, ErrorCode, log_verify};
-
-    use crate::error::Error;
-
-    /// Checks the database of a home that no daemon uses.
-    pub(super) fn verify(home: &Home) -> Result<log_verify::Reply, Error> {
-        let database = home.database();
-        if !database.exists() {
-            let message = format!("there is no history in {}", home.root().display());
-            return Err(Refusal::new(ErrorCode::NotFound, message).hint("give the home with --home DIR").into());
-        }
-        let message = "the store cannot be read without a daemon yet";
-        Err(Refusal::new(ErrorCode::Conflict, message).hint("start the daemon with \"fedp2p up\"").into())
+/// Checks the database of a home that no daemon uses.
+fn verify_offline(home: &Home) -> Result<log_verify::Reply, Error> {
+    let database = home.database();
+    if !database.exists() {
+        let message = format!("there is no history in {}", home.root().display());
+        return Err(Refusal::new(ErrorCode::NotFound, message).hint("give the home with --home DIR").into());
     }
+    fedp2p_node::store::verify_file(&database).map_err(|error| {
+        Refusal::new(ErrorCode::Storage, error.to_string()).hint("check the folder and its permissions").into()
+    })
 }
 
 #[cfg(test)]
@@ -102,10 +96,7 @@ mod tests {
             seq: None,
             problem: "the signature is not valid".to_owned(),
         };
-        assert_eq!(
-            describe(&broken),
-            "entry 7 in order of arrival is not what was signed: the signature is not valid"
-        );
+        assert_eq!(describe(&broken), "entry 7 in order of arrival is not what was signed: the signature is not valid");
         broken.author = Some(fedp2p_protocols::id::NodeId::from_bytes([1; 32]));
         broken.log = Some(fedp2p_protocols::id::LogId::from_bytes([1; 16]));
         broken.seq = Some(3);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use fedp2p_node::client::ConnectError;
 use fedp2p_protocols::api::watch::{self, Topic};
 use fedp2p_protocols::api::{Operation, pulse};
 use tokio::time::timeout;
@@ -60,7 +61,7 @@ async fn follow(context: &Context) -> Result<(), Error> {
             while let Some(event) = events.next().await? {
                 context.out.envelope(watch::Request::NAME, &event, None)?;
             }
-            return Ok(());
+            return Err(ConnectError::NoDaemon.into());
         }
         let table = show::pulses(&reply.agents, &context.out);
         if context.out.is_terminal() {
@@ -71,7 +72,7 @@ async fn follow(context: &Context) -> Result<(), Error> {
         loop {
             match timeout(REDRAW, events.next()).await {
                 Ok(Ok(Some(_))) => break,
-                Ok(Ok(None)) => return Ok(()),
+                Ok(Ok(None)) => return Err(ConnectError::NoDaemon.into()),
                 Ok(Err(error)) => return Err(error.into()),
                 Err(_) if context.out.is_terminal() => break,
                 Err(_) => {}

@@ -35,8 +35,8 @@ Examples:
   fedp2p send taichi \"Two findings\" --type result --reply-to 4f6h2k3a --data '{\"findings\": 2}'
   fedp2p send baby \"Are you there?\" --wait surfaced --timeout 10s")]
 pub(crate) struct Arguments {
-    /// The recipients (agent@node, or a name that means one agent only), then the text; - reads it from stdin
-    #[arg(required = true, value_name = "TO> <TEXT")]
+    /// The recipients (agent@node, or a name that means one agent only) and last the text, or - to read it from stdin
+    #[arg(required = true, value_name = "WORDS")]
     words: Vec<String>,
 
     /// Send to everybody instead of naming recipients
@@ -179,11 +179,7 @@ async fn await_deliveries(
         }
         sleep(pause.min(deadline - now)).await;
         pause = (pause * 3 / 2).min(LOOK.1);
-        let request = history::Request {
-            id: Some(id.to_string()),
-            limit: 1,
-            ..history::Request::default()
-        };
+        let request = history::Request { id: Some(id.to_string()), limit: 1, ..history::Request::default() };
         if let Some(message) = client.call(request).await?.messages.pop() {
             *deliveries = message.deliveries;
         }

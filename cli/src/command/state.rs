@@ -73,14 +73,12 @@ fn request(arguments: Arguments) -> Result<state::Request, Error> {
         offering: arguments.offering,
         status: arguments.status,
     };
-    let both = pulse.fields().into_iter().find(|(name, value)| value.is_some() && arguments.clear.iter().any(|c| c == name));
+    let both =
+        pulse.fields().into_iter().find(|(name, value)| value.is_some() && arguments.clear.iter().any(|c| c == name));
     if let Some((name, _)) = both {
         return Err(Error::usage(format!("--{name} is both set and cleared"), "give one of the two"));
     }
-    Ok(state::Request {
-        pulse,
-        clear: arguments.clear,
-    })
+    Ok(state::Request { pulse, clear: arguments.clear })
 }
 
 #[cfg(test)]

@@ -102,10 +102,10 @@ impl Start {
     fn options(self, home: &Path) -> Options {
         Options {
             home: home.to_owned(),
+            person: Some(here()),
             join: self.join,
             name: self.name,
             organisation: self.organisation,
-            person: Some(here()),
             listen: self.listen,
             mdns: !self.no_mdns,
             peers: self.peer,
@@ -289,11 +289,9 @@ fn failure(status: ExitStatus, words: &str, context: &Context) -> Error {
     let exit = Exit::of_code(status.code());
     let log = context.home.log_file();
     match reason(words) {
-        Some((message, hint)) => Error::Child {
-            message,
-            hint: hint.unwrap_or_else(|| format!("see {}", log.display())),
-            exit,
-        },
+        Some((message, hint)) => {
+            Error::Child { message, hint: hint.unwrap_or_else(|| format!("see {}", log.display())), exit }
+        }
         None => {
             let lines: Vec<&str> = words.lines().collect();
             for line in &lines[lines.len().saturating_sub(10)..] {
@@ -309,7 +307,7 @@ fn failure(status: ExitStatus, words: &str, context: &Context) -> Error {
 }
 
 /// Finds the failure that a daemon printed last, and its hint.
-fn reason(words: &str) -> Option<(String, Option<String>)> {
+pub(crate) fn reason(words: &str) -> Option<(String, Option<String>)> {
     let lines: Vec<&str> = words.lines().collect();
     let at = lines.iter().rposition(|line| line.starts_with("error: "))?;
     let message = lines[at].strip_prefix("error: ")?.to_owned();
@@ -372,7 +370,8 @@ mod tests {
 
     #[test]
     fn the_reason_of_a_failure_is_what_the_daemon_printed_last() {
-        let words = "error: old\nhint: old\n2026 log\nerror: the ticket has expired\n  did you mean x?\nhint: ask again\n";
+        let words =
+            "error: old\nhint: old\n2026 log\nerror: the ticket has expired\n  did you mean x?\nhint: ask again\n";
         assert_eq!(reason(words), Some(("the ticket has expired".to_owned(), Some("ask again".to_owned()))));
         assert_eq!(reason("error: only this"), Some(("only this".to_owned(), None)));
         assert_eq!(reason("killed"), None);

@@ -89,21 +89,11 @@ Examples:
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Error> {
     match arguments.action {
         Action::New { question, options, id } => {
-            let request = vote_new::Request {
-                question,
-                options,
-                id,
-                mechanism: Mechanism::Poll,
-            };
+            let request = vote_new::Request { question, options, id, mechanism: Mechanism::Poll };
             one(request, context).await
         }
         Action::Cast { id, choice, reason, revision } => {
-            let request = vote_cast::Request {
-                id,
-                choice,
-                reason,
-                revision,
-            };
+            let request = vote_cast::Request { id, choice, reason, revision };
             one(request, context).await
         }
         Action::Show { id } => one(vote_show::Request { id }, context).await,

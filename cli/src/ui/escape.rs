@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn ordinary_text_of_any_script_is_left_alone() {
-        for text in ["plain", "naïve café", "人工知能", "привет", "שלום", "मानक", "👍🏽 ok ❤\u{fe0f}"] {
+        for text in ["plain", "naïve café", "人工知能", "привет", "שלום", "मानक", "👍🏽 ok ❤\u{fe0f}"]
+        {
             assert_eq!(line(text), text);
         }
     }
@@ -81,7 +82,15 @@ mod tests {
     #[test]
     fn hidden_and_turning_characters_become_visible() {
         let hidden = [
-            '\u{200b}', '\u{200d}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{00ad}', '\u{e0041}', '\u{2028}', '\u{3164}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{feff}',
+            '\u{00ad}',
+            '\u{e0041}',
+            '\u{2028}',
+            '\u{3164}',
         ];
         for c in hidden {
             let shown = line(&format!("a{c}b"));

@@ -20,11 +20,7 @@ pub(crate) struct Live {
 impl Live {
     /// Lines for stdout as it is.
     pub(crate) fn new(output: &Output) -> Self {
-        Self {
-            paint: output.paint(),
-            width: output.width(),
-            dates: !output.is_terminal(),
-        }
+        Self { paint: output.paint(), width: output.width(), dates: !output.is_terminal() }
     }
 
     /// Returns the line for an event.
@@ -92,25 +88,15 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_whatever_it_says() {
-        let live = Live {
-            paint: Paint::new(false),
-            width: None,
-            dates: true,
-        };
-        let line = live.event(&Event::Notice {
-            text: "disk full\n2026 forged \u{1b}[1m".to_owned(),
-        });
+        let live = Live { paint: Paint::new(false), width: None, dates: true };
+        let line = live.event(&Event::Notice { text: "disk full\n2026 forged \u{1b}[1m".to_owned() });
         assert_eq!(line.lines().count(), 1);
         assert!(line.ends_with("notice  disk full\\n2026 forged \\u{1b}[1m\n"), "{line}");
     }
 
     #[test]
     fn on_a_terminal_an_event_fits_its_width() {
-        let live = Live {
-            paint: Paint::new(false),
-            width: Some(60),
-            dates: false,
-        };
+        let live = Live { paint: Paint::new(false), width: Some(60), dates: false };
         let line = live.log(&"long ".repeat(40));
         assert!(line.trim_end().chars().count() <= 60, "{line}");
     }

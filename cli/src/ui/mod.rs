@@ -84,10 +84,7 @@ impl Output {
     /// # Errors
     /// As [`Output::print`].
     pub(crate) fn envelope<T: Serialize>(&self, name: &str, value: &T, error: Option<&Report>) -> io::Result<()> {
-        let envelope = Envelope {
-            value: Some((name, value)),
-            error,
-        };
+        let envelope = Envelope { value: Some((name, value)), error };
         self.print(&envelope.line()?)
     }
 
@@ -101,10 +98,7 @@ impl Output {
     /// Prints a failure: as the envelope, or as words with a hint.
     pub(crate) fn failure(&self, report: &Report) {
         if self.json {
-            let envelope = Envelope::<()> {
-                value: None,
-                error: Some(report),
-            };
+            let envelope = Envelope::<()> { value: None, error: Some(report) };
             // There is nobody left to tell if stdout is gone as well.
             drop(envelope.line().and_then(|line| self.print(&line)));
         } else {
@@ -167,10 +161,7 @@ mod tests {
 
     #[test]
     fn envelope_names_version_and_operation() {
-        let envelope = Envelope {
-            value: Some(("down", &api::down::Reply { pid: 7 })),
-            error: None,
-        };
+        let envelope = Envelope { value: Some(("down", &api::down::Reply { pid: 7 })), error: None };
         assert_eq!(envelope.line().unwrap(), "{\"fedp2p\":1,\"down\":{\"pid\":7}}\n");
     }
 
@@ -182,10 +173,7 @@ mod tests {
             hint: "look".to_owned(),
             suggestions: vec!["baby@baby".to_owned()],
         };
-        let envelope = Envelope::<()> {
-            value: None,
-            error: Some(&report),
-        };
+        let envelope = Envelope::<()> { value: None, error: Some(&report) };
         assert_eq!(
             envelope.line().unwrap(),
             "{\"fedp2p\":1,\"error\":{\"code\":\"not_found\",\"message\":\"nobody\",\"hint\":\"look\",\

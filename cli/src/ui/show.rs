@@ -272,10 +272,7 @@ mod tests {
 
     #[test]
     fn a_message_that_is_not_verified_says_so() {
-        let unverified = Message {
-            verified: false,
-            ..sample()
-        };
+        let unverified = Message { verified: false, ..sample() };
         assert!(message(&unverified, &Clock::local(), &output()).contains("NOT VERIFIED"));
     }
 
@@ -303,10 +300,7 @@ mod tests {
 
     #[test]
     fn one_delivery_is_a_word_and_several_name_the_recipients() {
-        let one = |to: &str, state| Delivery {
-            to: to.parse().unwrap(),
-            state,
-        };
+        let one = |to: &str, state| Delivery { to: to.parse().unwrap(), state };
         let baby = one("baby@baby", DeliveryState::Stored);
         assert_eq!(deliveries(std::slice::from_ref(&baby)), "stored");
         let both = [baby, one("aorus@aorus", DeliveryState::Queued)];

@@ -69,10 +69,7 @@ pub(crate) struct Cell {
 impl Cell {
     /// A cell in a style.
     pub(crate) fn styled(text: &str, style: Style) -> Self {
-        Self {
-            text: escape::line(text),
-            style,
-        }
+        Self { text: escape::line(text), style }
     }
 
     /// A cell that may have nothing to say.
@@ -97,10 +94,7 @@ pub(crate) struct Table {
 impl Table {
     /// An empty table.
     pub(crate) fn new(columns: &[Column]) -> Self {
-        Self {
-            columns: columns.to_vec(),
-            rows: Vec::new(),
-        }
+        Self { columns: columns.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row, which has a cell for each column.

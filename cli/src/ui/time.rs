@@ -94,10 +94,7 @@ pub(crate) struct Clock {
 impl Clock {
     /// The local time zone and the present moment.
     pub(crate) fn local() -> Self {
-        Self {
-            zone: TimeZone::system(),
-            now: now(),
-        }
+        Self { zone: TimeZone::system(), now: now() }
     }
 
     /// Returns the time of day if `at` is today, else the date too.
@@ -165,10 +162,7 @@ mod tests {
     const NOON: u64 = 1_770_120_000_000; // 2026-02-03T12:00:00Z
 
     fn clock() -> Clock {
-        Clock {
-            zone: TimeZone::UTC,
-            now: NOON,
-        }
+        Clock { zone: TimeZone::UTC, now: NOON }
     }
 
     #[test]

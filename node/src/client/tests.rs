@@ -26,20 +26,13 @@ impl Fake {
         let home = Home::at(&temp.path().join("home"), temp.path().join("run")).unwrap();
         home.open_runtime_dir().unwrap();
         let listener = UnixListener::bind(home.socket()).unwrap();
-        Self {
-            home,
-            listener,
-            _temp: temp,
-        }
+        Self { home, listener, _temp: temp }
     }
 
     async fn accept(&self) -> Peer {
         let (stream, _) = self.listener.accept().await.unwrap();
         let (reader, writer) = stream.into_split();
-        Peer {
-            reader: frame::Reader::new(reader, MAX_REQUEST_BYTES),
-            writer,
-        }
+        Peer { reader: frame::Reader::new(reader, MAX_REQUEST_BYTES), writer }
     }
 
     async fn accept_and_greet(&self) -> Peer {
@@ -71,17 +64,11 @@ impl Peer {
 }
 
 fn greeting(api: u32) -> Greeting {
-    Greeting {
-        fedp2p: "9.9.9".to_owned(),
-        api,
-    }
+    Greeting { fedp2p: "9.9.9".to_owned(), api }
 }
 
 fn caller() -> Caller {
-    Caller {
-        name: "ada".parse().unwrap(),
-        kind: AgentKind::Person,
-    }
+    Caller { name: "ada".parse().unwrap(), kind: AgentKind::Person }
 }
 
 fn notice(text: &str) -> watch::Event {
@@ -205,10 +192,7 @@ async fn answer_that_takes_too_long_leaves_the_outcome_unknown() {
 async fn request_over_the_limit_is_not_sent_and_the_next_one_is() {
     let fake = Fake::start();
     let (mut client, mut peer) = fake.talk().await;
-    let request = send::Request {
-        text: "x".repeat(MAX_REQUEST_BYTES),
-        ..send::Request::default()
-    };
+    let request = send::Request { text: "x".repeat(MAX_REQUEST_BYTES), ..send::Request::default() };
     let large = client.call(request).await;
     assert!(matches!(large, Err(CallError::TooLarge { .. })), "{large:?}");
     let answer = async {

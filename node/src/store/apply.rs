@@ -62,7 +62,11 @@ pub(super) fn write(
         Write::Acknowledged { agent, message } => run(
             conn,
             "INSERT OR IGNORE INTO acknowledgements (message, node, agent) VALUES (?, ?, ?)",
-            (message.as_bytes(), agent.node.as_bytes(), agent.name.as_str()),
+            (
+                message.as_bytes(),
+                agent.node.as_bytes(),
+                agent.name.as_str(),
+            ),
         ),
         Write::Member { node, chain } => run(
             conn,
@@ -76,12 +80,30 @@ pub(super) fn write(
             used_by,
         } => ticket(conn, id, secret, *expires, used_by.as_ref()),
         Write::OwnChain(chain) => meta::set(conn, Key::Chain, chain),
-        Write::Fork { key, conversation, seq, common, proof } => run(
+        Write::Fork {
+            key,
+            conversation,
+            seq,
+            common,
+            proof,
+        } => run(
             conn,
-            "INSERT OR REPLACE INTO forks (author, log, seq, conversation, common, proof) VALUES (?, ?, ?, ?, ?, ?)",
-            (key.author.as_bytes(), key.log.as_bytes(), seq, conversation.as_bytes(), common.as_bytes(), proof),
+            "INSERT OR REPLACE INTO forks (author, log, seq, conversation, common, proof)
+             VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                key.author.as_bytes(),
+                key.log.as_bytes(),
+                seq,
+                conversation.as_bytes(),
+                common.as_bytes(),
+                proof,
+            ),
         ),
-        Write::Document { author, conversation, epoch } => run(
+        Write::Document {
+            author,
+            conversation,
+            epoch,
+        } => run(
             conn,
             "INSERT OR REPLACE INTO documents (author, conversation, epoch) VALUES (?, ?, ?)",
             (author.as_bytes(), conversation.as_bytes(), epoch),

@@ -190,8 +190,8 @@ impl Database {
         place::create_private(path).map_err(|error| OpenError::from_io(path, error))?;
         let conn = connect_checked(path, Purpose::Write)?;
         let place = Place::of(path).map_err(|error| OpenError::from_io(path, error))?;
-        let opened = prepare(&conn, &place, options)
-            .map_err(|fault| OpenError::from_fault(path, fault))?;
+        let opened =
+            prepare(&conn, &place, options).map_err(|fault| OpenError::from_fault(path, fault))?;
         let database = Self {
             conn,
             path: path.to_owned(),
@@ -205,7 +205,9 @@ impl Database {
     #[cfg(test)]
     fn impair(&self, options: &Options) {
         if let Some(pages) = options.max_pages {
-            let set = self.conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+            let set = self
+                .conn
+                .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
             set.unwrap();
         }
         if options.read_only {
@@ -220,7 +222,9 @@ impl Database {
     pub fn found(&self, founding: &Founding<'_>) -> Result<(), StoreError> {
         self.write(|conn| {
             if meta::get::<Vec<u8>>(conn, Key::Node)?.is_some() {
-                return Err(Fault::Wrong("the database already belongs to a node".to_owned()));
+                return Err(Fault::Wrong(
+                    "the database already belongs to a node".to_owned(),
+                ));
             }
             meta::set(conn, Key::Node, founding.node.as_bytes())?;
             meta::set(conn, Key::Chain, founding.chain)?;
@@ -297,7 +301,10 @@ impl Database {
         Ok(finish(self.conn)?)
     }
 
-    fn write(&self, change: impl FnOnce(&Connection) -> Result<(), Fault>) -> Result<(), StoreError> {
+    fn write(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<(), Fault>,
+    ) -> Result<(), StoreError> {
         let write = || -> Result<(), Fault> {
             let transaction = self.conn.unchecked_transaction()?;
             change(&transaction)?;
@@ -313,7 +320,7 @@ pub(super) fn connect_checked(path: &Path, purpose: Purpose) -> Result<Connectio
     let conn = match schema::connect(path, purpose) {
         Ok(conn) => conn,
         // The first look at the header already tells.
-        Err(Fault::Sqlite(error)) if fault::is_damage(&error) => {
+        Err(Fault::Sqlite(error)) if fault::is_no_database(&error) => {
             return Err(OpenError::Foreign {
                 path: path.to_owned(),
             });
@@ -327,13 +334,20 @@ pub(super) fn connect_checked(path: &Path, purpose: Purpose) -> Result<Connectio
 fn prepare(conn: &Connection, place: &Place, options: &Options) -> Result<Opened, Fault> {
     schema::migrate(conn)?;
     let last = LastRun::read(conn)?;
-    if last.stop == LastStop::Unclean {
+    let boot = place::boot_id();
+    // A kill tears no page, and reading the whole file would make the restart after it slow.
+    if last.was_cut_off(boot.as_deref()) {
         schema::quick_check(conn)?;
     }
-    let boot = place::boot_id();
     let new_epoch = last.new_epoch(place, boot.as_deref());
     let transaction = conn.unchecked_transaction()?;
-    meta::begin_run(&transaction, place, boot.as_deref(), options.durability, new_epoch)?;
+    meta::begin_run(
+        &transaction,
+        place,
+        boot.as_deref(),
+        options.durability,
+        new_epoch,
+    )?;
     transaction.commit()?;
     Ok(Opened {
         meta: Meta::read(conn)?,

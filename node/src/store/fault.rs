@@ -56,10 +56,15 @@ fn from_sqlite(error: &rusqlite::Error) -> StoreError {
     }
 }
 
+/// Whether the error says that the file does not even begin like a database.
+pub(super) fn is_no_database(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::NotADatabase)
+}
+
 /// Whether the error says that stored bytes are not what was written.
 ///
 /// A column that does not have its type counts: the tables are strict and only this module writes them.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+fn is_damage(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     matches!(
         code,

@@ -63,15 +63,13 @@ fn text(value: &str) -> Value {
 fn query(conn: &Connection, filter: &HistoryFilter) -> Result<Option<Query>, Fault> {
     let mut query = Query {
         // The cross join fixes the order: from the newest message back, until there are enough.
-        sql: format!("SELECT {OP_COLUMNS} FROM messages m CROSS JOIN ops o ON o.position = m.position WHERE TRUE"),
+        sql: format!(
+            "SELECT {OP_COLUMNS} FROM messages m CROSS JOIN ops o ON o.position = m.position WHERE TRUE"
+        ),
         values: Vec::new(),
     };
     if let Some(id) = &filter.id {
-        let position: Option<u64> = conn
-            .prepare_cached("SELECT position FROM ops WHERE id = ?")?
-            .query_row([id.as_bytes()], |row| row.get(0))
-            .optional()?;
-        let Some(position) = position else {
+        let Some(position) = row::position(conn, id)? else {
             return Ok(None);
         };
         query.and("m.position = ?", [number(position)]);
@@ -84,7 +82,8 @@ fn query(conn: &Connection, filter: &HistoryFilter) -> Result<Option<Query>, Fau
     }
     if let Some(to) = &filter.to {
         query.and(
-            "(m.everybody OR EXISTS (SELECT 1 FROM recipients r WHERE r.position = m.position AND r.node = ? AND r.agent = ?))",
+            "(m.everybody OR EXISTS (SELECT 1 FROM recipients r
+                  WHERE r.position = m.position AND r.node = ? AND r.agent = ?))",
             [bytes(to.node.as_bytes()), text(to.name.as_str())],
         );
     }
@@ -138,9 +137,10 @@ pub(super) fn find(conn: &Connection, texts: &[String]) -> Result<ReadOutcome, F
 fn find_between(conn: &Connection, low: &[u8], high: &[u8]) -> Result<Vec<Placed>, Fault> {
     let mut statement = conn.prepare_cached(
         "SELECT o.position, o.id, o.header, o.signature, o.payload FROM ops o INDEXED BY ops_by_id
-         WHERE o.id BETWEEN ? AND ? AND o.kind = ? ORDER BY o.id LIMIT 2",
+         WHERE substr(o.id, 1, 8) BETWEEN ? AND ? AND o.id BETWEEN ? AND ? AND o.kind = ? LIMIT 2",
     )?;
-    let mut rows = statement.query((low, high, Kind::Message.code()))?;
+    let prefixes = (row::id_prefix(low), row::id_prefix(high));
+    let mut rows = statement.query((prefixes.0, prefixes.1, low, high, Kind::Message.code()))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(row::placed(row)?);
@@ -165,7 +165,11 @@ fn bounds(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Returns what waits for an agent after its cursor, and how much more there is.
-pub(super) fn inbox(conn: &Connection, agent: &AgentName, limit: u32) -> Result<ReadOutcome, Fault> {
+pub(super) fn inbox(
+    conn: &Connection,
+    agent: &AgentName,
+    limit: u32,
+) -> Result<ReadOutcome, Fault> {
     let after = cursor(conn, agent)?;
     let mut statement = conn.prepare_cached(
         "SELECT position FROM inbox WHERE agent = ? AND position > ? ORDER BY position LIMIT ?",
@@ -177,7 +181,9 @@ pub(super) fn inbox(conn: &Connection, agent: &AgentName, limit: u32) -> Result<
     let more = conn
         .prepare_cached("SELECT count(*) FROM inbox WHERE agent = ? AND position > ?")?
         .query_row((agent.as_str(), last), |row| row.get(0))?;
-    let messages = positions.into_iter().map(|position| row::at(conn, position));
+    let messages = positions
+        .into_iter()
+        .map(|position| row::at(conn, position));
     Ok(ReadOutcome::Inbox {
         messages: messages.collect::<Result<_, _>>()?,
         more,

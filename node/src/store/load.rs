@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedp2p_core::input::{Stored, StoredFork, StoredLog, StoredTicket};
-use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
+use fedp2p_protocols::id::{ConversationId, NodeId};
 use fedp2p_protocols::op::Verified;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row, Rows};
 
 use super::database::RememberedPeer;
 use super::fault::Fault;
@@ -19,21 +19,16 @@ use super::row;
 /// How long an expired ticket is still known, so that its late user is told what happened.
 const TICKET_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How many document epochs of an author are loaded: the one before counts until the latest is complete.
-const EPOCHS: usize = 2;
-
 /// Reads everything.
 pub(super) fn stored(conn: &Connection) -> Result<Stored, Fault> {
     let snapshot = conn.unchecked_transaction()?;
-    let logs = logs(&snapshot)?;
-    let changes = latest_changes(&snapshot, &logs)?;
     Ok(Stored {
-        logs: logs.into_iter().map(|(_, log)| log).collect(),
+        logs: logs(&snapshot)?,
         position: snapshot.query_row("SELECT coalesce(max(position), 0) FROM ops", (), |row| {
             row.get(0)
         })?,
         members: all(&snapshot, "SELECT chain FROM members ORDER BY node", column)?,
-        changes,
+        changes: current_changes(&snapshot)?,
         tickets: tickets(&snapshot)?,
         reaches: all(
             &snapshot,
@@ -47,13 +42,13 @@ pub(super) fn stored(conn: &Connection) -> Result<Stored, Fault> {
         )?,
         forks: all(
             &snapshot,
-            "SELECT author, log, seq, conversation, common FROM forks ORDER BY author, log, seq",
+            "SELECT author, log, conversation, seq, common FROM forks ORDER BY author, log, seq",
             |row| {
                 Ok(StoredFork {
                     key: row::key(row, 0)?,
-                    seq: row.get(2)?,
-                    conversation: ConversationId::from_bytes(row.get(3)?),
-                    common: OpId::from_bytes(row.get(4)?),
+                    conversation: row.get(2).map(ConversationId::from_bytes)?,
+                    seq: row.get(3)?,
+                    common: row::op_id(row, 4)?,
                 })
             },
         )?,
@@ -83,60 +78,36 @@ fn column<T: FromSql>(row: &Row<'_>) -> Result<T, Fault> {
     Ok(row.get(0)?)
 }
 
-fn logs(conn: &Connection) -> Result<Vec<(i64, StoredLog)>, Fault> {
+fn logs(conn: &Connection) -> Result<Vec<StoredLog>, Fault> {
     all(
         conn,
-        "SELECT ref, author, log, conversation, height, head, hlc FROM logs ORDER BY ref",
+        "SELECT author, log, conversation, height, head, hlc FROM logs ORDER BY ref",
         |row| {
-            let log = StoredLog {
-                key: row::key(row, 1)?,
-                conversation: row.get(3).map(ConversationId::from_bytes)?,
-                height: row.get(4)?,
-                head: row::op_id(row, 5)?,
-                hlc: row.get(6)?,
-            };
-            Ok((row.get(0)?, log))
+            Ok(StoredLog {
+                key: row::key(row, 0)?,
+                conversation: row.get(2).map(ConversationId::from_bytes)?,
+                height: row.get(3)?,
+                head: row::op_id(row, 4)?,
+                hlc: row.get(5)?,
+            })
         },
     )
 }
 
-/// Returns the changes of each author's document epochs that count or may yet, by position.
+/// Returns the changes of the document epochs that count or may yet, by position.
 ///
-/// An author may have several logs in one conversation; its epochs are counted across them.
-fn latest_changes(conn: &Connection, logs: &[(i64, StoredLog)]) -> Result<Vec<Arc<Verified>>, Fault> {
-    let mut floor = conn.prepare("SELECT epoch FROM documents WHERE author = ? AND conversation = ?")?;
-    let mut changes = Vec::new();
-    for (number, log) in logs {
-        let document = (log.key.author.as_bytes(), log.conversation.as_bytes());
-        let epoch: Option<u32> = floor.query_row(document, |row| row.get(0)).optional()?;
-        read_epochs(conn, *number, epoch.unwrap_or(0), &mut changes)?;
-    }
-    changes.sort_unstable_by_key(|(position, _)| *position);
-    Ok(changes.into_iter().map(|(_, change)| change).collect())
-}
-
-fn read_epochs(
-    conn: &Connection,
-    number: i64,
-    from: u32,
-    changes: &mut Vec<(u64, Arc<Verified>)>,
-) -> Result<(), Fault> {
-    let mut statement = conn.prepare_cached(
+/// An author may have several logs in one conversation; its epochs are counted across them. Where none was named yet,
+/// all of them may count.
+fn current_changes(conn: &Connection) -> Result<Vec<Arc<Verified>>, Fault> {
+    let mut statement = conn.prepare(
         "SELECT o.position, o.id, o.header, o.signature, o.payload
-         FROM ops o INDEXED BY ops_by_document WHERE o.log_ref = ? AND o.document_epoch >= ?",
+         FROM logs l
+         LEFT JOIN documents d ON d.author = l.author AND d.conversation = l.conversation
+         CROSS JOIN ops o INDEXED BY ops_by_document
+             ON o.log_ref = l.ref AND o.document_epoch >= coalesce(d.epoch, 0)
+         ORDER BY o.position",
     )?;
-    let mut rows = statement.query((number, from))?;
-    while let Some(row) = rows.next()? {
-        changes.push(change(row)?);
-    }
-    Ok(())
-}
-
-/// Reads a row of [`row::OP_COLUMNS`].
-fn change(row: &Row<'_>) -> Result<(u64, Arc<Verified>), Fault> {
-    let position = row.get(0)?;
-    let op = Verified::from_store(row::decode(position, row)?);
-    Ok((position, Arc::new(op)))
+    changes_of(statement.query(())?)
 }
 
 /// Returns all checkpoints and changes of one author in one conversation, by position.
@@ -147,24 +118,29 @@ pub(super) fn changes(
 ) -> Result<Vec<Arc<Verified>>, Fault> {
     let mut statement = conn.prepare_cached(
         "SELECT o.position, o.id, o.header, o.signature, o.payload
-         FROM logs l JOIN ops o INDEXED BY ops_by_document ON o.log_ref = l.ref
+         FROM logs l CROSS JOIN ops o INDEXED BY ops_by_document ON o.log_ref = l.ref
          WHERE l.author = ? AND l.conversation = ? AND o.document_epoch IS NOT NULL
          ORDER BY o.position",
     )?;
-    let mut rows = statement.query((author.as_bytes(), conversation.as_bytes()))?;
+    changes_of(statement.query((author.as_bytes(), conversation.as_bytes()))?)
+}
+
+fn changes_of(mut rows: Rows<'_>) -> Result<Vec<Arc<Verified>>, Fault> {
     let mut changes = Vec::new();
     while let Some(row) = rows.next()? {
-        changes.push(change(row)?.1);
+        changes.push(row::placed(row)?.op);
     }
     Ok(changes)
 }
 
 fn tickets(conn: &Connection) -> Result<Vec<StoredTicket>, Fault> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let oldest = now.saturating_sub(TICKET_MEMORY).as_millis();
     let oldest = i64::try_from(oldest).unwrap_or(i64::MAX);
-    let mut statement =
-        conn.prepare("SELECT secret, expires, used_by FROM tickets WHERE expires >= ? ORDER BY id")?;
+    let mut statement = conn
+        .prepare("SELECT secret, expires, used_by FROM tickets WHERE expires >= ? ORDER BY id")?;
     let mut rows = statement.query([oldest])?;
     let mut tickets = Vec::new();
     while let Some(row) = rows.next()? {

@@ -148,6 +148,13 @@ impl LastRun {
         })
     }
 
+    /// Whether the machine may have lost what was not on the disk yet. A process that is killed loses nothing: the
+    /// system has what it wrote. Two boots that cannot be told apart are taken for different ones.
+    pub(super) fn was_cut_off(&self, boot: Option<&str>) -> bool {
+        let rebooted = boot.is_none() || self.boot.as_deref() != boot;
+        self.stop == LastStop::Unclean && rebooted
+    }
+
     /// Returns why the log epoch may not be written any more.
     pub(super) fn new_epoch(&self, place: &Place, boot: Option<&str>) -> Option<NewEpoch> {
         if !self.founded {
@@ -156,10 +163,7 @@ impl LastRun {
         if self.place.as_ref() != Some(place) {
             return Some(NewEpoch::Copied);
         }
-        // Two boots that cannot be told apart are taken for different ones.
-        let rebooted = boot.is_none() || self.boot.as_deref() != boot;
-        let lost = self.stop == LastStop::Unclean && self.durability == Durability::Normal;
-        if lost && rebooted {
+        if self.was_cut_off(boot) && self.durability == Durability::Normal {
             return Some(NewEpoch::UncleanAfterReboot);
         }
         self.due

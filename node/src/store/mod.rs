@@ -188,7 +188,8 @@ impl Store {
         // If one cannot be started, the others end because their queues are dropped.
         Ok(Self {
             helpers: vec![
-                spawn("store-tidy", move || checkpoint::run(&mover, &requested)).map_err(spawned)?,
+                spawn("store-tidy", move || checkpoint::run(&mover, &requested))
+                    .map_err(spawned)?,
                 spawn("store-answer", move || answering.run(&to_answer)).map_err(spawned)?,
                 spawn("store-serve", move || serving.run(&to_serve)).map_err(spawned)?,
             ],
@@ -212,7 +213,8 @@ impl Store {
         }
         let taken = offer(self.commits.as_ref(), writer::Command::Commit(commit));
         if taken.is_err() {
-            self.least_generation.store(generation + 1, Ordering::Relaxed);
+            self.least_generation
+                .store(generation + 1, Ordering::Relaxed);
         }
         taken
     }
@@ -249,7 +251,9 @@ impl Store {
         let result = match self.writer.take() {
             None => Ok(()),
             Some(writer) => writer.join().unwrap_or_else(|_| {
-                Err(StoreError::Other("the thread that writes has panicked".to_owned()))
+                Err(StoreError::Other(
+                    "the thread that writes has panicked".to_owned(),
+                ))
             }),
         };
         for helper in self.helpers.drain(..) {

@@ -91,8 +91,7 @@ pub(super) fn position(conn: &Connection, log: i64, seq: u64) -> Result<Option<u
 
 /// As [`position`], for an entry that has to be there.
 fn known_position(conn: &Connection, log: i64, seq: u64) -> Result<u64, Fault> {
-    position(conn, log, seq)?
-        .ok_or_else(|| Fault::Damaged(format!("a log lacks its entry {seq}")))
+    position(conn, log, seq)?.ok_or_else(|| Fault::Damaged(format!("a log lacks its entry {seq}")))
 }
 
 /// Returns what is left of the wanted logs; those of other conversations are nobody's to ask for here.
@@ -130,7 +129,10 @@ fn stretches(
         };
         wanted.insert(log, stretch);
     }
-    let mut left: Vec<_> = wanted.into_values().filter(|stretch| stretch.last > after).collect();
+    let mut left: Vec<_> = wanted
+        .into_values()
+        .filter(|stretch| stretch.last > after)
+        .collect();
     left.sort_unstable_by_key(|stretch| stretch.first);
     Ok(left)
 }

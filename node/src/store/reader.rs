@@ -59,10 +59,15 @@ impl Reader {
 
     /// Starts a verification beside the other reads: it takes seconds, and peers that catch up must not wait for it.
     fn verify(&mut self, token: ReadToken) {
-        let busy = self.verification.as_ref().is_some_and(|running| !running.is_finished());
+        let busy = self
+            .verification
+            .as_ref()
+            .is_some_and(|running| !running.is_finished());
         if busy {
             let error = StoreError::Other("a verification is under way already".to_owned());
-            return self.outbox.send(Event::Read(token, ReadOutcome::Failed(error)));
+            return self
+                .outbox
+                .send(Event::Read(token, ReadOutcome::Failed(error)));
         }
         let (path, outbox) = (self.path.clone(), self.outbox.clone());
         let work = move || {
@@ -72,7 +77,10 @@ impl Reader {
             };
             outbox.send(Event::Read(token, outcome));
         };
-        match std::thread::Builder::new().name("store-verify".to_owned()).spawn(work) {
+        match std::thread::Builder::new()
+            .name("store-verify".to_owned())
+            .spawn(work)
+        {
             Ok(running) => self.verification = Some(running),
             Err(error) => {
                 let outcome = ReadOutcome::Failed(StoreError::Other(error.to_string()));
@@ -102,7 +110,11 @@ fn answer(conn: &Connection, read: &Read) -> Result<ReadOutcome, Fault> {
         Read::Changes {
             author,
             conversation,
-        } => Ok(ReadOutcome::Changes(load::changes(conn, author, conversation)?)),
+        } => Ok(ReadOutcome::Changes(load::changes(
+            conn,
+            author,
+            conversation,
+        )?)),
         // A verification has a thread of its own; anything else is newer than this file.
         Read::Verify | _ => Err(Fault::Wrong(format!("the store cannot read {read:?}"))),
     }
@@ -120,11 +132,18 @@ fn at(conn: &Connection, key: &LogKey, seq: u64) -> Result<ReadOutcome, Fault> {
 }
 
 fn known(conn: &Connection, ids: &[OpId]) -> Result<ReadOutcome, Fault> {
-    let mut statement = conn.prepare_cached("SELECT hlc FROM ops WHERE id = ?")?;
+    let mut statement =
+        conn.prepare_cached("SELECT hlc FROM ops WHERE substr(id, 1, 8) = ? AND id = ?")?;
     let mut known = Vec::new();
     for id in ids {
-        let found = statement.query_row([id.as_bytes()], |row| row.get(0)).optional()?;
-        known.extend(found.map(|hlc| (*id, Hlc::from_u64(hlc))));
+        let clock = statement
+            .query_row((row::id_prefix(id.as_bytes()), id.as_bytes()), |row| {
+                row.get(0)
+            })
+            .optional()?;
+        if let Some(clock) = clock {
+            known.push((*id, Hlc::from_u64(clock)));
+        }
     }
     Ok(ReadOutcome::Known(known))
 }

@@ -33,7 +33,10 @@ pub(super) fn decode(position: u64, row: &Row<'_>) -> Result<Op, Fault> {
     let op = Op::from_parts(blob(row, 2)?, blob(row, 3)?, blob(row, 4)?)
         .map_err(|error| Fault::entry(position, error))?;
     if op.id().as_bytes().as_slice() != blob(row, 1)? {
-        return Err(Fault::entry(position, "its id is not the hash of its header"));
+        return Err(Fault::entry(
+            position,
+            "its id is not the hash of its header",
+        ));
     }
     Ok(op)
 }
@@ -58,6 +61,20 @@ pub(super) fn at(conn: &Connection, position: u64) -> Result<Placed, Fault> {
         Some(row) => placed(row),
         None => Err(Fault::entry(position, "it is missing")),
     }
+}
+
+/// Returns the position of the op with this id, if it is stored.
+pub(super) fn position(conn: &Connection, id: &OpId) -> Result<Option<u64>, Fault> {
+    let found = conn
+        .prepare_cached("SELECT position FROM ops WHERE substr(id, 1, 8) = ? AND id = ?")?
+        .query_row((id_prefix(id.as_bytes()), id.as_bytes()), |row| row.get(0))
+        .optional()?;
+    Ok(found)
+}
+
+/// Returns the part of an id that the index holds.
+pub(super) fn id_prefix(id: &[u8]) -> &[u8] {
+    &id[..id.len().min(8)]
 }
 
 /// Reads a node id.
@@ -95,7 +112,9 @@ fn name(text: &str) -> Result<AgentName, Fault> {
 pub(super) fn log_number(conn: &Connection, key: &LogKey) -> Result<Option<i64>, Fault> {
     let found = conn
         .prepare_cached("SELECT ref FROM logs WHERE author = ? AND log = ?")?
-        .query_row((key.author.as_bytes(), key.log.as_bytes()), |row| row.get(0))
+        .query_row((key.author.as_bytes(), key.log.as_bytes()), |row| {
+            row.get(0)
+        })
         .optional()?;
     Ok(found)
 }

@@ -5,7 +5,7 @@
 //!
 //! The rules behind the tables: an op is inserted once and never changed, in order of `position`; whatever can be told
 //! from the header alone is repeated in a column only where a query needs it; and every index has to earn its place,
-//! because one more page to write costs each commit 3 microseconds.
+//! because each is one more page that every commit writes.
 
 use std::path::Path;
 
@@ -90,12 +90,16 @@ pub(super) fn recognise(conn: &Connection, path: &Path) -> Result<(), OpenError>
     let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let application = match pragma("application_id") {
         Ok(application) => application,
-        Err(error) if fault::is_damage(&error) => return Err(foreign()),
+        Err(error) if fault::is_no_database(&error) => return Err(foreign()),
         Err(error) => return Err(OpenError::from_fault(path, error)),
     };
     let version = pragma("user_version").map_err(|error| OpenError::from_fault(path, error))?;
     let empty = conn
-        .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", (), |row| row.get(0))
+        .query_row(
+            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
+            (),
+            |row| row.get(0),
+        )
         .map_err(|error| OpenError::from_fault(path, error))?;
     let fresh = application == 0 && version == 0 && empty;
     if application != APPLICATION_ID && !fresh {

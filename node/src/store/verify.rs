@@ -33,7 +33,8 @@ pub fn verify_file(path: &Path) -> Result<Reply, OpenError> {
     // SQLite would say only that it cannot open the file.
     std::fs::metadata(path).map_err(|error| OpenError::from_io(path, error))?;
     let conn = connect_checked(path, Purpose::Read)?;
-    let complete = schema::is_complete(&conn).map_err(|fault| OpenError::from_fault(path, fault))?;
+    let complete =
+        schema::is_complete(&conn).map_err(|fault| OpenError::from_fault(path, fault))?;
     if !complete {
         return Err(OpenError::Empty {
             path: path.to_owned(),
@@ -148,7 +149,13 @@ impl Check<'_> {
         let header = op.header();
         let log = match self.log(&columns, position) {
             Ok(Some(log)) => log,
-            Ok(None) => return Err(broken(position, header, "it is in a log that is not listed")),
+            Ok(None) => {
+                return Err(broken(
+                    position,
+                    header,
+                    "it is in a log that is not listed",
+                ));
+            }
             Err(fault) => return Err(nameless(position, &fault)),
         };
         if let Some(problem) = problem(header, &columns, log) {
@@ -168,7 +175,10 @@ impl Check<'_> {
                 .conn
                 .prepare_cached("SELECT author, log, conversation FROM logs WHERE ref = ?")?
                 .query_row([columns.log], |row| {
-                    Ok((row::key(row, 0)?, row.get(2).map(ConversationId::from_bytes)?))
+                    Ok((
+                        row::key(row, 0)?,
+                        row.get(2).map(ConversationId::from_bytes)?,
+                    ))
                 })
                 .optional()?;
             let Some((key, conversation)) = found else {
@@ -227,7 +237,10 @@ impl Check<'_> {
                 author: Some(key.author),
                 log: Some(key.log),
                 seq: told.map(|log| log.height),
-                problem: format!("the list of logs says that its log ends with entry {}", head.0),
+                problem: format!(
+                    "the list of logs says that its log ends with entry {}",
+                    head.0
+                ),
             }));
         }
         Ok(None)
@@ -236,7 +249,8 @@ impl Check<'_> {
     /// Looks at the pages that hold no entries, and whether the indexes agree with the tables.
     fn pages(&self) -> Result<(), Broken> {
         let found: Result<String, _> =
-            self.conn.query_row("PRAGMA integrity_check(1)", (), |row| row.get(0));
+            self.conn
+                .query_row("PRAGMA integrity_check(1)", (), |row| row.get(0));
         match found {
             Ok(found) if found == "ok" => Ok(()),
             Ok(problem) => Err(self.unreadable(&Fault::Damaged(problem))),
@@ -272,7 +286,10 @@ fn problem(header: &Header, columns: &Columns, log: &Log) -> Option<String> {
         return Some("it is listed under another log than it was signed for".to_owned());
     }
     if header.seq != log.height + 1 {
-        return Some(format!("the log goes from entry {} to {}", log.height, header.seq));
+        return Some(format!(
+            "the log goes from entry {} to {}",
+            log.height, header.seq
+        ));
     }
     if header.backlink != log.head {
         return Some("it does not follow the entry before it".to_owned());

@@ -123,7 +123,9 @@ impl Writer {
         let mut writes = 0;
         let mut result = self.begin();
         while result.is_ok() {
-            let Some(commit) = self.group.last() else { break };
+            let Some(commit) = self.group.last() else {
+                break;
+            };
             if !self.is_superseded(commit) {
                 writes += commit.writes.len();
                 result = apply_all(&self.conn, &mut self.numbers, commit);
@@ -181,7 +183,8 @@ impl Writer {
     }
 
     fn is_superseded(&self, commit: &Commit) -> bool {
-        self.failed.is_some_and(|failed| commit.token.generation <= failed)
+        self.failed
+            .is_some_and(|failed| commit.token.generation <= failed)
     }
 
     fn begin(&self) -> Result<(), Fault> {
@@ -208,5 +211,8 @@ impl Writer {
 }
 
 fn apply_all(conn: &Connection, numbers: &mut LogNumbers, commit: &Commit) -> Result<(), Fault> {
-    commit.writes.iter().try_for_each(|write| apply::write(conn, numbers, write))
+    commit
+        .writes
+        .iter()
+        .try_for_each(|write| apply::write(conn, numbers, write))
 }

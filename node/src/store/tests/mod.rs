@@ -22,7 +22,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::{Database, Event, Founding, Options, Opened, Store};
+use super::{Database, Event, Founding, Opened, Options, Store};
 
 const LOBBY: ConversationId = ConversationId::from_bytes([7; 16]);
 
@@ -137,7 +137,6 @@ impl Said {
         Write::Op(OpWrite {
             position,
             op: self.op,
-            refused: false,
             document_epoch: None,
             message: Some(self.index),
         })
@@ -148,7 +147,6 @@ fn changed(position: u64, op: Arc<Verified>, epoch: u32) -> Write {
     Write::Op(OpWrite {
         position,
         op,
-        refused: false,
         document_epoch: Some(epoch),
         message: None,
     })
@@ -276,7 +274,9 @@ impl Running {
         let token = ReadToken(self.number);
         self.store.read(token, read).unwrap();
         let event = self.next();
-        let Event::Read(answered, outcome) = event else { panic!("{event:?}") };
+        let Event::Read(answered, outcome) = event else {
+            panic!("{event:?}")
+        };
         assert_eq!(answered, token);
         outcome
     }
