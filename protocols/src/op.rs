@@ -26,7 +26,6 @@ const DOMAIN: &[u8] = b"fedp2p/op/v1";
 
 /// What the payload of an op is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Kind {
     /// First entry of a log: the author's certificate and the log that came before.
     LogStart,

@@ -85,7 +85,6 @@ fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Payload
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum MessageType {
     /// Talk.
     #[default]

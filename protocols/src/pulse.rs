@@ -11,7 +11,6 @@ use crate::limits::MAX_PULSE_FIELD_BYTES;
 /// Who stands behind an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum AgentKind {
     /// A human being.
     Person,

@@ -60,7 +60,6 @@ pub fn digest<'a>(heads: impl IntoIterator<Item = &'a Head>) -> [u8; 32] {
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Frame {
     /// The state of every conversation that the sender shares with the receiver.
     Digest(Vec<(ConversationId, [u8; 32])>),
@@ -73,10 +72,12 @@ pub enum Frame {
         /// The heads.
         heads: Vec<Head>,
     },
-    /// A request for missing ops.
+    /// A request for missing ops, in one or more frames.
     Want {
         /// The conversation.
         conversation: ConversationId,
+        /// Whether more frames of this request follow.
+        more: bool,
         /// What is missing.
         wants: Vec<Want>,
     },
@@ -198,9 +199,13 @@ impl Frame {
             }
             Self::Want {
                 conversation,
+                more,
                 wants,
             } => {
-                w.u8(3).conversation_id(conversation).count(wants.len());
+                w.u8(3)
+                    .conversation_id(conversation)
+                    .flag(*more)
+                    .count(wants.len());
                 for want in wants {
                     w.node_id(&want.key.author)
                         .log_id(&want.key.log)
@@ -269,6 +274,7 @@ impl Frame {
             },
             3 => Self::Want {
                 conversation: r.conversation_id()?,
+                more: r.flag("more")?,
                 wants: read_list(&mut r, MAX_FRAME_LOGS, |r| {
                     Ok(Want {
                         key: read_key(r)?,
@@ -334,6 +340,7 @@ mod tests {
             },
             Frame::Want {
                 conversation,
+                more: false,
                 wants: vec![Want {
                     key: head(3).key,
                     from: 9,

@@ -15,7 +15,6 @@ use crate::name::AgentName;
 /// How ballots become a result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum Mechanism {
     /// One choice each; most votes win; a tie has no winner.
     #[default]

@@ -7,7 +7,7 @@ use fedp2p_crdt::document::DocumentId;
 use fedp2p_crdt::document::WriteError;
 use fedp2p_protocols::codec::DecodeError;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NodeId};
-use fedp2p_protocols::limits::MAX_DEPS;
+use fedp2p_protocols::limits::{MAX_DEPS, MAX_HEADER_BYTES, MAX_OP_BYTES};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::{Header, Kind, NO_BACKLINK, Verified};
 use fedp2p_protocols::payload::{Checkpoint, LogStart, Message};
@@ -17,6 +17,9 @@ use crate::Core;
 use crate::commit::{Origin, Written};
 use crate::effect::Effect;
 use crate::store::{MessageIndex, OpWrite, Write};
+
+/// What an op has besides its header and payload.
+const SIGNATURE_AND_LENGTH_BYTES: usize = 64 + 2;
 
 /// Own entries and everything that is written with them.
 #[derive(Default)]
@@ -38,6 +41,7 @@ impl Core {
         agent: Option<&AgentName>,
         payload: &[u8],
     ) -> Result<Arc<Verified>, DecodeError> {
+        check_size(payload)?;
         let key = self.own_log(&conversation);
         if kind != Kind::LogStart && self.logs.get(&key).is_none_or(|log| log.accepted.is_none()) {
             let start = LogStart { chain: self.chain.clone(), previous: self.previous_log(&conversation) };
@@ -123,11 +127,7 @@ impl Core {
         self.epoch = LogEpochId::from_bytes(self.random());
         self.notice(format!("started a new log epoch: {why}"));
         let mut entries = Entries { writes: vec![Write::Epoch(self.epoch)], ..Entries::default() };
-        let lobby = self.lobby;
-        // Restating the document in the new log is what a checkpoint is for; without an edit it says the same.
-        if self.edit(&mut entries, lobby, None, &[]).is_err() {
-            self.notice("the own document could not be restated in the new log".to_owned());
-        }
+        self.restate(&mut entries, self.lobby);
         self.commit_entries(entries);
     }
 
@@ -145,6 +145,18 @@ impl Core {
     }
 }
 
+/// Checks that a payload fits into an entry, whatever its header says.
+///
+/// # Errors
+/// If it does not.
+pub(crate) fn check_size(payload: &[u8]) -> Result<(), DecodeError> {
+    let limit = MAX_OP_BYTES - MAX_HEADER_BYTES - SIGNATURE_AND_LENGTH_BYTES;
+    if payload.len() > limit {
+        return Err(DecodeError::TooLarge { what: "payload", found: payload.len(), limit });
+    }
+    Ok(())
+}
+
 /// The gossip topic of a conversation; it tells an outsider nothing.
 pub(crate) fn topic(network: &fedp2p_protocols::id::NetworkId, conversation: &ConversationId) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("fedp2p/1 topic");
@@ -157,7 +169,7 @@ pub(crate) fn document_epoch(op: &Verified) -> Option<u32> {
     match op.header().kind {
         Kind::Checkpoint => Checkpoint::decode(op.payload()).ok().map(|checkpoint| checkpoint.epoch),
         Kind::Change => fedp2p_protocols::payload::Change::decode(op.payload()).ok().map(|change| change.epoch),
-        _ => None,
+        Kind::LogStart | Kind::Certificate | Kind::Message | Kind::Receipt | Kind::ForkProof | Kind::Other(_) => None,
     }
 }
 

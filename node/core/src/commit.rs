@@ -1,21 +1,24 @@
 //! What follows once something is durable, and what follows when it could not be written.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fedp2p_protocols::api::{Answer, Error, ErrorCode, watch};
-use fedp2p_protocols::id::NodeId;
+use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
 use fedp2p_protocols::joining;
 use fedp2p_protocols::op::{Kind, Verified};
 use fedp2p_protocols::payload::{ForkProof, Receipt};
+use fedp2p_protocols::sync::LogKey;
 use fedp2p_protocols::vote::AgentId;
 
 use crate::Core;
 use crate::author::Entries;
 use crate::documents::Applied;
-use crate::doors::Finish;
+use crate::doors::{Finish, Then};
 use crate::effect::Effect;
 use crate::input::{CallId, Exchange};
-use crate::store::{CommitToken, Read, StoreError};
+use crate::store::{CommitToken, Read, StoreError, Write};
 
 /// Where an entry came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,42 @@ pub(crate) struct InFlight {
     pub(crate) joiner: Option<(Exchange, NodeId, Box<joining::Answer>)>,
     /// The bytes of a peer's ops that it deals with, and whether they were the last that were asked for.
     pub(crate) fetched: Option<(NodeId, u32, bool)>,
+    /// Writes of what this node goes on knowing even if they fail.
+    pub(crate) state: Vec<Write>,
+}
+
+/// What is tried again some time after the store failed.
+#[derive(Debug)]
+pub(crate) enum Again {
+    /// Writing what this node knows.
+    Write(Write),
+    /// Saying what everybody must hear.
+    Say(Kind, Vec<u8>),
+    /// Making documents again.
+    Remake { conversation: ConversationId, author: NodeId },
+    /// Taking over what an earlier log said.
+    Recover { conversation: ConversationId },
+    /// Finding the entry before a fork.
+    Common { key: LogKey, seq: u64 },
+}
+
+/// How long after a failure of the store things are tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// Whether a write only records what the core knows, so that it is right to repeat it after a failure.
+pub(crate) fn is_state(write: &Write, me: &NodeId) -> bool {
+    match write {
+        Write::Member { .. } | Write::OwnChain(_) | Write::Fork { .. } | Write::Epoch(_) | Write::Reach { .. } => true,
+        Write::Ticket { used_by, .. } => used_by.is_some(),
+        // The own documents fall back with the own entries.
+        Write::Document { author, .. } => author != me,
+        Write::Op(_)
+        | Write::Inbox { .. }
+        | Write::Cursor { .. }
+        | Write::Surfaced { .. }
+        | Write::Acknowledged { .. }
+        | Write::Peer { .. } => false,
+    }
 }
 
 impl Core {
@@ -75,6 +114,7 @@ impl Core {
             for written in &commit.written {
                 let own = written.origin == Origin::Own;
                 self.logs.commit(written.op.id(), written.op.header(), own);
+                self.look_at_contested(written);
                 *self.ops.entry(written.op.header().conversation).or_default() += 1;
                 if own {
                     self.publish(&written.op);
@@ -101,11 +141,6 @@ impl Core {
         let op = &written.op;
         if let Origin::From(peer) = written.origin {
             self.owe_stored(peer, op);
-            // An own entry that comes from outside is one that this database lost.
-            if op.header().author == self.me() {
-                self.recover_document(op);
-                return;
-            }
         }
         if !self.logs.get(&crate::key_of(op)).is_some_and(|log| log.counts(op.header().seq)) {
             return;
@@ -113,31 +148,38 @@ impl Core {
         match op.header().kind {
             Kind::Message => self.message_stored(written),
             Kind::Receipt => self.receipt_stored(op),
-            Kind::Change | Kind::Checkpoint => self.change_stored(written),
+            // An own entry that comes from outside is one that this database lost.
+            Kind::Change | Kind::Checkpoint if written.origin != Origin::Own && op.header().author == self.me() => {
+                self.recover(op);
+            }
+            Kind::Change | Kind::Checkpoint if written.origin != Origin::Own => self.change_stored(op),
             Kind::ForkProof => {
                 if let Ok(proof) = ForkProof::decode(op.payload()) {
-                    self.fork_proven(&proof, written.origin == Origin::Own);
+                    self.fork_proven(&proof);
                 }
             }
-            _ => {}
+            Kind::Change | Kind::Checkpoint | Kind::LogStart | Kind::Certificate | Kind::Other(_) => {}
         }
     }
 
-    fn change_stored(&mut self, written: &Written) {
-        let header = written.op.header();
-        if written.origin != Origin::Own {
-            let before = self.glance(&header.conversation, &header.author);
-            let epoch = self.documents.epoch(&header.conversation, &header.author);
-            let applied = self.documents.apply(header, written.op.payload());
-            let writes = self.document_write(header.conversation, header.author, epoch).into_iter().collect();
-            self.commit_entries(Entries { writes, written: Vec::new() });
-            match applied {
-                Applied::Changed => self.tell_changes(&header.conversation, header.author, &before),
-                Applied::Unchanged => {}
-                Applied::Refused(refusal) => {
-                    let name = self.members.display(&header.author);
-                    self.notice(format!("a change of {name} was left out of the picture: {refusal}"));
-                }
+    /// Applies a change or checkpoint that came from outside.
+    pub(crate) fn change_stored(&mut self, op: &Arc<Verified>) {
+        let header = op.header();
+        if let Some(waiting) = self.remaking.get_mut(&(header.conversation, header.author)) {
+            waiting.push(Arc::clone(op));
+            return;
+        }
+        let before = self.glance(&header.conversation, &header.author);
+        let epoch = self.documents.epoch(&header.conversation, &header.author);
+        let applied = self.documents.apply(header, op.payload());
+        let writes = self.document_write(header.conversation, header.author, epoch).into_iter().collect();
+        self.commit_entries(Entries { writes, written: Vec::new() });
+        match applied {
+            Applied::Changed => self.tell_changes(&header.conversation, header.author, &before),
+            Applied::Unchanged => {}
+            Applied::Refused(refusal) => {
+                let name = self.members.display(&header.author);
+                self.notice(format!("a change of {name} was left out of the picture: {refusal}"));
             }
         }
     }
@@ -162,14 +204,19 @@ impl Core {
         self.generation += 1;
         let failed = std::mem::take(&mut self.in_flight);
         self.logs.roll_back();
+        self.contested.clear();
         let refusal = storage_refusal(error);
-        let mut own = std::collections::BTreeSet::new();
+        let mut own = BTreeSet::new();
         for commit in failed {
             for written in &commit.written {
                 self.recent.remove(&written.op.id());
                 if written.origin == Origin::Own {
                     own.insert(written.op.header().conversation);
+                    self.say_again(&written.op);
                 }
+            }
+            for write in commit.state {
+                self.try_again(Again::Write(write));
             }
             if let Some((call, _)) = commit.finish {
                 self.effect(Effect::Reply(call, Answer::Error(refusal.clone())));
@@ -188,24 +235,86 @@ impl Core {
         self.notice(format!("{}; nothing was half-written", refusal.message));
     }
 
-    /// Makes an author's documents again from what is stored and counts.
-    pub(crate) fn remake_documents(&mut self, conversation: fedp2p_protocols::id::ConversationId, author: NodeId) {
-        self.remaking.insert((conversation, author));
-        self.read(Read::Changes { author, conversation }, crate::doors::Then::Remake { author, conversation });
+    /// Some own entries must be said even if the store failed just now; of the rest, the caller was told.
+    fn say_again(&mut self, op: &Verified) {
+        match op.header().kind {
+            Kind::Certificate | Kind::ForkProof => {
+                self.try_again(Again::Say(op.header().kind, op.payload().to_vec()));
+            }
+            Kind::LogStart | Kind::Message | Kind::Receipt | Kind::Change | Kind::Checkpoint | Kind::Other(_) => {}
+        }
     }
 
-    pub(crate) fn documents_read(
-        &mut self,
-        conversation: fedp2p_protocols::id::ConversationId,
-        author: NodeId,
-        changes: &[Arc<Verified>],
-    ) {
-        self.remaking.remove(&(conversation, author));
+    pub(crate) fn try_again(&mut self, what: Again) {
+        self.undone.push(what);
+        self.undone_at = Some(self.now.monotonic + TRY_AGAIN);
+    }
+
+    /// Tries again what a failure of the store left undone, if it is time.
+    pub(crate) fn undone_due(&mut self) {
+        if self.undone_at.is_none_or(|at| at > self.now.monotonic) {
+            return;
+        }
+        self.undone_at = None;
+        let mut entries = Entries::default();
+        let lobby = self.lobby;
+        for what in std::mem::take(&mut self.undone) {
+            match what {
+                Again::Write(write) => entries.writes.push(write),
+                Again::Say(kind, payload) => {
+                    self.append(&mut entries, lobby, kind, None, &payload).expect("what was an entry once fits into one");
+                }
+                Again::Remake { conversation, author } => self.read_changes(conversation, author),
+                Again::Recover { conversation } => self.recover_lost(conversation),
+                Again::Common { key, seq } => self.find_common(key, seq),
+            }
+        }
+        self.commit_entries(entries);
+    }
+
+    /// Makes an author's documents again from what is stored and counts.
+    pub(crate) fn remake_documents(&mut self, conversation: ConversationId, author: NodeId) {
+        if self.remaking.insert((conversation, author), Vec::new()).is_none() {
+            self.read_changes(conversation, author);
+        }
+    }
+
+    fn read_changes(&mut self, conversation: ConversationId, author: NodeId) {
+        self.read(Read::Changes { author, conversation }, Then::Remake { author, conversation });
+    }
+
+    pub(crate) fn documents_read(&mut self, conversation: ConversationId, author: NodeId, changes: &[Arc<Verified>]) {
+        let waiting = self.remaking.remove(&(conversation, author)).unwrap_or_default();
+        let before = self.glance(&conversation, &author);
+        let epoch = self.documents.epoch(&conversation, &author);
         self.documents.forget(&conversation, &author);
-        for op in changes {
+        let read: BTreeSet<OpId> = changes.iter().map(|op| op.id()).collect();
+        let later = waiting.iter().filter(|op| !read.contains(&op.id()));
+        for op in changes.iter().chain(later) {
             if self.logs.get(&crate::key_of(op)).is_none_or(|log| log.counts(op.header().seq)) {
                 self.documents.apply(op.header(), op.payload());
             }
+        }
+        let mut entries = Entries::default();
+        entries.writes.extend(self.document_write(conversation, author, epoch));
+        if author == self.me() {
+            self.restate(&mut entries, conversation);
+        }
+        self.commit_entries(entries);
+        self.tell_changes(&conversation, author, &before);
+        for (id, caller, request) in std::mem::take(&mut self.deferred) {
+            self.call(id, caller, request);
+        }
+    }
+
+    /// Makes sure that what this node says stands in its present log.
+    pub(crate) fn restate(&mut self, entries: &mut Entries, conversation: ConversationId) {
+        if self.remaking.contains_key(&(conversation, self.me())) {
+            // Done once the document has been put together again.
+            return;
+        }
+        if self.edit(entries, conversation, None, &[]).is_err() {
+            self.notice("the own document could not be restated".to_owned());
         }
     }
 

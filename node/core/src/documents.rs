@@ -90,7 +90,9 @@ impl Documents {
                 Ok(change) => admit(shelf, header, &change),
                 Err(_) => Applied::Unchanged,
             },
-            _ => Applied::Unchanged,
+            Kind::LogStart | Kind::Certificate | Kind::Message | Kind::Receipt | Kind::ForkProof | Kind::Other(_) => {
+                Applied::Unchanged
+            }
         }
     }
 
@@ -99,6 +101,12 @@ impl Documents {
         if let Some(shelves) = self.shelves.get_mut(conversation) {
             shelves.remove(author);
         }
+    }
+
+    /// Which log the document stands in that counts.
+    pub(crate) fn log(&self, conversation: &ConversationId, author: &NodeId) -> Option<LogId> {
+        let shelf = self.shelves.get(conversation).and_then(|shelves| shelves.get(author))?;
+        shelf.current.map(|(_, log)| log)
     }
 
     /// Which epoch of an author's document counts.

@@ -4,14 +4,16 @@
 //! common, the proof is spread, and people are told. Nothing crashes and nodes do not diverge: the lowest proven
 //! position is the same everywhere once proofs have spread.
 
-use fedp2p_protocols::id::NodeId;
+use fedp2p_protocols::id::{NodeId, OpId};
 use fedp2p_protocols::op::{Kind, Verified, verify_header};
 use fedp2p_protocols::payload::ForkProof;
 use fedp2p_protocols::sync::{Frame, LogKey, Want};
 
 use crate::Core;
 use crate::author::{Entries, log_key};
-use crate::store::Write;
+use crate::commit::Written;
+use crate::doors::Then;
+use crate::store::{Read, Write};
 
 impl Core {
     /// Two entries for one position are at hand.
@@ -21,12 +23,13 @@ impl Core {
             one: (ours.header_bytes().to_vec(), ours.signature()),
             other: (theirs.header_bytes().to_vec(), theirs.signature()),
         };
-        self.fork_proven(&proof, false);
-        let mut entries = Entries::default();
-        let lobby = self.lobby;
-        self.append(&mut entries, lobby, Kind::ForkProof, None, &proof.encode())
-            .expect("two headers are far below the size of an op");
-        self.commit_entries(entries);
+        if self.fork_proven(&proof) {
+            let mut entries = Entries::default();
+            let lobby = self.lobby;
+            self.append(&mut entries, lobby, Kind::ForkProof, None, &proof.encode())
+                .expect("two headers are far below the size of an op");
+            self.commit_entries(entries);
+        }
         if !same_parent {
             // They parted earlier: ask for the entry before, until the one with a common parent is found.
             self.probe(log_key(ours), theirs.header().seq.saturating_sub(1), peer);
@@ -34,8 +37,8 @@ impl Core {
     }
 
     /// A verified entry does not follow ours at the end of its log: the two parted somewhere before.
-    pub(crate) fn diverged(&mut self, op: Verified, peer: NodeId) {
-        self.probe(log_key(&op), op.header().seq - 1, peer);
+    pub(crate) fn diverged(&mut self, op: &Verified, peer: NodeId) {
+        self.probe(log_key(op), op.header().seq - 1, peer);
     }
 
     fn probe(&mut self, key: LogKey, from: u64, peer: NodeId) {
@@ -44,25 +47,54 @@ impl Core {
         }
         let conversation = self.lobby;
         let wants = vec![Want { key, from }];
-        self.send(peer, &Frame::Want { conversation, wants });
+        self.send(peer, &Frame::Want { conversation, more: false, wants });
     }
 
-    /// Acts on a proof, whoever brought it. A proof that proves nothing changes nothing.
-    pub(crate) fn fork_proven(&mut self, proof: &ForkProof, own: bool) {
-        let Ok((key, seq)) = proof.check() else { return };
-        let Ok((_, header)) = verify_header(&proof.one.0, &proof.one.1) else { return };
+    /// Acts on a proof, whoever brought it, and says whether it was news. A proof that proves nothing changes nothing.
+    pub(crate) fn fork_proven(&mut self, proof: &ForkProof) -> bool {
+        let Ok((key, seq)) = proof.check() else { return false };
+        let Ok((_, header)) = verify_header(&proof.one.0, &proof.one.1) else { return false };
         let conversation = header.conversation;
+        if header.network != self.network || conversation != self.lobby {
+            return false;
+        }
         if !self.logs.freeze(key, conversation, seq, header.backlink) {
-            return;
+            return false;
         }
         self.forks.insert(key, seq);
         let write = Write::Fork { key, conversation, seq, common: header.backlink, proof: proof.encode() };
         self.commit_entries(Entries { writes: vec![write], written: Vec::new() });
-        self.remake_documents(conversation, key.author);
+        self.find_common(key, seq);
         let name = self.members.display(&key.author);
         self.notice(format!("{name} signed two different entries for position {seq} of one log; that log counts only up to there"));
-        if !own && key == self.own_log(&conversation) {
+        if key.author != self.me() {
+            self.remake_documents(conversation, key.author);
+        } else if key == self.own_log(&conversation) {
+            // What this node said is restated in the new log, so its documents need not be made again.
             self.start_log_epoch("this node's key wrote the same log somewhere else");
+        }
+        true
+    }
+
+    /// Looks up the entry that this node has before a fork. Where the two sides parted earlier still, nodes have
+    /// different ones; as each tells its own, they find out and go further down.
+    pub(crate) fn find_common(&mut self, key: LogKey, seq: u64) {
+        if seq > 1 && self.logs.get(&key).is_some_and(|log| log.durable_height() >= seq) {
+            self.read(Read::At { key, seq: seq - 1 }, Then::Common { key, seq });
+        }
+    }
+
+    pub(crate) fn common_read(&mut self, key: LogKey, seq: u64, common: OpId) {
+        self.logs.set_common(&key, seq, common);
+    }
+
+    /// An entry came for a position whose own entry has become durable only now.
+    pub(crate) fn look_at_contested(&mut self, written: &Written) {
+        let (key, seq) = (log_key(&written.op), written.op.header().seq);
+        let here = |(op, _): &mut (Verified, NodeId)| log_key(op) == key && op.header().seq == seq;
+        let found: Vec<(Verified, NodeId)> = self.contested.extract_if(.., here).collect();
+        for (op, peer) in found {
+            self.compare_read(&op, &written.op, peer);
         }
     }
 }

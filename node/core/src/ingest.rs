@@ -24,7 +24,7 @@ use crate::doors::Then;
 use crate::effect::{Effect, Verdict};
 use crate::input::{GossipId, VerifyToken};
 use crate::pending::Need;
-use crate::store::{OpWrite, Read, ReadOutcome, Write};
+use crate::store::{OpWrite, Read, Write};
 
 /// Which way ops came.
 #[derive(Debug, Clone)]
@@ -37,13 +37,15 @@ pub(crate) enum Source {
     Fetch { peer: NodeId, bytes: u32, last: bool },
     /// Out of the waiting room.
     Waited(NodeId),
+    /// Out of the waiting room, without what it waited for.
+    Waived(NodeId),
 }
 
 impl Source {
     pub(crate) fn peer(&self) -> NodeId {
         match self {
             Self::Gossip(id) => id.from,
-            Self::Push(peer) | Self::Fetch { peer, .. } | Self::Waited(peer) => *peer,
+            Self::Push(peer) | Self::Fetch { peer, .. } | Self::Waited(peer) | Self::Waived(peer) => *peer,
         }
     }
 }
@@ -63,6 +65,8 @@ pub(crate) struct Recent {
 }
 
 const RECENT: usize = 8192;
+/// Most entries that are kept until they can be compared with what is on its way to the store.
+const MAX_CONTESTED: usize = 64;
 
 impl Recent {
     pub(crate) fn insert(&mut self, id: OpId, hlc: Hlc) {
@@ -113,7 +117,9 @@ impl Quotas {
 enum Look {
     /// Worth checking its signature.
     Good(Op),
-    /// Known, or not for us to judge.
+    /// Known to be good: nothing to do.
+    Known,
+    /// Not for us to judge.
     Pass,
     /// Something before it is missing here.
     Gap,
@@ -141,11 +147,14 @@ impl Core {
     pub(crate) fn arrive(&mut self, source: Source, ops: Vec<Vec<u8>>) {
         let mut good = Vec::new();
         let mut gap = false;
+        let mut idle = Verdict::Ignore;
         let mut violation = None;
         for bytes in ops {
             match self.look(&source, &bytes) {
                 Look::Good(op) => good.push(op),
                 Look::Pass => {}
+                // It came another way first; those behind us may have no other.
+                Look::Known => idle = Verdict::Accept,
                 Look::Gap => gap = true,
                 Look::Taken(op) => self.look_up(op, source.peer()),
                 Look::Violation(why) => {
@@ -163,7 +172,7 @@ impl Core {
             self.ask_soon(source.peer());
         }
         if good.is_empty() {
-            self.verdict(&source, Verdict::Ignore);
+            self.verdict(&source, idle);
             self.dealt_with(&source);
             return;
         }
@@ -189,10 +198,15 @@ impl Core {
         if self.members.get(&header.author).is_none() && !self.introduces_itself(&op) {
             return Look::Gap;
         }
-        if self.recent.clock(&op.id()).is_some() || self.in_verification.contains(&op.id()) || self.pending.contains(&op.id()) {
+        if self.recent.clock(&op.id()).is_some() || self.pending.contains(&op.id()) {
+            return Look::Known;
+        }
+        // Gossip is to be judged on its own: it may have to be passed on.
+        if self.in_verification.contains(&op.id()) && !matches!(source, Source::Gossip(_)) {
             return Look::Pass;
         }
-        if !matches!(source, Source::Fetch { .. }) && !self.quotas.take(header.author, self.now.monotonic) {
+        let asked = matches!(source, Source::Fetch { peer, .. } if self.is_fetching_from(peer));
+        if !asked && !self.quotas.take(header.author, self.now.monotonic) {
             return Look::Pass;
         }
         let key = log_key_of(&op);
@@ -263,11 +277,11 @@ impl Core {
         let mut queue: VecDeque<Verified> = ops.into();
         let (mut writes, mut written) = (Vec::new(), Vec::new());
         while let Some(op) = queue.pop_front() {
-            match self.place(op, peer) {
+            match self.place(op, &source) {
                 Placing::Accepted(op) => {
                     queue.extend(self.pending.release(Need::Op(op.id())));
-                    let next = Need::Entry(log_key(&op), op.header().seq + 1);
-                    queue.extend(self.pending.release(next));
+                    let this = Need::Entry(log_key(&op), op.header().seq);
+                    queue.extend(self.pending.release(this));
                     let position = self.next_position();
                     self.write_op(&mut writes, &op, position);
                     written.push(Written { op, position, origin: Origin::From(peer) });
@@ -280,16 +294,18 @@ impl Core {
         }
         let fetched = match source {
             Source::Fetch { peer, bytes, last } => Some((peer, bytes, last)),
-            Source::Gossip(_) | Source::Push(_) | Source::Waited(_) => None,
+            Source::Gossip(_) | Source::Push(_) | Source::Waited(_) | Source::Waived(_) => None,
         };
         if writes.is_empty() {
             self.dealt_with(&source);
             return;
         }
+        self.progressed(&peer);
         self.commit(writes, InFlight { written, fetched, ..InFlight::default() });
     }
 
-    fn place(&mut self, op: Verified, peer: NodeId) -> Placing {
+    fn place(&mut self, op: Verified, source: &Source) -> Placing {
+        let peer = source.peer();
         let header = op.header();
         let key = log_key(&op);
         let log = self.logs.get(&key);
@@ -303,8 +319,14 @@ impl Core {
         }
         if header.seq <= height {
             let (seq, id) = (header.seq, op.id());
-            if self.recent.clock(&id).is_none() {
+            let durable = self.logs.get(&key).map_or(0, |log| log.durable_height());
+            if self.recent.clock(&id).is_some() {
+                return Placing::Known;
+            }
+            if seq <= durable {
                 self.read(Read::At { key, seq }, Then::Compare { op: Box::new(op), peer });
+            } else if self.contested.len() < MAX_CONTESTED {
+                self.contested.push((op, peer));
             }
             return Placing::Known;
         }
@@ -315,10 +337,10 @@ impl Core {
             return Placing::Refused("a log begins with its start, once");
         }
         let Some(tip) = self.logs.get(&key).and_then(|log| log.accepted) else {
-            return self.place_start(op, peer);
+            return self.place_start(op, source);
         };
         if header.backlink != tip.head {
-            self.diverged(op, peer);
+            self.diverged(&op, peer);
             return Placing::Known;
         }
         if header.hlc <= tip.hlc {
@@ -327,10 +349,10 @@ impl Core {
         if self.logs.get(&key).is_some_and(|log| log.conversation != header.conversation) {
             return Placing::Refused("it changes the conversation of its log");
         }
-        self.place_deps(op, peer)
+        self.place_deps(op, source)
     }
 
-    fn place_start(&mut self, op: Verified, peer: NodeId) -> Placing {
+    fn place_start(&mut self, op: Verified, source: &Source) -> Placing {
         let header = op.header();
         let logs = self.logs.of_author(&header.conversation, header.author).count();
         if logs >= MAX_LOGS_PER_AUTHOR {
@@ -342,14 +364,17 @@ impl Core {
         if self.members.learn(header.author, start.chain).is_err() {
             return Placing::Refused("the certificate in the start of a log is of another node or organisation");
         }
-        self.place_deps(op, peer)
+        self.place_deps(op, source)
     }
 
     /// Accepts an op that fits its log, if everything it depends on is here.
-    fn place_deps(&mut self, op: Verified, peer: NodeId) -> Placing {
+    fn place_deps(&mut self, op: Verified, source: &Source) -> Placing {
+        let peer = source.peer();
         let unknown: Vec<OpId> =
             op.header().deps.iter().filter(|dep| self.recent.clock(dep).is_none()).copied().collect();
-        if let Some(first) = unknown.first().copied() {
+        if let Some(first) = unknown.first().copied()
+            && !matches!(source, Source::Waived(_))
+        {
             // The store may know them: they can be older than what is kept at hand.
             let waits = self.wait(op, Need::Op(first), peer);
             if matches!(waits, Placing::Waits) {
@@ -400,13 +425,27 @@ impl Core {
         self.effect(Effect::Verify(token, vec![op]));
     }
 
-    pub(crate) fn compare_read(&mut self, op: &Verified, outcome: ReadOutcome, peer: NodeId) {
-        if let ReadOutcome::At(Some(ours)) = outcome {
-            if ours.op.id() == op.id() {
-                self.recent.insert(op.id(), op.header().hlc);
-            } else {
-                self.found_fork(&ours.op, op, peer);
+    pub(crate) fn compare_read(&mut self, op: &Verified, ours: &Verified, peer: NodeId) {
+        if ours.id() == op.id() {
+            self.recent.insert(op.id(), op.header().hlc);
+        } else {
+            self.found_fork(ours, op, peer);
+        }
+    }
+
+    /// Lets go of what has waited too long. It is fetched again; but where a log has forked, an entry of somebody else
+    /// may depend on a part of it that nobody hands out any more, so it is taken as it is.
+    pub(crate) fn pending_due(&mut self) {
+        let expired = self.pending.expire(self.now.monotonic);
+        let mut dropped = 0;
+        for (op, need) in expired {
+            match need {
+                Need::Op(_) if !self.forks.is_empty() => self.place_all(Source::Waived(op.header().author), vec![op]),
+                Need::Op(_) | Need::Entry(..) => dropped += 1,
             }
+        }
+        if dropped > 0 {
+            self.notice(format!("{dropped} entries waited too long for what they depend on; they will be fetched again"));
         }
     }
 
@@ -423,22 +462,26 @@ impl Core {
             Kind::LogStart | Kind::Certificate => self.write_member(writes, op),
             Kind::Message => self.write_inbox(writes, op, position),
             Kind::Receipt => write_receipt(writes, op),
-            _ => {}
+            Kind::Change | Kind::Checkpoint | Kind::ForkProof | Kind::Other(_) => {}
         }
     }
 
     fn write_member(&mut self, writes: &mut Vec<Write>, op: &Verified) {
-        let chain = match op.header().kind {
-            Kind::LogStart => LogStart::decode(op.payload()).ok().map(|start| start.chain),
-            _ => decode_certificate(op.payload()).ok(),
+        let chain = if op.header().kind == Kind::LogStart {
+            LogStart::decode(op.payload()).ok().map(|start| start.chain)
+        } else {
+            decode_certificate(op.payload()).ok()
         };
         let Some(chain) = chain else { return };
         let node = op.header().author;
-        if self.members.learn(node, chain.clone()).is_ok() {
-            writes.push(Write::Member { node, chain: chain.encode() });
-            if chain.is_current(self.now.wall_ms) && node != self.me() {
-                self.effect(Effect::Admit { peer: node, addresses: Vec::new() });
-            }
+        if self.members.learn(node, chain).is_err() {
+            return;
+        }
+        // What is kept is the chain that is good longest, whichever order they came in.
+        let Some(chain) = self.members.get(&node) else { return };
+        writes.push(Write::Member { node, chain: chain.encode() });
+        if chain.is_current(self.now.wall_ms) && node != self.me() {
+            self.effect(Effect::Admit { peer: node, addresses: Vec::new() });
         }
     }
 

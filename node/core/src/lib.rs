@@ -33,11 +33,13 @@ pub mod store;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use fedp2p_protocols::api::{Caller, Request};
 use fedp2p_protocols::certificate::Chain;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NetworkId, NodeId, OpId, TicketId};
-use fedp2p_protocols::op::NodeKey;
+use fedp2p_protocols::op::{NodeKey, Verified};
 use fedp2p_protocols::sync::LogKey;
 use fedp2p_protocols::vote::AgentId;
 use rand_chacha::ChaCha20Rng;
@@ -46,11 +48,11 @@ use rand_core::{RngCore, SeedableRng};
 pub use effect::{Effect, Verdict};
 pub use input::{Input, Now, Start};
 
-use crate::commit::InFlight;
+use crate::commit::{Again, InFlight};
 use crate::documents::Documents;
 use crate::doors::{Then, Watches};
 use crate::ingest::{Batch, Quotas, Recent};
-use crate::input::{StoredTicket, VerifyToken};
+use crate::input::{CallId, StoredTicket, VerifyToken};
 use crate::logs::{Logs, Tip};
 use crate::members::Members;
 use crate::pending::Pending;
@@ -103,8 +105,18 @@ pub struct Core {
     in_verification: BTreeSet<OpId>,
     next_verify: u64,
     watches: Watches,
-    /// Documents that are being made again; those of this node must not be edited meanwhile.
-    remaking: BTreeSet<(ConversationId, NodeId)>,
+    /// Documents that are being made again, and the changes that came meanwhile; those of this node must not be
+    /// edited until that is done.
+    remaking: BTreeMap<(ConversationId, NodeId), Vec<Arc<Verified>>>,
+    /// Calls that came while the own document was being made again.
+    deferred: Vec<(CallId, Caller, Request)>,
+    /// Conversations in which what an earlier log said is being taken over, and whether more of it came meanwhile.
+    recovering: BTreeMap<ConversationId, bool>,
+    /// Entries for positions whose own entry is still on its way to the store.
+    contested: Vec<(Verified, NodeId)>,
+    /// What a failure of the store left undone.
+    undone: Vec<Again>,
+    undone_at: Option<Duration>,
     effects: Vec<Effect>,
 }
 
@@ -162,7 +174,12 @@ impl Core {
             in_verification: BTreeSet::new(),
             next_verify: 0,
             watches: Watches::default(),
-            remaking: BTreeSet::new(),
+            remaking: BTreeMap::new(),
+            deferred: Vec::new(),
+            recovering: BTreeMap::new(),
+            contested: Vec::new(),
+            undone: Vec::new(),
+            undone_at: None,
             effects: Vec::new(),
         };
         core.restore(start.stored);
@@ -184,6 +201,8 @@ impl Core {
                 hlc: fedp2p_protocols::hlc::Hlc::from_u64(log.hlc),
             };
             self.logs.restore(log.key, log.conversation, tip);
+            // What is written next will most likely depend on these.
+            self.recent.insert(tip.head, tip.hlc);
             *self.ops.entry(log.conversation).or_default() += log.height;
         }
         for fork in &stored.forks {
@@ -215,7 +234,7 @@ impl Core {
         match input {
             Input::Tick => self.tick(),
             Input::Call { id, caller, request } => self.call(id, caller, request),
-            Input::CallEnded(id) => self.watches.remove(id),
+            Input::CallEnded(id) => self.call_ended(id),
             Input::Committed(token) => self.committed(token),
             Input::CommitFailed(token, error) => self.commit_failed(token, &error),
             Input::Read(token, outcome) => self.read_back(token, outcome),
@@ -243,16 +262,15 @@ impl Core {
             .chain(fetches)
             .chain(presence)
             .chain(self.pending.deadline())
+            .chain(self.undone_at)
             .chain([self.renewal_due])
             .min()
             .unwrap_or(Duration::MAX)
     }
 
     fn tick(&mut self) {
-        let dropped = self.pending.expire(self.now.monotonic);
-        if dropped > 0 {
-            self.notice(format!("{dropped} entries waited too long for what they depend on; they will be fetched again"));
-        }
+        self.pending_due();
+        self.undone_due();
         self.sessions_due();
         self.presence_due();
         self.renew_if_due();
@@ -277,18 +295,21 @@ impl Core {
     }
 
     /// Asks the store for something; `then` says what for.
-    fn read(&mut self, read: Read, then: Then) {
+    fn read(&mut self, read: Read, then: Then) -> ReadToken {
         let token = ReadToken(self.next_read);
         self.next_read += 1;
         self.reads.insert(token, then);
         self.effect(Effect::Read(token, read));
+        token
     }
 
     /// Writes; `then` follows once it is durable.
     fn commit(&mut self, writes: Vec<Write>, then: InFlight) {
         self.commits += 1;
         let token = CommitToken { generation: self.generation, number: self.commits };
-        self.in_flight.push_back(InFlight { number: token.number, ..then });
+        let me = self.me();
+        let state = writes.iter().filter(|write| commit::is_state(write, &me)).cloned().collect();
+        self.in_flight.push_back(InFlight { number: token.number, state, ..then });
         self.effect(Effect::Commit(Commit { token, writes }));
     }
 

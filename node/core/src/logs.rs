@@ -24,7 +24,7 @@ pub(crate) struct Tip {
 pub(crate) struct Frozen {
     /// The first position that has two entries.
     pub(crate) seq: u64,
-    /// The entry before it, which both sides have in common.
+    /// The entry of this node before it.
     pub(crate) common: OpId,
 }
 
@@ -47,9 +47,10 @@ impl Log {
         let tip = self.durable?;
         let (height, head) = match self.frozen {
             Some(frozen) if frozen.seq <= tip.height => (frozen.seq - 1, frozen.common),
-            _ => (tip.height, tip.head),
+            Some(_) | None => (tip.height, tip.head),
         };
-        Some(Head { key, height, head, floor: 1 })
+        // A log of which nothing counts is not told, so that whoever has none of it says the same.
+        (height > 0).then_some(Head { key, height, head, floor: 1 })
     }
 
     pub(crate) fn accepted_height(&self) -> u64 {
@@ -128,7 +129,13 @@ impl Logs {
     pub(crate) fn commit(&mut self, id: OpId, header: &Header, own: bool) {
         let key = LogKey { author: header.author, log: header.log };
         let tip = Tip { height: header.seq, head: id, hlc: header.hlc };
-        self.entry(key, header.conversation).durable = Some(tip);
+        let log = self.entry(key, header.conversation);
+        log.durable = Some(tip);
+        if let Some(frozen) = &mut log.frozen
+            && frozen.seq == header.seq + 1
+        {
+            frozen.common = id;
+        }
         self.digests.remove(&header.conversation);
         if !own {
             self.advanced.entry(header.conversation).or_default().insert(key);
@@ -139,7 +146,7 @@ impl Logs {
     pub(crate) fn roll_back(&mut self) {
         self.logs.retain(|_, log| {
             log.accepted = log.durable;
-            log.durable.is_some()
+            log.durable.is_some() || log.frozen.is_some()
         });
         let logs = &self.logs;
         for keys in self.by_conversation.values_mut() {
@@ -158,6 +165,17 @@ impl Logs {
         true
     }
 
+    /// Names the entry of this node before the place where a log forked, if that is still where it is frozen.
+    pub(crate) fn set_common(&mut self, key: &LogKey, seq: u64, common: OpId) {
+        if let Some(log) = self.logs.get_mut(key)
+            && let Some(frozen) = &mut log.frozen
+            && frozen.seq == seq
+        {
+            frozen.common = common;
+            self.digests.remove(&log.conversation);
+        }
+    }
+
     /// What the next own entry should depend on: the heads that moved since the last one, the rest next time.
     pub(crate) fn take_deps(&mut self, conversation: &ConversationId, most: usize) -> Vec<OpId> {
         let Some(advanced) = self.advanced.get_mut(conversation) else {
@@ -166,8 +184,10 @@ impl Logs {
         let mut deps = Vec::new();
         while deps.len() < most {
             let Some(key) = advanced.pop_first() else { break };
-            let head = self.logs.get(&key).and_then(|log| log.head(key));
-            deps.extend(head.filter(|head| head.height > 0).map(|head| head.head));
+            // Not everybody has the same entries of a log that forked.
+            let log = self.logs.get(&key).filter(|log| log.frozen.is_none());
+            let head = log.and_then(|log| log.head(key));
+            deps.extend(head.map(|head| head.head));
         }
         deps.sort();
         deps

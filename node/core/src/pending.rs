@@ -93,21 +93,21 @@ impl Pending {
 
     /// Takes out everything that waited for this.
     pub(crate) fn release(&mut self, need: Need) -> Vec<Verified> {
-        let ids = self.by_need.remove(&need).unwrap_or_default();
+        let ids = self.by_need.get(&need).cloned().unwrap_or_default();
         ids.iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    /// Drops what has waited too long. Returns how many.
-    pub(crate) fn expire(&mut self, now: Duration) -> usize {
-        let mut dropped = 0;
+    /// Takes out what has waited too long, with what it waited for.
+    pub(crate) fn expire(&mut self, now: Duration) -> Vec<(Verified, Need)> {
+        let mut expired = Vec::new();
         while let Some((until, id)) = self.by_time.first().copied() {
             if until > now {
                 break;
             }
-            self.remove(&id);
-            dropped += 1;
+            let need = self.waiting.get(&id).map(|waiting| waiting.need);
+            expired.extend(self.remove(&id).zip(need));
         }
-        dropped
+        expired
     }
 
     /// When the next one has waited too long.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fedp2p_protocols::api::{Presence, watch};
 use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::op::Verified;
-use fedp2p_protocols::sync::{Frame, Head, LogKey};
+use fedp2p_protocols::sync::{Frame, Head, LogKey, Want};
 
 use crate::Core;
 use crate::author::{Entries, log_key};
@@ -50,6 +50,8 @@ pub(crate) struct Session {
     pub(crate) differs: bool,
     /// The heads of a list that is not complete yet.
     pub(crate) heads: Vec<Head>,
+    /// The wants of a request that is not complete yet.
+    pub(crate) wants: Vec<Want>,
     pub(crate) serves: VecDeque<Serve>,
     /// Logs of this node of which it is to hear how far they are stored.
     owed: BTreeSet<LogKey>,
@@ -73,6 +75,7 @@ impl Session {
             asked: None,
             differs: false,
             heads: Vec::new(),
+            wants: Vec::new(),
             serves: VecDeque::new(),
             owed: BTreeSet::new(),
             owed_at: None,
@@ -224,14 +227,14 @@ impl Core {
                 session.owed_at = None;
                 std::mem::take(&mut session.owed)
             }
-            _ => BTreeSet::new(),
+            Some(_) | None => BTreeSet::new(),
         };
         let reach = match session.reach_at {
             Some(at) if at <= now => {
                 session.reach_at = None;
                 std::mem::take(&mut session.reach)
             }
-            _ => BTreeMap::new(),
+            Some(_) | None => BTreeMap::new(),
         };
         let heads: Vec<Head> = owed.iter().filter_map(|key| self.logs.head(key)).collect();
         if !heads.is_empty() {

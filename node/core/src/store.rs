@@ -33,7 +33,7 @@ pub struct Commit {
 }
 
 /// One write.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Write {
     /// A new entry of a log; the log's height, head and clock follow from it.
@@ -133,7 +133,7 @@ pub enum Write {
 }
 
 /// A new entry of a log.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OpWrite {
     /// Its place in this node's order of arrival, which never contradicts dependencies.
     pub position: u64,

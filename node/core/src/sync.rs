@@ -14,12 +14,14 @@ use fedp2p_protocols::sync::{Frame, Head, Want};
 use crate::Core;
 use crate::doors::Then;
 use crate::ingest::Source;
-use crate::store::{Placed, Read};
+use crate::store::{Placed, Read, ReadToken};
 
 /// How long a node may take for the next part of what it was asked for.
 const STALLED: Duration = Duration::from_secs(5);
 /// How much is read from the store at once.
 const READ_BYTES: usize = SYNC_WINDOW_BYTES / 4;
+/// How long a request waits for acknowledgements before it gives way to the next one.
+const FORSAKEN: Duration = Duration::from_secs(10);
 /// How much of a frame is filled with ops; what is left is for lengths.
 const FRAME_OPS_BYTES: usize = 56 * 1024;
 /// Most requests of one peer that wait.
@@ -32,6 +34,8 @@ const MAX_HEADS: usize = 64 * MAX_FRAME_LOGS;
 pub(crate) struct Fetch {
     pub(crate) peer: NodeId,
     pub(crate) deadline: Duration,
+    /// Whether anything that came was of use.
+    pub(crate) progress: bool,
 }
 
 /// What a peer is being served.
@@ -41,8 +45,9 @@ pub(crate) struct Serve {
     wants: Vec<Want>,
     after: u64,
     outstanding: usize,
-    reading: bool,
-    complete: bool,
+    reading: Option<ReadToken>,
+    /// When the peer last asked or acknowledged.
+    moved: Duration,
 }
 
 impl Core {
@@ -61,7 +66,7 @@ impl Core {
         match frame {
             Frame::Digest(entries) => self.digest_came(peer, &entries),
             Frame::Have { conversation, more, heads } => self.have_came(peer, conversation, more, heads),
-            Frame::Want { conversation, wants } => self.want_came(peer, conversation, wants),
+            Frame::Want { conversation, more, wants } => self.want_came(peer, conversation, more, wants),
             Frame::Ops { conversation, last, ops } => self.ops_came(peer, conversation, last, ops),
             Frame::Ack { bytes } => self.ack_came(peer, bytes as usize),
             Frame::Push { ops } => self.arrive(Source::Push(peer), ops),
@@ -74,8 +79,6 @@ impl Core {
             Frame::Pong(_) => self.pong(peer),
             Frame::Renew => self.renewal_asked(peer),
             Frame::Renewed(chain) => self.renewed(*chain),
-            // A type that this version does not know does not decode.
-            _ => {}
         }
     }
 
@@ -140,27 +143,29 @@ impl Core {
             }
             return;
         }
-        let wants: Vec<Want> = heads.iter().filter_map(|head| self.missing(head)).take(MAX_FRAME_LOGS).collect();
+        let wants: Vec<Want> = heads.iter().filter_map(|head| self.missing(head)).collect();
         if wants.is_empty() {
             return;
         }
         let deadline = self.now.monotonic + STALLED;
-        self.fetching.insert(conversation, Fetch { peer, deadline });
-        self.send(peer, &Frame::Want { conversation, wants });
+        self.fetching.insert(conversation, Fetch { peer, deadline, progress: false });
+        // All in one request: only then does what is asked for come in an order in which nothing has to wait.
+        let mut chunks = wants.chunks(MAX_FRAME_LOGS).peekable();
+        while let Some(chunk) = chunks.next() {
+            let more = chunks.peek().is_some();
+            self.send(peer, &Frame::Want { conversation, more, wants: chunk.to_vec() });
+        }
     }
 
     /// What a peer's head shows to be missing here.
     fn missing(&self, head: &Head) -> Option<Want> {
         let Some(log) = self.logs.get(&head.key) else {
-            return (head.height > 0).then_some(Want { key: head.key, from: head.floor.max(1) });
+            return (head.height > 0).then_some(Want { key: head.key, from: 1 });
         };
-        if let Some(frozen) = log.frozen
-            && log.accepted_height() + 1 >= frozen.seq
-        {
-            return None;
-        }
         let height = log.accepted_height();
-        if head.height > height {
+        // Of a log that forked, only what counts is asked for.
+        let complete = log.frozen.is_some_and(|frozen| height + 1 >= frozen.seq);
+        if head.height > height && !complete {
             return Some(Want { key: head.key, from: height + 1 });
         }
         // Equal heights with different heads are a fork: its last entry is evidence.
@@ -169,22 +174,29 @@ impl Core {
         forked.then_some(Want { key: head.key, from: head.height })
     }
 
-    fn want_came(&mut self, peer: NodeId, conversation: ConversationId, wants: Vec<Want>) {
+    fn want_came(&mut self, peer: NodeId, conversation: ConversationId, more: bool, wants: Vec<Want>) {
+        let moved = self.now.monotonic;
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.wants.extend(wants);
+        if session.wants.len() > MAX_HEADS {
+            self.violation(peer, "asks for more logs than there can be".to_owned());
+            return;
+        }
+        if more {
+            return;
+        }
+        let wants = std::mem::take(&mut session.wants);
         if conversation != self.lobby {
             return;
         }
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        // A peer that gave up on an earlier request does not say so; it stops acknowledging.
+        if session.serves.front().is_some_and(|serve| serve.moved + FORSAKEN <= moved) {
+            session.serves.pop_front();
+        }
         if session.serves.len() >= MAX_SERVES {
             return;
         }
-        session.serves.push_back(Serve {
-            conversation,
-            wants,
-            after: 0,
-            outstanding: 0,
-            reading: false,
-            complete: false,
-        });
+        session.serves.push_back(Serve { conversation, wants, after: 0, outstanding: 0, reading: None, moved });
         self.serve(peer);
     }
 
@@ -192,24 +204,33 @@ impl Core {
     fn serve(&mut self, peer: NodeId) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let Some(serve) = session.serves.front_mut() else { return };
-        if serve.reading || serve.complete || serve.outstanding + READ_BYTES > SYNC_WINDOW_BYTES {
+        if serve.reading.is_some() || serve.outstanding + READ_BYTES > SYNC_WINDOW_BYTES {
             return;
         }
-        serve.reading = true;
         let read = Read::Range {
             conversation: serve.conversation,
             wants: serve.wants.clone(),
             after: serve.after,
             max_bytes: READ_BYTES,
         };
-        self.read(read, Then::Serve { peer });
+        let token = self.read(read, Then::Serve { peer });
+        if let Some(serve) = self.sessions.get_mut(&peer).and_then(|session| session.serves.front_mut()) {
+            serve.reading = Some(token);
+        }
     }
 
-    pub(crate) fn range_read(&mut self, peer: NodeId, ops: &[Placed], complete: bool) {
+    /// The part that was read for a peer; `None` if it could not be read.
+    pub(crate) fn range_read(&mut self, peer: NodeId, token: ReadToken, found: Option<(&[Placed], bool)>) {
+        let now = self.now.monotonic;
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        let Some(serve) = session.serves.front_mut() else { return };
-        serve.reading = false;
-        serve.complete = complete;
+        // The peer may have gone and come back since.
+        let Some(serve) = session.serves.front_mut().filter(|serve| serve.reading == Some(token)) else { return };
+        let Some((ops, complete)) = found else {
+            session.serves.pop_front();
+            self.serve(peer);
+            return;
+        };
+        serve.reading = None;
         serve.after = ops.last().map_or(serve.after, |placed| placed.position);
         let conversation = serve.conversation;
         let mut frames = Vec::new();
@@ -230,6 +251,9 @@ impl Core {
         if complete {
             // The window of the last part is closed by its acknowledgement, but nothing waits for that.
             session.serves.pop_front();
+            if let Some(next) = session.serves.front_mut() {
+                next.moved = now;
+            }
         }
         let count = frames.len();
         for (index, ops) in frames.into_iter().enumerate() {
@@ -240,31 +264,46 @@ impl Core {
     }
 
     fn ack_came(&mut self, peer: NodeId, bytes: usize) {
+        let now = self.now.monotonic;
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         if let Some(serve) = session.serves.front_mut() {
             serve.outstanding = serve.outstanding.saturating_sub(bytes);
+            serve.moved = now;
         }
         self.serve(peer);
     }
 
     fn ops_came(&mut self, peer: NodeId, conversation: ConversationId, last: bool, ops: Vec<Vec<u8>>) {
-        let deadline = self.now.monotonic + STALLED;
-        if let Some(fetch) = self.fetching.get_mut(&conversation)
-            && fetch.peer == peer
-        {
-            fetch.deadline = deadline;
+        if conversation != self.lobby {
+            return;
         }
         let bytes = ops.iter().map(Vec::len).sum::<usize>() as u32;
         self.arrive(Source::Fetch { peer, bytes, last }, ops);
+    }
+
+    /// Whether this peer was asked for what it sends.
+    pub(crate) fn is_fetching_from(&self, peer: &NodeId) -> bool {
+        self.fetching.values().any(|fetch| fetch.peer == *peer)
+    }
+
+    /// What a peer was asked for has brought something new; only that keeps a request alive.
+    pub(crate) fn progressed(&mut self, peer: &NodeId) {
+        let deadline = self.now.monotonic + STALLED;
+        for fetch in self.fetching.values_mut().filter(|fetch| fetch.peer == *peer) {
+            fetch.deadline = deadline;
+            fetch.progress = true;
+        }
     }
 
     /// A part of what was asked for has been dealt with.
     pub(crate) fn fetched(&mut self, peer: NodeId, bytes: u32, last: bool) {
         self.send(peer, &Frame::Ack { bytes });
         let lobby = self.lobby;
-        if last && self.fetching.get(&lobby).is_some_and(|fetch| fetch.peer == peer) {
-            self.fetching.remove(&lobby);
-            self.look_around(Some(peer));
+        if last && self.is_fetching_from(&peer)
+            && let Some(fetch) = self.fetching.remove(&lobby)
+        {
+            // Asking again a peer that had nothing of use would go on for as long as it claims to have more.
+            self.look_around(fetch.progress.then_some(peer));
         }
     }
 

@@ -58,7 +58,6 @@ pub struct Ballot {
 /// Whether a ballot counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum Counts {
     /// It does.
     Yes,

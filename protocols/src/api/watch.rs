@@ -24,7 +24,6 @@ pub struct Reply {}
 /// What can be watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Topic {
     /// Messages for the calling agent.
     Inbox,
@@ -43,7 +42,6 @@ pub enum Topic {
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Event {
     /// A message was stored here.
     Message(Message),

@@ -3,6 +3,7 @@
 
 use fedp2p_protocols::api::message::{Delivery, DeliveryState};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, ack, history, inbox, message, send, surfaced, watch};
+use fedp2p_protocols::codec::DecodeError;
 use fedp2p_protocols::id::{ConversationId, OpId};
 use fedp2p_protocols::limits::MAX_PAGE;
 use fedp2p_protocols::name::AgentName;
@@ -13,7 +14,7 @@ use fedp2p_protocols::vote::AgentId;
 
 use super::resolve::agent_name;
 use super::{Continue, Finish, Then, id_prefix};
-use crate::author::{Entries, log_key};
+use crate::author::{Entries, check_size, log_key};
 use crate::commit::Written;
 use crate::input::CallId;
 use crate::store::{HistoryFilter, Placed, Read, Write};
@@ -53,12 +54,15 @@ impl Core {
         message.check().map_err(|error| {
             Error::new(ErrorCode::TooLarge, error.to_string()).hint("send a shorter message, or several")
         })?;
+        let payload = message.encode();
+        let too_large = |error: DecodeError| Error::new(ErrorCode::TooLarge, error.to_string()).hint("send a shorter message");
+        check_size(&payload).map_err(too_large)?;
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, Vec::new())?;
         let lobby = self.lobby;
         let op = self
-            .append(&mut entries, lobby, Kind::Message, Some(&caller.name), &message.encode())
-            .map_err(|error| Error::new(ErrorCode::TooLarge, error.to_string()).hint("send a shorter message"))?;
+            .append(&mut entries, lobby, Kind::Message, Some(&caller.name), &payload)
+            .map_err(too_large)?;
         let position = entries.written.last().map_or(0, |written| written.position);
         self.write_inbox(&mut entries.writes, &op, position);
         self.commit_call(entries, id, Finish::Sent(op));

@@ -16,10 +16,12 @@ use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::Verified;
 use fedp2p_protocols::pulse::AgentKind;
+use fedp2p_protocols::sync::LogKey;
 
 use crate::Core;
 use crate::author::Entries;
 use crate::effect::Effect;
+use crate::commit::Again;
 use crate::input::{CallId, Introduction};
 use crate::store::{Read, ReadOutcome, ReadToken, StoreError, Write};
 
@@ -38,6 +40,8 @@ pub(crate) enum Then {
     Remake { author: NodeId, conversation: ConversationId },
     /// Taking over what an earlier log of this node said.
     Recover { conversation: ConversationId },
+    /// Finding this node's entry before the place where a log forked.
+    Common { key: LogKey, seq: u64 },
 }
 
 /// How a call goes on once the store has answered.
@@ -62,6 +66,9 @@ pub(crate) enum Finish {
     /// A proposal was changed: it is shown as it stands then.
     Vote(fedp2p_protocols::vote::ProposalKey, fn(fedp2p_protocols::api::proposal::Proposal) -> Reply),
 }
+
+/// Most calls that wait until the own document has been put together again.
+const MAX_DEFERRED: usize = 64;
 
 /// The clients that watch.
 #[derive(Debug, Default)]
@@ -102,13 +109,26 @@ impl Core {
                 self.effect(Effect::Admit { peer, addresses });
             }
         }
+        let own = self.own_log(&lobby);
+        if self.logs.get(&own).is_some_and(|log| log.frozen.is_some()) {
+            self.start_log_epoch("what this node's key writes to the old one no longer counts");
+        }
         if self.edit(&mut entries, lobby, None, &edits).is_err() {
             self.notice("the own document could not be written".to_owned());
         }
         self.commit_entries(entries);
     }
 
+    pub(crate) fn call_ended(&mut self, id: CallId) {
+        self.watches.remove(id);
+        self.deferred.retain(|(deferred, ..)| *deferred != id);
+    }
+
     pub(crate) fn call(&mut self, id: CallId, caller: Caller, request: Request) {
+        if self.remaking.contains_key(&(self.lobby, self.me())) && self.deferred.len() < MAX_DEFERRED {
+            self.deferred.push((id, caller, request));
+            return;
+        }
         if let Err(error) = self.dispatch(id, caller, request) {
             self.effect(Effect::Reply(id, Answer::Error(error)));
         }
@@ -140,7 +160,9 @@ impl Core {
             }
             Request::VoteList(request) => self.answer(id, Reply::VoteList(self.vote_list(&request))),
             Request::VoteClose(request) => self.vote_close(id, &caller, &request)?,
-            Request::LogVerify(_) => self.read(Read::Verify, Then::Call(id, Continue::Verify)),
+            Request::LogVerify(_) => {
+                self.read(Read::Verify, Then::Call(id, Continue::Verify));
+            }
             Request::Watch(request) => self.watch(id, &caller, request)?,
             Request::Down(_) => {
                 self.answer(id, Reply::Down(down::Reply { pid: self.pid }));
@@ -184,8 +206,11 @@ impl Core {
                     self.effect(Effect::Reply(id, Answer::Error(error)));
                 }
             }
-            (Then::Serve { peer }, ReadOutcome::Range { ops, complete }) => self.range_read(peer, &ops, complete),
-            (Then::Compare { op, peer }, outcome) => self.compare_read(&op, outcome, peer),
+            (Then::Serve { peer }, ReadOutcome::Range { ops, complete }) => {
+                self.range_read(peer, token, Some((&ops, complete)));
+            }
+            (Then::Compare { op, peer }, ReadOutcome::At(Some(ours))) => self.compare_read(&op, &ours.op, peer),
+            (Then::Common { key, seq }, ReadOutcome::At(Some(ours))) => self.common_read(key, seq, ours.op.id()),
             (Then::Known { peer, asked }, ReadOutcome::Known(known)) => self.known_read(known, &asked, peer),
             (Then::Remake { author, conversation }, ReadOutcome::Changes(changes)) => {
                 self.documents_read(conversation, author, &changes);
@@ -193,13 +218,33 @@ impl Core {
             (Then::Recover { conversation }, ReadOutcome::Changes(changes)) => {
                 self.recover_read(conversation, &changes);
             }
-            (_, ReadOutcome::Failed(error)) => self.read_failed(&error),
-            _ => {}
+            (then, ReadOutcome::Failed(error)) => self.read_failed(token, then, &error),
+            // Nothing was found that could be gone on with.
+            (
+                Then::Serve { .. }
+                | Then::Compare { .. }
+                | Then::Known { .. }
+                | Then::Remake { .. }
+                | Then::Recover { .. }
+                | Then::Common { .. },
+                _,
+            ) => {}
         }
     }
 
-    fn read_failed(&mut self, error: &StoreError) {
+    fn read_failed(&mut self, token: ReadToken, then: Then, error: &StoreError) {
         self.notice(format!("a read failed: {error}"));
+        match then {
+            Then::Serve { peer } => self.range_read(peer, token, None),
+            Then::Remake { author, conversation } => self.try_again(Again::Remake { conversation, author }),
+            Then::Recover { conversation } => {
+                self.recovering.remove(&conversation);
+                self.try_again(Again::Recover { conversation });
+            }
+            Then::Common { key, seq } => self.try_again(Again::Common { key, seq }),
+            // What waits is fetched again.
+            Then::Call(..) | Then::Compare { .. } | Then::Known { .. } => {}
+        }
     }
 
     fn go_on(&mut self, id: CallId, goes_on: Continue, outcome: ReadOutcome) -> Result<(), Error> {
@@ -281,7 +326,7 @@ impl Core {
             Some(agent) => {
                 let (known, hint) = match agent.kind {
                     AgentKind::Person => ("a person", "choose another name for the agent: --agent NAME"),
-                    _ => ("an AI agent", "speak as it with --agent, or as yourself without"),
+                    AgentKind::Ai => ("an AI agent", "speak as it with --agent, or as yourself without"),
                 };
                 let error = Error::new(ErrorCode::Forbidden, format!("{} is {known} on this node", caller.name));
                 Err(error.hint(hint))
@@ -306,7 +351,7 @@ impl Core {
             return Ok(());
         }
         let lobby = self.lobby;
-        if self.remaking.contains(&(lobby, self.me())) {
+        if self.remaking.contains_key(&(lobby, self.me())) {
             return Err(Error::new(ErrorCode::Busy, "the node is putting its own document together again").hint("try again"));
         }
         let before = self.glance(&lobby, &self.me());

@@ -130,30 +130,62 @@ impl Core {
         Ok(())
     }
 
-    /// An entry of an earlier log of this node came back from another node: what it says is taken over.
-    pub(crate) fn recover_document(&mut self, op: &Verified) {
-        if crate::author::document_epoch(op).is_some() {
-            let conversation = op.header().conversation;
+    /// A change of an earlier log of this node came back from another node. It counts here as it does elsewhere, and
+    /// what it says is taken over into the present log.
+    pub(crate) fn recover(&mut self, op: &Arc<Verified>) {
+        let conversation = op.header().conversation;
+        let (me, own) = (self.me(), self.own_log(&conversation));
+        let said = self.documents.content(&conversation, &me).clone();
+        self.change_stored(op);
+        if self.documents.log(&conversation, &me).is_some_and(|log| log != own.log) {
+            // The earlier log got further with its document than the present one knew.
+            let mut entries = Entries::default();
+            let edits = missing_edits(&said, self.documents.content(&conversation, &me));
+            self.take_over(&mut entries, conversation, &edits);
+            self.commit_entries(entries);
+        }
+        self.recover_lost(conversation);
+    }
+
+    /// Reads what earlier logs of this node said, one reading at a time.
+    pub(crate) fn recover_lost(&mut self, conversation: ConversationId) {
+        if self.recovering.insert(conversation, self.recovering.contains_key(&conversation)).is_none() {
             self.read(Read::Changes { author: self.me(), conversation }, Then::Recover { conversation });
         }
+    }
+
+    fn take_over(&mut self, entries: &mut Entries, conversation: ConversationId, edits: &[Edit]) {
+        let me = self.me();
+        if self.remaking.contains_key(&(conversation, me)) {
+            return;
+        }
+        let before = self.glance(&conversation, &me);
+        if self.edit(entries, conversation, None, edits).is_err() {
+            // Too much for one change, or one of them does not fit: what can be taken over, is.
+            for edit in edits {
+                drop(self.edit(entries, conversation, None, std::slice::from_ref(edit)));
+            }
+        }
+        self.tell_changes(&conversation, me, &before);
     }
 
     pub(crate) fn recover_read(&mut self, conversation: ConversationId, changes: &[Arc<Verified>]) {
         let own = self.own_log(&conversation);
         let mut lost = Documents::default();
         for op in changes.iter().filter(|op| op.header().log != own.log) {
-            lost.apply(op.header(), op.payload());
+            if self.logs.get(&crate::key_of(op)).is_none_or(|log| log.counts(op.header().seq)) {
+                lost.apply(op.header(), op.payload());
+            }
         }
         let me = self.me();
         let edits = missing_edits(lost.content(&conversation, &me), self.documents.content(&conversation, &me));
-        if edits.is_empty() {
-            return;
-        }
-        let mut entries = Entries::default();
-        let before = self.glance(&conversation, &me);
-        if self.edit(&mut entries, conversation, None, &edits).is_ok() {
-            self.tell_changes(&conversation, me, &before);
+        if !edits.is_empty() {
+            let mut entries = Entries::default();
+            self.take_over(&mut entries, conversation, &edits);
             self.commit_entries(entries);
+        }
+        if self.recovering.remove(&conversation) == Some(true) {
+            self.recover_lost(conversation);
         }
     }
 }

@@ -166,13 +166,7 @@ impl Core {
 
     fn show_ballots(&self, standing: &Standing<'_>) -> Vec<proposal::Ballot> {
         let shown = standing.ballots.iter().filter_map(|cast| {
-            let counts = match cast.state {
-                BallotState::Counts => Counts::Yes,
-                BallotState::OtherRevision => Counts::Outdated,
-                BallotState::NotAnOption => Counts::Unknown,
-                BallotState::Late => Counts::Late,
-                _ => return None,
-            };
+            let counts = counts(cast.state)?;
             Some(proposal::Ballot {
                 voter: self.address(&cast.key.voter),
                 choice: cast.ballot.choice.clone(),
@@ -183,6 +177,18 @@ impl Core {
             })
         });
         shown.collect()
+    }
+}
+
+/// How a ballot is shown; one that its voter replaced is not.
+#[expect(clippy::wildcard_enum_match_arm, reason = "states of a later version are not shown")]
+fn counts(state: BallotState) -> Option<Counts> {
+    match state {
+        BallotState::Counts => Some(Counts::Yes),
+        BallotState::OtherRevision => Some(Counts::Outdated),
+        BallotState::NotAnOption => Some(Counts::Unknown),
+        BallotState::Late => Some(Counts::Late),
+        _ => None,
     }
 }
 
