@@ -119,7 +119,7 @@ pub async fn run(options: Options, report: impl Fn(Report) + Send + Sync + 'stat
             server = Some(made.map_err(|error| storage("the local socket cannot be made", &error))?);
         }
         let outside = Outside { calls: &mut incoming, stop: &mut stop, report: &report };
-        let running = prepared.start(outside).await.map_err(|error| storage("a thread cannot be started", &error))?;
+        let running = prepared.start(outside).map_err(|error| storage("a thread cannot be started", &error))?;
         match running.run().await {
             Exit::Stop => return Ok(()),
             Exit::Join { request, answer } => {
@@ -186,7 +186,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    async fn start(self, outside: Outside<'_>) -> Result<Loop<'_>, std::io::Error> {
+    fn start(self, outside: Outside<'_>) -> Result<Loop<'_>, std::io::Error> {
         let (events, store_events) = mpsc::channel(STORE_EVENTS);
         let store = self.database.start(events).map_err(std::io::Error::other)?;
         let (net, net_events) = Net::start(self.net).map_err(std::io::Error::other)?;
@@ -265,7 +265,9 @@ fn open_refused(error: &OpenError) -> Error {
     let hint = match error {
         OpenError::Newer { .. } => "update fedp2p on this machine, or give another home with --home DIR",
         OpenError::Foreign { .. } => "give another home with --home DIR; nothing was touched",
-        _ => "check the folder, its space and its permissions; \"fedp2p log verify\" looks for damage",
+        OpenError::File { .. } | OpenError::Empty { .. } | OpenError::Database { .. } => {
+            "check the folder, its space and its permissions; \"fedp2p log verify\" looks for damage"
+        }
     };
     let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
     refused(ErrorCode::Storage, format!("{error}{cause}"), hint)
@@ -458,7 +460,9 @@ fn join_refused(error: &JoinFailure) -> Error {
         JoinFailure::Expired | JoinFailure::Used | JoinFailure::Unknown => (ErrorCode::Conflict, "ask for a new ticket: fedp2p invite"),
         JoinFailure::NameTaken { .. } => (ErrorCode::Conflict, "join with another name: --name NAME"),
         JoinFailure::Unreachable { .. } | JoinFailure::Timeout => (ErrorCode::NotFound, "check that the inviting node runs and that its port can be reached from here"),
-        _ => (ErrorCode::Conflict, "try again, or ask for a new ticket"),
+        JoinFailure::Unable | JoinFailure::Protocol(_) | JoinFailure::Network(_) => {
+            (ErrorCode::Conflict, "try again, or ask for a new ticket")
+        }
     };
     refused(code, error.to_string(), hint)
 }

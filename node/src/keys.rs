@@ -10,8 +10,7 @@ use rand_core::{OsRng, RngCore};
 
 /// A key file cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
+pub(crate) enum KeyError {
     /// It cannot be read or written.
     #[error("{} cannot be used", path.display())]
     File {

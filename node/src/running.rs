@@ -241,24 +241,20 @@ impl<'a> Loop<'a> {
                 }
             }
             Effect::Stop => self.exit = Some(Exit::Stop),
-            effect => self.to_net(effect),
+            Effect::Subscribe { topic, .. } => self.tell_net(net::Command::Subscribe { topic }),
+            Effect::Publish { topic, data } => self.tell_net(net::Command::Publish { topic, data }),
+            Effect::Judge(id, verdict) => self.tell_net(net::Command::Judge(id, verdict)),
+            Effect::Send { peer, frame } => self.tell_net(net::Command::Send { peer, frame }),
+            Effect::Admit { peer, addresses } => self.tell_net(net::Command::Admit { peer, addresses }),
+            Effect::HelloAnswer(exchange, yes) => self.tell_net(net::Command::HelloAnswer(exchange, yes)),
+            Effect::Disconnect { peer, reason } => self.tell_net(net::Command::Disconnect { peer, reason }),
+            Effect::TicketSecret(exchange, secret) => self.tell_net(net::Command::TicketSecret(exchange, secret)),
+            Effect::JoinAnswer(exchange, answer) => self.tell_net(net::Command::JoinAnswer(exchange, answer)),
+            Effect::OwnChain(chain) => self.tell_net(net::Command::OwnChain(chain)),
         }
     }
 
-    fn to_net(&mut self, effect: Effect) {
-        let command = match effect {
-            Effect::Subscribe { topic, .. } => net::Command::Subscribe { topic },
-            Effect::Publish { topic, data } => net::Command::Publish { topic, data },
-            Effect::Judge(id, verdict) => net::Command::Judge(id, verdict),
-            Effect::Send { peer, frame } => net::Command::Send { peer, frame },
-            Effect::Admit { peer, addresses } => net::Command::Admit { peer, addresses },
-            Effect::HelloAnswer(exchange, yes) => net::Command::HelloAnswer(exchange, yes),
-            Effect::Disconnect { peer, reason } => net::Command::Disconnect { peer, reason },
-            Effect::TicketSecret(exchange, secret) => net::Command::TicketSecret(exchange, secret),
-            Effect::JoinAnswer(exchange, answer) => net::Command::JoinAnswer(exchange, answer),
-            Effect::OwnChain(chain) => net::Command::OwnChain(chain),
-            _ => return,
-        };
+    fn tell_net(&self, command: net::Command) {
         if let Err(error) = self.net.send(command) {
             // A lost frame or answer ends in a time-out at the other end, and sync starts over.
             self.note(error.to_string());

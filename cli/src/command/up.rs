@@ -22,8 +22,6 @@ use crate::error::{Error, Exit};
 use crate::ui::live::Live;
 use crate::ui::show;
 
-/// Threads of the daemon's runtime.
-const THREADS: usize = 2;
 /// How long a daemon in the background has until it is ready; joining takes most of it.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 /// When to say that it takes a while.
@@ -187,7 +185,7 @@ fn already_running(status: &status::Reply, start: &Start, context: &Context) -> 
 }
 
 fn foreground(start: Start, context: &Context) -> Result<(), Error> {
-    let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name("fedp2p").enable_all().build();
+    let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Error::system("start the runtime"))?;
     let (out, live, program) = (context.out.clone(), Live::new(&context.out), context.program.clone());
     let report = move |report: Report| {

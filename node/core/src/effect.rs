@@ -21,7 +21,6 @@ pub enum Verdict {
 
 /// One thing to do. The driver carries effects out in order and never blocks on one.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Effect {
     /// Write; the answer is [`Input::Committed`](crate::Input::Committed) or
     /// [`Input::CommitFailed`](crate::Input::CommitFailed).

@@ -43,7 +43,13 @@ pub struct Options {
 impl Options {
     /// Returns the options for this durability.
     pub fn with(durability: Durability) -> Self {
-        Self { durability, ..Self::default() }
+        Self {
+            durability,
+            #[cfg(test)]
+            max_pages: None,
+            #[cfg(test)]
+            read_only: false,
+        }
     }
 }
 
