@@ -74,9 +74,6 @@ pub struct Welcome {
     pub chain: Chain,
     /// Where it listens, as multiaddrs.
     pub addresses: Vec<String>,
-    /// Whether its end of this connection already carries members' protocols. When either end's does not, the
-    /// dialler closes the connection after the hello and dials again.
-    pub member_connection: bool,
 }
 
 impl Welcome {
@@ -87,7 +84,6 @@ impl Welcome {
         for address in &self.addresses {
             w.text(address);
         }
-        w.flag(self.member_connection);
         w.into_bytes()
     }
 
@@ -99,12 +95,10 @@ impl Welcome {
         let mut r = Reader::new(bytes);
         let chain = Chain::decode(r.bytes(MAX_JOIN_BYTES, "certificate chain")?)?;
         let addresses = read_addresses(&mut r)?;
-        let member_connection = r.flag("member connection")?;
         r.finish()?;
         Ok(Self {
             chain,
             addresses,
-            member_connection,
         })
     }
 }

@@ -41,9 +41,8 @@ pub enum AddressError {
 /// If the text is neither, or the host is not found.
 pub async fn resolve(text: &str) -> Result<Vec<Multiaddr>, AddressError> {
     if text.starts_with('/') {
-        let address: Multiaddr = text
-            .parse()
-            .map_err(|error: libp2p::multiaddr::Error| AddressError::Multiaddr(error.to_string()))?;
+        let address: Multiaddr =
+            text.parse().map_err(|error: libp2p::multiaddr::Error| AddressError::Multiaddr(error.to_string()))?;
         if !is_dialable(&address) {
             return Err(AddressError::Transport(address));
         }
@@ -54,10 +53,8 @@ pub async fn resolve(text: &str) -> Result<Vec<Multiaddr>, AddressError> {
     if host.is_empty() || !port.parse::<u16>().is_ok_and(|port| port > 0) {
         return Err(form());
     }
-    let found = tokio::net::lookup_host(text).await.map_err(|source| AddressError::Lookup {
-        host: text.to_owned(),
-        source,
-    })?;
+    let found =
+        tokio::net::lookup_host(text).await.map_err(|source| AddressError::Lookup { host: text.to_owned(), source })?;
     Ok(found.map(tcp).collect())
 }
 

@@ -64,10 +64,7 @@ pub(super) fn new(key: &Keypair) -> Result<Swarm<Behaviour>, String> {
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         streams: Streams::default(),
-        gate: Gate::new(Members {
-            gossip: gossip::new()?,
-            identify: identify::Behaviour::new(identify),
-        }),
+        gate: Gate::new(Members { gossip: gossip::new()?, identify: identify::Behaviour::new(identify) }),
         mdns: Toggle::from(None),
     };
     swarm(key, behaviour)
@@ -115,11 +112,7 @@ pub(super) fn start_mdns<'a>(
     swarm: &mut Swarm<Behaviour>,
     listening: impl IntoIterator<Item = &'a (libp2p::core::transport::ListenerId, Multiaddr)>,
 ) -> std::io::Result<()> {
-    let config = mdns::Config {
-        ttl: MDNS_TTL,
-        query_interval: MDNS_QUERY,
-        ..mdns::Config::default()
-    };
+    let config = mdns::Config { ttl: MDNS_TTL, query_interval: MDNS_QUERY, ..mdns::Config::default() };
     let mut behaviour = mdns::tokio::Behaviour::new(config, *swarm.local_peer_id())?;
     for (listener_id, addr) in listening {
         behaviour.on_swarm_event(FromSwarm::NewListenAddr(NewListenAddr { listener_id: *listener_id, addr }));

@@ -1,9 +1,8 @@
 //! The life of a connection and of a peer: hello, gate, sync session, end.
 //!
 //! A connection begins as a stranger's and has a quarter of a minute to become a member's. Its dialler says hello; when
-//! both cores agree both gates are opened, the dialled end's first (see [`super::gate`]). A peer with a member
-//! connection gets one sync stream, which the end with the smaller node id opens. When that end believes in an older
-//! session that is really dead, the other opens one after three seconds; the newest stream always wins.
+//! both cores agree both gates are opened, the dialled end's first (see [`super::gate`]); then [`super::sessions`] opens
+//! the peer's sync stream, if it has none.
 
 use std::time::Duration;
 
@@ -14,14 +13,14 @@ use fedp2p_protocols::joining::Answer;
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::{ConnectionId, Stream};
 use libp2p::{Multiaddr, PeerId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::dialler::Standing;
 use super::gate::End;
 use super::hello::{Hello, HelloError};
-use super::joining::{InviteError, Invitation};
-use super::sessions::{MAX_QUEUED_FRAMES, Session, SessionError};
+use super::joining::{Invitation, InviteError};
+use super::sessions::SessionError;
 use super::streams::{self, Kind, Outcome};
 use super::worker::Worker;
 use super::{Counters, address};
@@ -34,18 +33,11 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 const MAX_JOINS: usize = 4;
 /// Most connections of one member; strangers are held to it by the swarm's own limits.
 const MAX_PER_MEMBER: usize = 4;
-/// How long the end with the larger node id waits for the other to open the sync stream.
-const OTHER_OPENS: Duration = Duration::from_secs(3);
-/// A session that is younger is not replaced by another stream: a peer could make the loop spin by opening many.
-const SETTLED: Duration = Duration::from_secs(1);
-/// First and longest delay before a failed sync stream is opened again.
-const REOPEN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
-
 /// One connection.
 pub(super) struct Connection {
-    peer: PeerId,
-    node: NodeId,
-    remote: Multiaddr,
+    pub(super) peer: PeerId,
+    pub(super) node: NodeId,
+    pub(super) remote: Multiaddr,
     dialled: bool,
     stage: Stage,
     /// When it is closed, unless it became a member's.
@@ -68,24 +60,6 @@ enum Stage {
     Closing,
 }
 
-/// What is common to the connections of one member.
-#[derive(Default)]
-pub(super) struct Peer {
-    session: Option<Running>,
-    /// The stream of the next session, which begins when this one has ended.
-    next: Option<(ConnectionId, Stream)>,
-    /// When to open a sync stream.
-    open_at: Option<Instant>,
-    failures: u32,
-}
-
-struct Running {
-    connection: ConnectionId,
-    since: Instant,
-    frames: mpsc::Sender<Vec<u8>>,
-    cancel: Option<oneshot::Sender<()>>,
-}
-
 /// What waits for an answer of the core.
 pub(super) enum Waiting {
     /// A hello.
@@ -97,7 +71,13 @@ pub(super) enum Waiting {
 /// What a task of the worker came to.
 pub(super) enum Report {
     /// A hello ended.
-    Hello(ConnectionId, Exchange, Result<(), HelloError>),
+    Hello {
+        connection: ConnectionId,
+        exchange: Exchange,
+        /// The other end, when it was dialled.
+        dialled: Option<(PeerId, Multiaddr)>,
+        outcome: Result<(), HelloError>,
+    },
     /// A joiner's handshake ended.
     Join(ConnectionId, Exchange, Result<(), InviteError>),
     /// A sync session ended.
@@ -105,19 +85,17 @@ pub(super) enum Report {
 }
 
 impl Connection {
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self.stage, Stage::Member)
+    }
+
     fn is_wanted(&self) -> bool {
         !matches!(self.stage, Stage::Closing)
     }
 }
 
 impl Worker {
-    pub(super) fn on_established(
-        &mut self,
-        peer: PeerId,
-        id: ConnectionId,
-        endpoint: &ConnectedPoint,
-        now: Instant,
-    ) {
+    pub(super) fn on_established(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint, now: Instant) {
         let remote = endpoint.get_remote_address().clone();
         self.dialler.connected(id, peer, &remote, now);
         let siblings = self.connections.values().filter(|other| other.peer == peer).count();
@@ -146,15 +124,7 @@ impl Worker {
 
     pub(super) fn on_closed(&mut self, peer: PeerId, id: ConnectionId, remaining: u32, now: Instant) {
         self.connections.remove(&id);
-        if let Some(known) = self.peers.get_mut(&peer) {
-            known.next.take_if(|(connection, _)| *connection == id);
-            if let Some(session) = known.session.as_mut().filter(|session| session.connection == id) {
-                session.cancel = None;
-            }
-            if remaining == 0 && known.session.is_none() {
-                self.peers.remove(&peer);
-            }
-        }
+        self.end_session_on(peer, id, remaining);
         if remaining == 0 {
             self.dialler.disconnected(&peer, now);
         }
@@ -201,10 +171,10 @@ impl Worker {
             return;
         };
         connection.said_hello = true;
-        let welcome = Welcome { chain: self.chain.clone(), addresses, member_connection: true };
+        let welcome = Welcome { chain: self.chain.clone(), addresses };
         let (answer, verdict) = oneshot::channel();
         self.waiting.insert(exchange, Waiting::Hello(id, answer));
-        let dialled = connection.dialled;
+        let dialled = connection.dialled.then(|| (connection.peer, connection.remote.clone()));
         let hello = Hello {
             organisation: self.chain.certificate().organisation,
             me: self.me,
@@ -215,8 +185,11 @@ impl Worker {
             verdict,
         };
         self.tasks.spawn(async move {
-            let outcome = if dialled { hello.dial(stream).await } else { hello.listen(stream).await };
-            Report::Hello(id, exchange, outcome)
+            let outcome = match &dialled {
+                Some(_) => hello.dial(stream).await,
+                None => hello.listen(stream).await,
+            };
+            Report::Hello { connection: id, exchange, dialled, outcome }
         });
     }
 
@@ -274,12 +247,9 @@ impl Worker {
         }
         connection.deadline = None;
         let (peer, early) = (connection.peer, connection.early.take());
-        let opens = self.me < connection.node;
+        let node = connection.node;
         self.dialler.admitted(&peer, now);
-        let known = self.peers.entry(peer).or_default();
-        if known.session.is_none() && known.next.is_none() {
-            known.open_at = Some(now + if opens { Duration::ZERO } else { OTHER_OPENS });
-        }
+        self.plan_session(peer, &node, now);
         if let Some(stream) = early {
             self.start_session(id, stream, now);
         }
@@ -289,9 +259,14 @@ impl Worker {
         let now = Instant::now();
         self.stirred = true;
         match report {
-            Report::Hello(id, exchange, outcome) => {
+            Report::Hello { connection, exchange, dialled, outcome } => {
                 self.waiting.remove(&exchange);
-                self.on_hello_ended(id, outcome, now);
+                if let (Err(error), Some((peer, remote))) = (&outcome, &dialled)
+                    && self.dialler.failures(peer) <= 1
+                {
+                    self.notice(format!("the hello with the node at {remote} failed: {error}"));
+                }
+                self.on_hello_ended(connection, outcome, now);
             }
             Report::Join(id, exchange, outcome) => {
                 self.waiting.remove(&exchange);
@@ -319,13 +294,7 @@ impl Worker {
                 Counters::add(&self.counters.strangers);
                 connection.deadline = Some(now + if connection.joining { STRANGER } else { LAST_CHANCE });
             }
-            Err(error) => {
-                if connection.dialled && self.dialler.is_first_failure(&connection.peer) {
-                    let (node, remote) = (connection.node.short(), connection.remote.clone());
-                    self.notice(format!("the hello with {node} at {remote} failed: {error}"));
-                }
-                self.turn_away(id);
-            }
+            Err(_) => self.turn_away(id),
         }
     }
 
@@ -357,14 +326,8 @@ impl Worker {
         let (give_secret, secret) = oneshot::channel();
         let (give_answer, answer) = oneshot::channel();
         self.waiting.insert(exchange, Waiting::Join(Some(give_secret), Some(give_answer)));
-        let invitation = Invitation {
-            me: self.me,
-            peer: connection.node,
-            exchange,
-            events: self.events.clone(),
-            secret,
-            answer,
-        };
+        let invitation =
+            Invitation { me: self.me, peer: connection.node, exchange, events: self.events.clone(), secret, answer };
         self.tasks.spawn(async move { Report::Join(id, exchange, invitation.run(stream).await) });
     }
 
@@ -403,13 +366,7 @@ impl Worker {
         self.notice(format!("node {} is disconnected: {reason}", node.short()));
         self.swarm.behaviour_mut().limits.remove_peer_id(&peer);
         self.dialler.banish(&peer, Instant::now());
-        if let Some(known) = self.peers.get_mut(&peer) {
-            known.next = None;
-            known.open_at = None;
-            if let Some(session) = &mut known.session {
-                session.cancel = None;
-            }
-        }
+        self.end_session(&peer);
         let ids = self.connections.iter().filter(|(_, connection)| connection.peer == peer).map(|(id, _)| *id);
         for id in ids.collect::<Vec<_>>() {
             self.close(id);
@@ -431,109 +388,5 @@ impl Worker {
             }
         }
         next
-    }
-
-    fn start_session(&mut self, id: ConnectionId, stream: Stream, now: Instant) {
-        let Some(connection) = self.connections.get(&id) else {
-            return;
-        };
-        let known = self.peers.entry(connection.peer).or_default();
-        known.open_at = None;
-        if let Some(session) = &mut known.session {
-            if session.cancel.is_some() && now - session.since < SETTLED {
-                return;
-            }
-            // The newest stream wins; it begins when the task of the old one has told the loop of its end.
-            session.cancel = None;
-            known.next = Some((id, stream));
-            return;
-        }
-        let (frames, queue) = mpsc::channel(MAX_QUEUED_FRAMES);
-        let (cancel, cancelled) = oneshot::channel();
-        known.session = Some(Running { connection: id, since: now, frames, cancel: Some(cancel) });
-        let session = Session {
-            peer: connection.node,
-            address: connection.remote.to_string(),
-            frames: queue,
-            events: self.events.clone(),
-            cancel: cancelled,
-        };
-        let peer = connection.peer;
-        self.tasks.spawn(async move { Report::Session(peer, session.run(stream).await) });
-    }
-
-    fn on_session_ended(&mut self, peer: PeerId, ended: &SessionError, now: Instant) {
-        let Some(known) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        if known.session.take().is_some_and(|session| now - session.since > REOPEN.1) {
-            known.failures = 0;
-        }
-        if let (true, Some(node)) = (ended.is_violation(), address::node_of(&peer)) {
-            self.disconnect(&node, &ended.to_string());
-        } else if let Some((id, stream)) = known.next.take() {
-            self.start_session(id, stream, now);
-        } else {
-            self.postpone_session(peer, now);
-        }
-    }
-
-    /// Plans the next sync stream, if there is a connection for it.
-    fn postpone_session(&mut self, peer: PeerId, now: Instant) {
-        self.stirred = true;
-        let node = self.member_connection(&peer).map(|(_, connection)| connection.node);
-        let Some(known) = self.peers.get_mut(&peer).filter(|known| known.session.is_none()) else {
-            return;
-        };
-        let Some(node) = node else {
-            self.peers.remove(&peer);
-            return;
-        };
-        let delay = REOPEN.0.saturating_mul(1 << known.failures.min(8)).min(REOPEN.1);
-        known.failures += 1;
-        known.open_at = Some(now + if self.me < node { delay } else { delay + OTHER_OPENS });
-    }
-
-    fn member_connection(&self, peer: &PeerId) -> Option<(ConnectionId, &Connection)> {
-        self.connections
-            .iter()
-            .filter(|(_, connection)| connection.peer == *peer && matches!(connection.stage, Stage::Member))
-            .map(|(id, connection)| (*id, connection))
-            .max_by_key(|(id, _)| *id)
-    }
-
-    /// Opens the sync streams that are due; returns when the next one is.
-    pub(super) fn open_sessions(&mut self, now: Instant) -> Option<Instant> {
-        let due: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, known)| known.open_at.is_some_and(|at| at <= now))
-            .map(|(peer, _)| *peer)
-            .collect();
-        for peer in due {
-            let id = self.member_connection(&peer).map(|(id, _)| id);
-            if let Some(known) = self.peers.get_mut(&peer) {
-                known.open_at = None;
-            }
-            if let Some(id) = id {
-                self.swarm.behaviour_mut().streams.open(peer, id, Kind::Sync);
-            }
-        }
-        self.peers.values().filter_map(|known| known.open_at).min()
-    }
-
-    pub(super) fn send_frame(&mut self, node: &NodeId, frame: Vec<u8>) {
-        let session = address::peer_of(node)
-            .and_then(|peer| self.peers.get_mut(&peer))
-            .and_then(|known| known.session.as_mut())
-            .filter(|session| session.cancel.is_some());
-        let Some(session) = session else {
-            return Counters::add(&self.counters.frames_unsent);
-        };
-        if session.frames.try_send(frame).is_err() {
-            session.cancel = None;
-            Counters::add(&self.counters.frames_unsent);
-            self.notice(format!("node {} does not keep up with sync; its session starts over", node.short()));
-        }
     }
 }

@@ -26,7 +26,7 @@ const MAX_HINTS: usize = 256;
 /// Least time between two dials of peers that are only heard of.
 const HINT_SPACING: Duration = Duration::from_millis(250);
 /// How long a peer is left alone after [`Dialler::banish`].
-const BANISHED: Duration = Duration::from_secs(60);
+const BANISHED: Duration = Duration::from_secs(15);
 /// How long after a new address of a member was learnt it is tried at the latest.
 const MOVED: Duration = Duration::from_secs(1);
 /// A connection that lasted so long was a good one: the next dial need not wait.
@@ -97,14 +97,7 @@ pub(super) struct Dialler {
 impl Dialler {
     /// Makes the dialler of `me`; `random` spreads the delays.
     pub(super) fn new(me: PeerId, random: u64, now: Instant) -> Self {
-        Self {
-            me,
-            targets: BTreeMap::new(),
-            blind: Vec::new(),
-            dials: BTreeMap::new(),
-            next_hint: now,
-            random,
-        }
+        Self { me, targets: BTreeMap::new(), blind: Vec::new(), dials: BTreeMap::new(), next_hint: now, random }
     }
 
     /// Learns where a peer may be. A better reason than the one known makes it due at once.
@@ -145,13 +138,7 @@ impl Dialler {
         let (bare, peer) = address::split_peer(address);
         match peer {
             Some(peer) => self.learn(peer, vec![bare], Standing::Member, now),
-            None => self.blind.push(Blind {
-                address: bare,
-                peer: None,
-                failures: 0,
-                next: now,
-                dialling: false,
-            }),
+            None => self.blind.push(Blind { address: bare, peer: None, failures: 0, next: now, dialling: false }),
         }
     }
 
@@ -220,13 +207,11 @@ impl Dialler {
     fn next_blind(&mut self, now: Instant) -> Option<DialOpts> {
         let Self { blind, targets, .. } = self;
         let is_connected = |peer: &PeerId| targets.get(peer).is_some_and(|target| target.connected);
-        let (at, blind) = blind
-            .iter_mut()
-            .enumerate()
-            .find(|(_, blind)| !blind.dialling && blind.next <= now && !blind.peer.as_ref().is_some_and(is_connected))?;
+        let (at, blind) = blind.iter_mut().enumerate().find(|(_, blind)| {
+            !blind.dialling && blind.next <= now && !blind.peer.as_ref().is_some_and(is_connected)
+        })?;
         blind.dialling = true;
-        let options =
-            DialOpts::unknown_peer_id().address(blind.address.clone()).allocate_new_port().build();
+        let options = DialOpts::unknown_peer_id().address(blind.address.clone()).allocate_new_port().build();
         self.dials.insert(options.connection_id(), Dial::Blind(at));
         Some(options)
     }
@@ -247,6 +232,16 @@ impl Dialler {
             .filter(|blind| !blind.dialling && !blind.peer.as_ref().is_some_and(is_connected))
             .map(|blind| blind.next);
         peers.chain(blind).min()
+    }
+
+    /// Somebody else answers at this address. It would win every race against the right one, so it goes.
+    pub(super) fn forget_address(&mut self, connection: ConnectionId, address: &Multiaddr) {
+        let (bare, _) = address::split_peer(address.clone());
+        if let Some(Dial::Peer(peer)) = self.dials.get(&connection)
+            && let Some(target) = self.targets.get_mut(peer)
+        {
+            target.addresses.retain(|known| *known != bare);
+        }
     }
 
     /// A dial failed.
@@ -314,12 +309,12 @@ impl Dialler {
         }
     }
 
-    /// Whether nothing went wrong with this peer since it was last well.
-    pub(super) fn is_first_failure(&self, peer: &PeerId) -> bool {
-        self.targets.get(peer).is_none_or(|target| target.failures == 0)
+    /// How often dials and connections failed since this peer was last well.
+    pub(super) fn failures(&self, peer: &PeerId) -> u32 {
+        self.targets.get(peer).map_or(0, |target| target.failures)
     }
 
-    /// Leaves a peer alone for a minute.
+    /// Leaves a peer alone for a while.
     pub(super) fn banish(&mut self, peer: &PeerId, now: Instant) {
         if let Some(target) = self.targets.get_mut(peer) {
             target.admitted = None;

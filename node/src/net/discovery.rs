@@ -81,12 +81,8 @@ impl Registry {
 
     /// Writes our file, whole or not at all.
     fn write(&self, addresses: &[String]) -> io::Result<()> {
-        let entry = Entry {
-            network: self.network,
-            node: self.me,
-            addresses: addresses.to_vec(),
-            pid: std::process::id(),
-        };
+        let entry =
+            Entry { network: self.network, node: self.me, addresses: addresses.to_vec(), pid: std::process::id() };
         make_folder(&self.folder)?;
         let draft = self.folder.join(format!(".{}.{}.draft", self.me.short(), std::process::id()));
         let mut options = fs::OpenOptions::new();
@@ -149,10 +145,9 @@ impl Registry {
         let written = if rewrite || !self.own_file().exists() { self.write(addresses) } else { Ok(()) };
         match written.and_then(|()| self.scan()) {
             Ok(found) => found,
-            Err(error) => vec![Found::Trouble(format!(
-                "the registry {} cannot be used: {error}",
-                self.folder.display()
-            ))],
+            Err(error) => {
+                vec![Found::Trouble(format!("the registry {} cannot be used: {error}", self.folder.display()))]
+            }
         }
     }
 

@@ -25,10 +25,7 @@ pub(super) enum FrameError {
 ///
 /// # Errors
 /// If the stream ends or the frame is larger.
-pub(super) async fn read(
-    stream: &mut (impl AsyncRead + Unpin),
-    limit: usize,
-) -> Result<Vec<u8>, FrameError> {
+pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> Result<Vec<u8>, FrameError> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).await?;
     let found = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
@@ -51,10 +48,7 @@ pub(super) fn append(buffer: &mut Vec<u8>, content: &[u8]) {
 ///
 /// # Errors
 /// If the stream is broken.
-pub(super) async fn write(
-    stream: &mut (impl AsyncWrite + Unpin),
-    content: &[u8],
-) -> Result<(), FrameError> {
+pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), content: &[u8]) -> Result<(), FrameError> {
     let mut buffer = Vec::with_capacity(content.len() + 4);
     append(&mut buffer, content);
     stream.write_all(&buffer).await?;

@@ -65,12 +65,7 @@ pub(super) struct Gate<B: NetworkBehaviour> {
 
 impl<B: NetworkBehaviour> Gate<B> {
     pub(super) fn new(inner: B) -> Self {
-        Self {
-            inner,
-            connections: HashMap::new(),
-            open: HashMap::new(),
-            queue: VecDeque::new(),
-        }
+        Self { inner, connections: HashMap::new(), open: HashMap::new(), queue: VecDeque::new() }
     }
 
     /// The wrapped behaviour.
@@ -88,18 +83,12 @@ impl<B: NetworkBehaviour> Gate<B> {
         };
         let peer = known.peer;
         let handler = match &known.endpoint {
-            ConnectedPoint::Dialer { address, role_override, port_use } => {
-                self.inner.handle_established_outbound_connection(
-                    connection,
-                    peer,
-                    address,
-                    *role_override,
-                    *port_use,
-                )?
-            }
-            ConnectedPoint::Listener { local_addr, send_back_addr } => self
+            ConnectedPoint::Dialer { address, role_override, port_use } => self
                 .inner
-                .handle_established_inbound_connection(connection, peer, local_addr, send_back_addr)?,
+                .handle_established_outbound_connection(connection, peer, address, *role_override, *port_use)?,
+            ConnectedPoint::Listener { local_addr, send_back_addr } => {
+                self.inner.handle_established_inbound_connection(connection, peer, local_addr, send_back_addr)?
+            }
         };
         known.open = true;
         let open = self.open.entry(peer).or_default();
@@ -175,11 +164,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         if let FromSwarm::ConnectionEstablished(established) = event {
             self.connections.insert(
                 established.connection_id,
-                Known {
-                    peer: established.peer_id,
-                    endpoint: established.endpoint.clone(),
-                    open: false,
-                },
+                Known { peer: established.peer_id, endpoint: established.endpoint.clone(), open: false },
             );
         } else if let FromSwarm::ConnectionClosed(closed) = event {
             self.on_connection_closed(closed);
@@ -195,12 +180,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         }
     }
 
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
         match event {
             FromHandler::Opened => self.queue.push_back(ToSwarm::GenerateEvent(Event::Opened(connection))),
             FromHandler::Inner(event) => self.inner.on_connection_handler_event(peer, connection, event),
@@ -285,10 +265,7 @@ impl<H: ConnectionHandler> Handler<H> {
             return;
         };
         self.held = false;
-        inner.on_connection_event(ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
-            protocol,
-            info,
-        }));
+        inner.on_connection_event(ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, info }));
     }
 
     fn on_inbound_error(&mut self, ListenUpgradeError { error, info }: Failed<H>) {
@@ -312,10 +289,9 @@ where
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol, Self::InboundOpenInfo> {
         match &self.inner {
-            Some(inner) => inner
-                .listen_protocol()
-                .map_upgrade(|upgrade| Either::Left(SendWrapper(upgrade)))
-                .map_info(Either::Left),
+            Some(inner) => {
+                inner.listen_protocol().map_upgrade(|upgrade| Either::Left(SendWrapper(upgrade))).map_info(Either::Left)
+            }
             None => SubstreamProtocol::new(Either::Right(SendWrapper(DeniedUpgrade)), Either::Right(())),
         }
     }
@@ -381,7 +357,6 @@ where
             ConnectionEvent::LocalProtocolsChange(change) => ConnectionEvent::LocalProtocolsChange(change),
             ConnectionEvent::RemoteProtocolsChange(change) => ConnectionEvent::RemoteProtocolsChange(change),
             // `ConnectionEvent` may grow; what we do not know the wrapped handler can do without.
-            #[expect(clippy::wildcard_enum_match_arm, reason = "every variant of this version is above")]
             _ => return,
         };
         if let Some(inner) = &mut self.inner {

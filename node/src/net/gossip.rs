@@ -101,8 +101,7 @@ pub(super) fn new() -> Result<Gossip, String> {
         max_subscribed_topics: MAX_TOPICS,
         max_subscriptions_per_request: MAX_TOPICS,
     };
-    let mut gossip =
-        Behaviour::new_with_subscription_filter(MessageAuthenticity::Anonymous, config()?, filter)?;
+    let mut gossip = Behaviour::new_with_subscription_filter(MessageAuthenticity::Anonymous, config()?, filter)?;
     gossip.with_peer_score(score(), PeerScoreThresholds::default())?;
     Ok(gossip)
 }

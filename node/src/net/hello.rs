@@ -116,11 +116,7 @@ impl Hello {
         if welcome.chain.subject() != self.peer {
             return Err(HelloError::Subject);
         }
-        let event = Event::Hello {
-            exchange: self.exchange,
-            peer: self.peer,
-            welcome: Box::new(welcome),
-        };
+        let event = Event::Hello { exchange: self.exchange, peer: self.peer, welcome: Box::new(welcome) };
         let asked = async {
             self.events.send(event).await.ok()?;
             self.verdict.await.ok()

@@ -114,7 +114,7 @@ pub enum Command {
     },
     /// Answer [`Event::Hello`].
     HelloAnswer(Exchange, bool),
-    /// Close every connection to this node and do not dial it for a minute.
+    /// Close every connection to this node and do not dial it for a quarter of a minute.
     Disconnect {
         /// The node.
         peer: NodeId,

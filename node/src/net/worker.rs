@@ -18,7 +18,7 @@ use futures::StreamExt as _;
 use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub::{self, MessageAcceptance, MessageId, PublishError, TopicHash};
 use libp2p::identity::Keypair;
-use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, mdns};
 use rand_core::{OsRng, RngCore as _};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,9 +26,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::behaviour::{self, Behaviour, BehaviourEvent, MembersEvent};
-use super::connections::{Connection, Peer, Report, Waiting};
+use super::connections::{Connection, Report, Waiting};
 use super::dialler::{Dialler, Standing};
 use super::discovery::{Found, Registry};
+use super::sessions::Peer;
 use super::{Command, Config, Counters, Error, Event, address, gate, gossip};
 
 /// Most commands that are taken before the swarm has its turn.
@@ -174,11 +175,7 @@ impl Worker {
         let sessions = self.open_sessions(now);
         self.notice_counters(now);
         let retry = self.tell_addresses.then(|| now + Duration::from_millis(100));
-        [self.dialler.deadline(), connections, sessions, retry]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(now + FAR)
+        [self.dialler.deadline(), connections, sessions, retry].into_iter().flatten().min().unwrap_or(now + FAR)
     }
 
     fn dial(&mut self, now: Instant) {
@@ -192,21 +189,24 @@ impl Worker {
 
     /// Deals with a command and those behind it; returns who wants to know when the worker has ended.
     fn on_commands(&mut self, first: Command) -> Option<oneshot::Sender<()>> {
-        let mut command = first;
-        for _ in 0..COMMANDS_PER_TURN {
-            if let Command::Shutdown(told) = command {
-                return Some(told);
+        let mut next = Some(first);
+        for left in (0..COMMANDS_PER_TURN).rev() {
+            match next? {
+                Command::Shutdown(told) => return Some(told),
+                command @ (Command::Subscribe { .. }
+                | Command::Publish { .. }
+                | Command::Judge(..)
+                | Command::Send { .. }
+                | Command::Admit { .. }
+                | Command::HelloAnswer(..)
+                | Command::Disconnect { .. }
+                | Command::TicketSecret(..)
+                | Command::JoinAnswer(..)
+                | Command::OwnChain(_)) => self.on_command(command),
             }
-            self.on_command(command);
-            command = self.commands.try_recv().ok()?;
+            next = if left > 0 { self.commands.try_recv().ok() } else { None };
         }
-        match command {
-            Command::Shutdown(told) => Some(told),
-            other => {
-                self.on_command(other);
-                None
-            }
-        }
+        None
     }
 
     fn on_command(&mut self, command: Command) {
@@ -283,7 +283,10 @@ impl Worker {
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
                 self.on_closed(peer_id, connection_id, num_established, now);
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, .. } => {
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                if let DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } = &error {
+                    self.dialler.forget_address(connection_id, address);
+                }
                 self.dialler.failed(connection_id, now);
             }
             SwarmEvent::IncomingConnectionError { .. } => Counters::add(&self.counters.refused),
@@ -301,8 +304,14 @@ impl Worker {
                 self.notice(format!("a listener closed: {reason:?}"));
             }
             SwarmEvent::ListenerError { error, .. } => self.notice(format!("a listener failed: {error}")),
-            #[expect(clippy::wildcard_enum_match_arm, reason = "the rest repeats what the behaviours report")]
-            _ => return,
+            // These repeat what the behaviours report, or what we did ourselves.
+            SwarmEvent::IncomingConnection { .. }
+            | SwarmEvent::Dialing { .. }
+            | SwarmEvent::NewExternalAddrCandidate { .. }
+            | SwarmEvent::ExternalAddrConfirmed { .. }
+            | SwarmEvent::ExternalAddrExpired { .. }
+            | SwarmEvent::NewExternalAddrOfPeer { .. }
+            | _ => return,
         }
         self.stirred = true;
     }
@@ -370,10 +379,10 @@ impl Worker {
 
     fn on_addresses(&mut self) {
         self.tell_addresses = true;
-        if std::mem::take(&mut self.wants_mdns) {
-            if let Err(error) = behaviour::start_mdns(&mut self.swarm, &self.listening) {
-                self.notice(format!("the local network cannot be searched for nodes: {error}"));
-            }
+        if std::mem::take(&mut self.wants_mdns)
+            && let Err(error) = behaviour::start_mdns(&mut self.swarm, &self.listening)
+        {
+            self.notice(format!("the local network cannot be searched for nodes: {error}"));
         }
     }
 

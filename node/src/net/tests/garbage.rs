@@ -2,10 +2,10 @@
 
 use fedp2p_protocols::hello::Knock;
 use fedp2p_protocols::limits::MAX_FRAME_BYTES;
+use futures::StreamExt as _;
 use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{Stream, SwarmEvent};
-use futures::StreamExt as _;
 
 use super::super::streams::Kind;
 use super::super::{Command, Event, address, behaviour, frames};
@@ -58,8 +58,9 @@ async fn garbage_instead_of_a_hello_or_a_handshake_ends_the_stream_in_silence() 
             let (peer, connection) = rogue.dial(id, &at).await;
             let mut stream = rogue.open(peer, connection, kind).await.unwrap();
             let work = async {
-                stream.write_all(&bytes).await.unwrap();
-                stream.close().await.unwrap();
+                // The other end may have had enough before we are through.
+                let _written = stream.write_all(&bytes).await;
+                let _closed = stream.close().await;
                 ends(&mut stream).await
             };
             let said = tokio::select! {
@@ -128,7 +129,6 @@ async fn a_knower_of_the_organisation_with_the_certificate_of_another_node_is_cl
     let welcome = fedp2p_protocols::hello::Welcome {
         chain: super::peers::chain(1, stolen),
         addresses: vec![],
-        member_connection: true,
     };
     let said = rogue
         .with(async {
@@ -159,8 +159,6 @@ async fn a_node_that_the_core_does_not_admit_is_closed() {
         _ => None,
     });
     tokio::join!(refused, asked);
-    // The worker of the one that was asked needs its answer sent, which `until` did.
-    drop(a);
 }
 
 #[tokio::test]

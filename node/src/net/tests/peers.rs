@@ -158,18 +158,6 @@ impl Node {
         self.net.send(Command::Shutdown(told)).unwrap();
         done.await.unwrap();
     }
-
-    /// Runs on its own until it is aborted; gives the node back.
-    pub(super) fn left_alone(mut self) -> tokio::task::JoinHandle<()> {
-        tokio::spawn(async move {
-            while let Some(event) = self.events.recv().await {
-                if let Event::Hello { exchange, peer, welcome } = event {
-                    let good = welcome.chain.check(&peer, &self.organisation).is_ok();
-                    self.net.send(Command::HelloAnswer(exchange, good)).unwrap();
-                }
-            }
-        })
-    }
 }
 
 /// Waits until both are connected.
@@ -192,6 +180,7 @@ pub(super) fn knowing(mut config: Config, address: &Multiaddr) -> Config {
 pub(super) struct Rogue {
     pub(super) id: NodeId,
     pub(super) swarm: Swarm<Streams>,
+    was_closed: bool,
 }
 
 impl Rogue {
@@ -200,6 +189,7 @@ impl Rogue {
         Self {
             id: NodeKey::from_seed([seed; 32]).id(),
             swarm: behaviour::swarm(&key, Streams::default()).unwrap(),
+            was_closed: false,
         }
     }
 
@@ -231,10 +221,8 @@ impl Rogue {
 
     /// Waits until the other end closes the connection.
     pub(super) async fn closed(&mut self) {
-        loop {
-            if let SwarmEvent::ConnectionClosed { .. } = self.next().await {
-                return;
-            }
+        while !self.was_closed {
+            self.was_closed = matches!(self.next().await, SwarmEvent::ConnectionClosed { .. });
         }
     }
 
@@ -245,7 +233,9 @@ impl Rogue {
         loop {
             tokio::select! {
                 done = &mut work => return done.expect("the work on a stream does not end"),
-                _event = self.swarm.select_next_some() => {}
+                event = self.swarm.select_next_some() => {
+                    self.was_closed |= matches!(event, SwarmEvent::ConnectionClosed { .. });
+                }
             }
         }
     }
@@ -256,7 +246,7 @@ impl Rogue {
         let (peer, connection) = self.dial(to, address).await;
         let mut stream = self.open(peer, connection, Kind::Hello).await.unwrap();
         let knock = Knock::new(&organisation(number), [1; 16], &self.id, &to).encode();
-        let welcome = Welcome { chain: chain(number, self.id), addresses: vec![], member_connection: true }.encode();
+        let welcome = Welcome { chain: chain(number, self.id), addresses: vec![] }.encode();
         let admitted = self
             .with(async {
                 frames::write(&mut stream, &knock).await.unwrap();
