@@ -148,6 +148,13 @@ impl Node {
         self
     }
 
+    /// Gives the node another name than its folder.
+    #[must_use]
+    pub fn called(mut self, name: &str) -> Self {
+        self.name = name.to_owned();
+        self
+    }
+
     /// The node's name.
     pub fn name(&self) -> &str {
         &self.name

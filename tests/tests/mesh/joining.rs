@@ -136,8 +136,8 @@ fn an_expired_ticket_says_so() {
 fn names_in_an_organisation_are_unique() {
     let world = World::new();
     let [taichi] = world.mesh(["taichi"]);
-    let mut other = world.node("other");
-    let output: Output = other.try_up(&["--join", &taichi.invite(), "--name", "taichi"]).unwrap_err();
+    let mut other = world.node("other").called("taichi");
+    let output: Output = other.try_up(&["--join", &taichi.invite()]).unwrap_err();
     assert!(output.stdout.contains("another node has this name"), "{output:#?}");
 }
 
