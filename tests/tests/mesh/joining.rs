@@ -124,7 +124,7 @@ fn an_expired_ticket_says_so() {
     let ticket = taichi.invite();
     taichi.down();
     let database = rusqlite::Connection::open(taichi.folders().database()).unwrap();
-    assert_eq!(database.execute("UPDATE tickets SET expires = 1", ()).unwrap(), 1);
+    assert_eq!(database.execute("UPDATE tickets SET expires = expires - 2 * 3600 * 1000", ()).unwrap(), 1);
     drop(database);
     taichi.up(&[]);
     let mut baby = world.node("baby");
