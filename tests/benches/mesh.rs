@@ -1,7 +1,12 @@
 //! Measures the mesh as its users meet it: real daemons of the release build, real sockets, real disks.
 //!
 //! `cargo bench -p fedp2p-tests` prints one table against the budgets; `-- NAME …` measures only some of it.
-#![expect(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, reason = "a program for the terminal that stops at the first surprise")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a program for the terminal that stops at the first surprise"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -134,7 +139,12 @@ async fn message_latency(world: &World) -> Row {
     let mut inbox = watch(&nodes[1].home, "reader", watch::Topic::Inbox).await;
     let mut sender = connect(&nodes[0].home, "writer").await;
     let text = "x".repeat(300);
-    let request = |to: &str| send::Request { to: vec![to.to_owned()], kind: MessageType::Chat, text: text.clone(), ..send::Request::default() };
+    let request = |to: &str| send::Request {
+        to: vec![to.to_owned()],
+        kind: MessageType::Chat,
+        text: text.clone(),
+        ..send::Request::default()
+    };
     while sender.call(request("reader@beta")).await.is_err() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -164,9 +174,14 @@ async fn pulse_latency(world: &World) -> Row {
     let mut writer = connect(&nodes[0].home, "writer").await;
     let mut samples = Vec::new();
     for number in 0..COUNT {
-        let pulse = Pulse { summary: Some(format!("step {number}")), thinking: Some("about the next one".to_owned()), ..Pulse::default() };
+        let pulse = Pulse {
+            summary: Some(format!("step {number}")),
+            thinking: Some("about the next one".to_owned()),
+            ..Pulse::default()
+        };
         let start = Instant::now();
-        let (said, one, other) = tokio::join!(writer.call(state::Request { pulse, clear: vec![] }), first.next(), second.next());
+        let (said, one, other) =
+            tokio::join!(writer.call(state::Request { pulse, clear: vec![] }), first.next(), second.next());
         said.unwrap();
         assert!(one.unwrap().is_some() && other.unwrap().is_some());
         samples.push(start.elapsed());
@@ -199,8 +214,18 @@ async fn first_peer(world: &World) -> Vec<Row> {
     }
     let workload = format!("{COUNT} starts after SIGKILL, process start included");
     vec![
-        Row { what: "daemon start to ready", budget: "50 ms", measured: percentiles(start_samples), workload: workload.clone() },
-        Row { what: "first peer connected, same machine", budget: "p50 100 ms", measured: percentiles(peer_samples), workload },
+        Row {
+            what: "daemon start to ready",
+            budget: "50 ms",
+            measured: percentiles(start_samples),
+            workload: workload.clone(),
+        },
+        Row {
+            what: "first peer connected, same machine",
+            budget: "p50 100 ms",
+            measured: percentiles(peer_samples),
+            workload,
+        },
     ]
 }
 
@@ -250,7 +275,10 @@ async fn catch_up(world: &World, count: u64) -> Row {
         what: if count > 20_000 { "ops a node ingests from one peer" } else { "catch-up of 10,000 ops" },
         budget: if count > 20_000 { "25,000 /s" } else { "1 s" },
         measured: format!("{:.2} s, {:.0} ops/s", took.as_secs_f64(), (target - had) as f64 / took.as_secs_f64()),
-        workload: format!("{count} messages of 300 bytes sent while it was down ({:.0}/s from 8 clients)", count as f64 / sending.as_secs_f64()),
+        workload: format!(
+            "{count} messages of 300 bytes sent while it was down ({:.0}/s from 8 clients)",
+            count as f64 / sending.as_secs_f64()
+        ),
     }
 }
 
@@ -283,7 +311,11 @@ async fn idle(world: &World) -> Row {
     Row {
         what: "idle daemon",
         budget: "30 MB, under 0.5 % of a core",
-        measured: format!("{:.1} MB resident, {:.2} % of a core", resident_kib(pid) as f64 / 1024.0, ticks as f64 / 20.0),
+        measured: format!(
+            "{:.1} MB resident, {:.2} % of a core",
+            resident_kib(pid) as f64 / 1024.0,
+            ticks as f64 / 20.0
+        ),
         workload: "one peer connected, 20 s".to_owned(),
     }
 }

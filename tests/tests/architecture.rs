@@ -74,7 +74,8 @@ fn ours() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let packages = list(metadata(), "packages").iter().filter(|package| members.contains(text(package, "id")));
     packages
         .map(|package| {
-            let dependencies = list(package, "dependencies").iter().map(|dependency| text(dependency, "name")).collect();
+            let dependencies =
+                list(package, "dependencies").iter().map(|dependency| text(dependency, "name")).collect();
             (text(package, "name"), dependencies)
         })
         .collect()
@@ -98,7 +99,8 @@ fn pure_crates_reach_no_runtime_network_or_database() {
         list(metadata(), "packages").iter().map(|package| (text(package, "id"), text(package, "name"))).collect();
     let mut graph: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for node in list(&metadata()["resolve"], "nodes") {
-        let normal = list(node, "deps").iter().filter(|dep| list(dep, "dep_kinds").iter().any(|kind| kind["kind"].is_null()));
+        let normal =
+            list(node, "deps").iter().filter(|dep| list(dep, "dep_kinds").iter().any(|kind| kind["kind"].is_null()));
         graph.insert(text(node, "id"), normal.map(|dep| text(dep, "pkg")).collect());
     }
     for (name, _) in PURE {

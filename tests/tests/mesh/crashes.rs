@@ -71,8 +71,14 @@ fn check(node: &Node, nodes: &[Node], told: &[Told]) {
     }
     for (author, told) in nodes.iter().zip(told) {
         let messages = &authors[&format!("ada@{}", author.name())];
-        let numbers: Vec<usize> = messages.iter().map(|message| message.text.split(':').nth(1).unwrap().parse().unwrap()).collect();
-        assert!(numbers.is_sorted_by(|a, b| a < b), "{} has {}'s messages in order and once", node.name(), author.name());
+        let numbers: Vec<usize> =
+            messages.iter().map(|message| message.text.split(':').nth(1).unwrap().parse().unwrap()).collect();
+        assert!(
+            numbers.is_sorted_by(|a, b| a < b),
+            "{} has {}'s messages in order and once",
+            node.name(),
+            author.name()
+        );
         let here: Vec<OpId> = messages.iter().map(|message| message.id).collect();
         let missing = told.acknowledged.iter().filter(|id| !here.contains(id)).count();
         assert_eq!(missing, 0, "{} has all of {}'s", node.name(), author.name());

@@ -23,7 +23,11 @@ fn every_reply_comes_in_a_versioned_envelope_under_the_name_of_its_operation() {
         }
         envelope[operation].clone()
     };
-    let status = check(&["status"], "status", &["version", "node", "home", "pid", "listening", "members", "reachable", "conversations", "forks", "warnings"]);
+    let status = check(
+        &["status"],
+        "status",
+        &["version", "node", "home", "pid", "listening", "members", "reachable", "conversations", "forks", "warnings"],
+    );
     for field in ["ops", "ops_digest", "picture_digest", "pending"] {
         assert!(status["conversations"][0].get(field).is_some(), "{status}");
     }
@@ -134,7 +138,9 @@ fn without_a_daemon_every_command_exits_with_3_and_says_how_to_start_one() {
 #[test]
 fn addresses_that_are_none_are_refused_before_anything_is_made() {
     let world = World::new();
-    for words in [["--listen", "nonsense"], ["--listen", "/ip4/1.2.3"], ["--peer", "nonsense"], ["--peer", "127.0.0.1:99999"]] {
+    for words in
+        [["--listen", "nonsense"], ["--listen", "/ip4/1.2.3"], ["--peer", "nonsense"], ["--peer", "127.0.0.1:99999"]]
+    {
         let mut taichi = world.node("taichi").listening(&["--no-mdns"]);
         let output = taichi.try_up(&words).unwrap_err();
         assert!(output.code == 1 || output.code == 2, "{output:#?}");

@@ -109,7 +109,10 @@ fn a_database_of_a_newer_version_and_a_foreign_file_are_not_touched() {
     assert_eq!(fs::read(&path).unwrap(), foreign);
 
     fs::remove_file(&path).unwrap();
-    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE diary (day); PRAGMA user_version = 1").unwrap();
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE diary (day); PRAGMA user_version = 1")
+        .unwrap();
     let before = fs::read(&path).unwrap();
     let (_, _, words) = last_words(&taichi.try_up(&[]).unwrap_err());
     assert!(words.contains("not a database of fedp2p"), "{words}");
@@ -160,7 +163,8 @@ fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
     fs::remove_file(filler).unwrap();
     sent.push(session.call(message(&[], "room again")).unwrap().id);
     taichi.cli(&["state", "--summary", "room again"]).ok();
-    let ids = |node: &fedp2p_tests::node::Node| -> Vec<OpId> { node.history().iter().map(|message| message.id).collect() };
+    let ids =
+        |node: &fedp2p_tests::node::Node| -> Vec<OpId> { node.history().iter().map(|message| message.id).collect() };
     assert_eq!(ids(&taichi), sent);
     taichi.down();
     taichi.up(&[]);

@@ -9,7 +9,17 @@ use fedp2p_tests::{eventually, holds};
 fn a_message_reaches_the_other_node_and_its_sender_sees_every_step() {
     let world = World::new();
     let [taichi, aorus] = world.mesh(["taichi", "aorus"]);
-    let sent = taichi.json(&["send", "ada@aorus", "Please review", "--type", "task", "--correlation", "review", "--data", "{\"n\":1}"]);
+    let sent = taichi.json(&[
+        "send",
+        "ada@aorus",
+        "Please review",
+        "--type",
+        "task",
+        "--correlation",
+        "review",
+        "--data",
+        "{\"n\":1}",
+    ]);
     let id = sent["id"].as_str().unwrap().to_owned();
     let op = id.parse().unwrap();
     taichi.wait_for_delivery(&op, DeliveryState::Stored);
@@ -25,7 +35,17 @@ fn a_message_reaches_the_other_node_and_its_sender_sees_every_step() {
     assert_eq!(acknowledged["acknowledged"][0], id.as_str());
     taichi.wait_for_delivery(&op, DeliveryState::Acknowledged);
 
-    let answer = aorus.json(&["send", "ada@taichi", "Two findings", "--type", "result", "--reply-to", &id[..8], "--wait", "stored"]);
+    let answer = aorus.json(&[
+        "send",
+        "ada@taichi",
+        "Two findings",
+        "--type",
+        "result",
+        "--reply-to",
+        &id[..8],
+        "--wait",
+        "stored",
+    ]);
     assert_eq!(answer["deliveries"][0]["state"], "stored");
     let read = taichi.json(&["inbox"]);
     assert_eq!(read["messages"][0]["reply_to"], id.as_str());
@@ -99,7 +119,9 @@ fn history_narrows_by_author_type_correlation_time_and_number() {
     let [taichi] = world.mesh(["taichi"]);
     for number in 0..5 {
         let correlation = format!("c{}", number % 2);
-        taichi.cli(&["send", "--all", &format!("text {number}"), "--agent", "coder", "--correlation", &correlation]).ok();
+        taichi
+            .cli(&["send", "--all", &format!("text {number}"), "--agent", "coder", "--correlation", &correlation])
+            .ok();
     }
     taichi.cli(&["send", "coder", "done", "--type", "result"]).ok();
     let texts = |arguments: &[&str]| -> Vec<String> {
@@ -130,7 +152,10 @@ fn pulses_and_votes_work_both_ways() {
     for node in [&taichi, &aorus] {
         let table = eventually("both pulses are seen", || {
             let table = node.cli(&["pulse"]).ok().stdout;
-            holds(["Refactoring auth", "EXECUTING", "Reviews", "IDLE"].iter().all(|word| table.contains(word)), &table)?;
+            holds(
+                ["Refactoring auth", "EXECUTING", "Reviews", "IDLE"].iter().all(|word| table.contains(word)),
+                &table,
+            )?;
             Ok(table)
         });
         assert!(table.contains("ada@taichi") && table.contains("tester@aorus"), "{table}");
@@ -142,7 +167,10 @@ fn pulses_and_votes_work_both_ways() {
     });
 
     let opened = taichi.json(&["vote", "new", "Which auth?", "OAuth2", "JWT", "Custom", "--id", "auth"]);
-    assert_eq!((opened["id"].as_str(), opened["revision"].as_u64(), opened["winner"].as_str()), (Some("auth"), Some(1), None));
+    assert_eq!(
+        (opened["id"].as_str(), opened["revision"].as_u64(), opened["winner"].as_str()),
+        (Some("auth"), Some(1), None)
+    );
     eventually("aorus sees the question", || {
         let shown = aorus.cli(&["vote", "show", "auth"]);
         holds(shown.code == 0, shown)
@@ -153,7 +181,8 @@ fn pulses_and_votes_work_both_ways() {
     for node in [&taichi, &aorus] {
         eventually("all ballots are counted", || {
             let shown = node.json(&["vote", "show", "auth"]);
-            let votes = (shown["votes"]["OAuth2"].as_u64(), shown["votes"]["JWT"].as_u64(), shown["votes"]["Custom"].as_u64());
+            let votes =
+                (shown["votes"]["OAuth2"].as_u64(), shown["votes"]["JWT"].as_u64(), shown["votes"]["Custom"].as_u64());
             holds(votes == (Some(2), Some(1), Some(0)) && shown["winner"] == "OAuth2", shown)
         });
     }

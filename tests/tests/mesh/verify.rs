@@ -11,7 +11,12 @@ fn tamper(node: &Node, text: &str) -> usize {
     for name in ["fedp2p.db", "fedp2p.db-wal"] {
         let path = node.home().join(name);
         let Ok(mut bytes) = fs::read(&path) else { continue };
-        let found: Vec<usize> = bytes.windows(text.len()).enumerate().filter(|(_, window)| *window == text.as_bytes()).map(|(at, _)| at).collect();
+        let found: Vec<usize> = bytes
+            .windows(text.len())
+            .enumerate()
+            .filter(|(_, window)| *window == text.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
         for at in &found {
             bytes[*at] ^= 1;
         }
@@ -35,7 +40,10 @@ fn every_entry_is_proven_with_and_without_a_daemon() {
     let id = aorus.send(&["ada@taichi"], "hello");
     aorus.wait_for_delivery(&id, fedp2p_protocols::api::message::DeliveryState::Stored);
     let running = taichi.json(&["log", "verify"]);
-    assert!(running["broken"].is_null() && running["ops"].as_u64() > Some(2) && running["logs"].as_u64() >= Some(2), "{running}");
+    assert!(
+        running["broken"].is_null() && running["ops"].as_u64() > Some(2) && running["logs"].as_u64() >= Some(2),
+        "{running}"
+    );
     taichi.down();
     let stopped = taichi.json(&["log", "verify"]);
     assert!(stopped["broken"].is_null() && stopped["ops"].as_u64() >= running["ops"].as_u64(), "{stopped}");
