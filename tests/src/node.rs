@@ -13,7 +13,7 @@ use fedp2p_node::client::{CallError, Client, Watch};
 use fedp2p_node::home::Home;
 use fedp2p_protocols::api::message::{DeliveryState, Message};
 use fedp2p_protocols::api::watch::{Event, Topic};
-use fedp2p_protocols::api::{Caller, Operation, history, inbox, invite, peers, send, status, surfaced, watch};
+use fedp2p_protocols::api::{Caller, Operation, agents, history, inbox, invite, peers, send, status, surfaced, watch};
 use fedp2p_protocols::id::OpId;
 use fedp2p_protocols::pulse::AgentKind;
 use rustix::process::{Pid, Signal, kill_process};
@@ -295,6 +295,23 @@ impl Node {
         Output { code: code(status), stdout, stderr: stderr.recv().unwrap() }
     }
 
+    /// Runs a command whose output goes elsewhere, and returns its exit code.
+    pub fn cli_into(&self, arguments: &[&str], stdout: impl Into<Stdio>) -> i32 {
+        let mut command = self.command(false);
+        command.args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::null());
+        code(command.status().unwrap())
+    }
+
+    /// Starts a command that stays and prints what happens.
+    pub fn follow(&self, arguments: &[&str]) -> Following {
+        let mut command = self.command(false);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let printed = Arc::new(Printed::default());
+        Arc::clone(&printed).follow(child.stdout.take().unwrap());
+        Following { child, printed }
+    }
+
     /// Runs a command with `--json` that has to succeed, and returns the reply of the operation that it names.
     ///
     /// # Panics
@@ -373,6 +390,16 @@ impl Node {
         eventually(&format!("{} is connected to {count} others", self.name), || {
             let status = self.status();
             holds(status.reachable as usize == count, (status.reachable, status.members))
+        });
+    }
+
+    /// Waits until the node has heard of these agents.
+    #[track_caller]
+    pub fn wait_for_agents(&self, addresses: &[String]) {
+        eventually(&format!("{} has heard of {addresses:?}", self.name), || {
+            let agents = self.call(agents::Request {}).agents;
+            let known: Vec<String> = agents.iter().map(|agent| agent.address.to_string()).collect();
+            holds(addresses.iter().all(|address| known.contains(address)), known)
         });
     }
 
@@ -472,6 +499,46 @@ impl Drop for Node {
             eprintln!("--- last lines of {} ---", self.name);
             lines.lines[last..].iter().for_each(|line| eprintln!("{line}"));
         }
+    }
+}
+
+/// A command that stays. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Following {
+    child: Child,
+    printed: Arc<Printed>,
+}
+
+impl Following {
+    /// Waits until it has printed a line that contains `text`; lines of JSON count as their text.
+    ///
+    /// # Panics
+    /// If it ends before.
+    pub fn wait_for(&self, text: &str) {
+        let contains = |line: &Value| line.to_string().contains(text).then_some(());
+        self.printed.wait(text, contains).unwrap_or_else(|| panic!("ended without printing {text:?}"));
+    }
+
+    /// Interrupts it as Ctrl-C does and returns its exit code.
+    pub fn interrupt(&mut self) -> i32 {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::INT).unwrap();
+        self.wait_for_end()
+    }
+
+    /// Waits for its end and returns its exit code.
+    pub fn wait_for_end(&mut self) -> i32 {
+        eventually("the command ends", || {
+            let ended = self.child.try_wait().unwrap();
+            ended.map(code).ok_or_else(|| "it runs".to_owned())
+        })
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

@@ -55,7 +55,7 @@ impl World {
         Node::new(Arc::clone(&self.folder), name, self.path(name), runtime)
     }
 
-    /// Nodes of one organisation, all running. The first has founded it.
+    /// Nodes of one organisation, all running, which have heard of each other's person. The first has founded it.
     pub fn mesh<const N: usize>(&self, names: [&str; N]) -> [Node; N] {
         let mut nodes = names.map(|name| self.node(name));
         let [founder, others @ ..] = &mut nodes[..] else { return nodes };
@@ -66,6 +66,7 @@ impl World {
         }
         for node in &nodes {
             node.wait_for_peers(N - 1);
+            node.wait_for_agents(&names.map(|name| format!("{PERSON}@{name}")));
         }
         nodes
     }
