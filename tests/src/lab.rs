@@ -3,14 +3,27 @@
 //! Everything lives in network namespaces that are made here: no packet leaves them, and nothing outside has an
 //! address in them.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Returns why root's tools cannot be used here, if they cannot. A test that needs them prints it and passes.
-pub fn missing() -> Option<String> {
+/// Whether root's tools can be used here. A test that needs them and has them not says why and passes.
+pub fn is_available() -> bool {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    let missing = MISSING.get_or_init(missing);
+    if let Some(reason) = missing {
+        let test = std::thread::current();
+        // Not by a macro: the test runner would keep the words of a test that passes to itself.
+        drop(writeln!(std::io::stderr(), "skipped: {} needs {reason}", test.name().unwrap_or("a test")));
+    }
+    missing.is_none()
+}
+
+fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
-        return Some("needs root".to_owned());
+        return Some("root".to_owned());
     }
     let name = unique("try");
     match run("ip", &["netns", "add", &name]) {
@@ -18,7 +31,7 @@ pub fn missing() -> Option<String> {
             drop(run("ip", &["netns", "del", &name]));
             None
         }
-        Err(reason) => Some(format!("needs network namespaces: {reason}")),
+        Err(reason) => Some(format!("network namespaces: {reason}")),
     }
 }
 
@@ -143,7 +156,6 @@ impl Disk {
     /// # Panics
     /// If anything but the lack of room stops it.
     pub fn fill(&self) -> PathBuf {
-        use std::io::Write;
         let path = self.path.join("filler");
         let mut file = std::fs::File::create(&path).expect("the disk has room for a name");
         for size in [65_536, 4_096, 512, 1] {

@@ -489,6 +489,7 @@ impl Node {
 }
 
 impl Drop for Node {
+    #[expect(clippy::print_stderr, reason = "the last words of a daemon belong to the failure of its test")]
     fn drop(&mut self) {
         let Some(daemon) = &mut self.daemon else { return };
         drop(daemon.child.kill());

@@ -26,6 +26,7 @@ fn a_running_node_that_is_alone_joins_and_keeps_what_it_wrote() {
     assert_eq!(baby.status().node.id, own.node.id);
     assert_eq!(texts(&baby), ["a note from before"]);
     assert!(taichi.history().is_empty(), "what was written for nobody else stays here");
+    baby.wait_for_agents(&["ada@taichi".to_owned()]);
     let id = baby.send(&["ada@taichi"], "hello");
     baby.wait_for_delivery(&id, fedp2p_protocols::api::message::DeliveryState::Stored);
     baby.down();

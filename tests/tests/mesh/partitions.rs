@@ -6,15 +6,6 @@ use fedp2p_tests::node::Node;
 use fedp2p_tests::world::World;
 use fedp2p_tests::{eventually, holds};
 
-/// Whether the tools are there; says why not.
-fn has_tools() -> bool {
-    if let Some(reason) = lab::missing() {
-        eprintln!("skipped: {reason}");
-        return false;
-    }
-    true
-}
-
 fn node(world: &World, lab: &Lab, index: usize, name: &str) -> Node {
     world.lone_node(name).in_namespace(lab.namespace(index))
 }
@@ -42,7 +33,7 @@ fn agree(nodes: &[&Node]) {
 
 #[test]
 fn two_machines_find_each_other_by_mdns_and_a_stranger_learns_nothing() {
-    if !has_tools() {
+    if !lab::is_available() {
         return;
     }
     let (world, lab) = (World::new(), Lab::new(&["taichi", "aorus", "stranger"]));
@@ -55,6 +46,7 @@ fn two_machines_find_each_other_by_mdns_and_a_stranger_learns_nothing() {
     aorus.up(&["--join", &taichi.invite()]);
     for node in [&taichi, &aorus] {
         node.wait_for_peers(1);
+        node.wait_for_agents(&["ada@taichi".to_owned(), "ada@aorus".to_owned()]);
     }
 
     // Both start anew with nothing but what mDNS says: the remembered addresses are of no use, the ports are others.
@@ -107,7 +99,7 @@ fn talk_both_ways(taichi: &Node, aorus: &Node) {
 
 #[test]
 fn halves_of_a_cut_network_go_on_and_are_one_again_when_it_heals() {
-    if !has_tools() {
+    if !lab::is_available() {
         return;
     }
     let (world, lab) = (World::new(), Lab::new(&["taichi", "aorus", "baby"]));
