@@ -136,11 +136,7 @@ fn within(text: &str, most: usize) -> bool {
 
 /// Checks the id of a proposal.
 pub(crate) fn check_proposal_id(id: &str) -> Result<(), Invalid> {
-    if within(id, MAX_PROPOSAL_ID_BYTES) {
-        Ok(())
-    } else {
-        Err(Invalid::ProposalId)
-    }
+    if within(id, MAX_PROPOSAL_ID_BYTES) { Ok(()) } else { Err(Invalid::ProposalId) }
 }
 
 /// Checks a proposal with its closing entry.
@@ -153,10 +149,7 @@ pub(crate) fn check_proposal(proposal: &Proposal) -> Result<(), Invalid> {
     if !(1..=MAX_OPTIONS).contains(&options.len()) || distinct.len() != options.len() {
         return Err(Invalid::Options);
     }
-    if !options
-        .iter()
-        .all(|option| within(option, MAX_OPTION_BYTES))
-    {
+    if !options.iter().all(|option| within(option, MAX_OPTION_BYTES)) {
         return Err(Invalid::Option);
     }
     if proposal.revision == 0 {
@@ -191,11 +184,7 @@ pub(crate) fn check_ballot(number: u32, ballot: &Ballot) -> Result<(), Invalid> 
     if !within(&ballot.choice, MAX_OPTION_BYTES) {
         return Err(Invalid::Option);
     }
-    if ballot
-        .reason
-        .as_ref()
-        .is_some_and(|reason| reason.len() > MAX_REASON_BYTES)
-    {
+    if ballot.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
         return Err(Invalid::Reason);
     }
     Ok(())
@@ -218,12 +207,7 @@ impl Edit {
                 check_proposal_id(id)?;
                 check_closing(closing)
             }
-            Self::Cast {
-                proposal,
-                number,
-                ballot,
-                ..
-            } => {
+            Self::Cast { proposal, number, ballot, .. } => {
                 check_proposal_id(&proposal.id)?;
                 check_ballot(*number, ballot)
             }

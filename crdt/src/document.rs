@@ -85,21 +85,9 @@ impl Document {
         let own = id.node.to_string();
         let ledger = Ledger::new(&own);
         let actor = id.actor();
-        let tip = Tip {
-            actor,
-            hash: genesis::hash(),
-            changes: 0,
-            max_op: ledger.max_op(),
-        };
+        let tip = Tip { actor, hash: genesis::hash(), changes: 0, max_op: ledger.max_op() };
         let automerge = genesis::document().with_actor(ActorId::from(actor));
-        Self {
-            id,
-            own,
-            automerge,
-            tip,
-            ledger,
-            content: Content::default(),
-        }
+        Self { id, own, automerge, tip, ledger, content: Content::default() }
     }
 
     /// Rebuilds a document from changes that were admitted before, in order.
@@ -109,10 +97,7 @@ impl Document {
     ///
     /// # Errors
     /// When a change is not the next one or they do not apply.
-    pub fn restore<'a>(
-        id: DocumentId,
-        changes: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Self, Refusal> {
+    pub fn restore<'a>(id: DocumentId, changes: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, Refusal> {
         let mut document = Self::new(id);
         let mut parsed = Vec::new();
         for bytes in changes {
@@ -124,9 +109,7 @@ impl Document {
             parsed.push(change);
         }
         let own = &document.own;
-        let (automerge, content) = gate::apply(&document.automerge, parsed, |copy| {
-            read::below(copy, own, &[])
-        })?;
+        let (automerge, content) = gate::apply(&document.automerge, parsed, |copy| read::below(copy, own, &[]))?;
         document.automerge = automerge;
         document.content = content;
         Ok(document)
@@ -167,10 +150,8 @@ impl Document {
         let admitted = self.ledger.extend(&scanned).and_then(|paths| {
             let parsed = gate::parse(change)?;
             let (own, then) = (&self.own, parsed.clone());
-            gate::apply(&self.automerge, vec![then], |copy| {
-                findings(copy, own, paths)
-            })
-            .map(|(copy, found)| (parsed, copy, found))
+            gate::apply(&self.automerge, vec![then], |copy| findings(copy, own, paths))
+                .map(|(copy, found)| (parsed, copy, found))
         });
         match admitted {
             Ok((parsed, copy, found)) => {
@@ -195,9 +176,7 @@ impl Document {
         if self.is_full() {
             return Err(WriteError::EpochFull);
         }
-        let time = i64::try_from(at_ms / 1000)
-            .ok()
-            .filter(|&time| time < MAX_TIME);
+        let time = i64::try_from(at_ms / 1000).ok().filter(|&time| time < MAX_TIME);
         let time = time.ok_or(WriteError::Time)?;
         let mut copy = self.automerge.clone();
         let mut transaction = copy.transaction();
@@ -212,17 +191,11 @@ impl Document {
         if hash.is_none() {
             return Ok(None);
         }
-        let change = copy
-            .get_last_local_change()
-            .expect("the transaction just committed a change of this actor");
+        let change = copy.get_last_local_change().expect("the transaction just committed a change of this actor");
         let bytes = change.raw_bytes().to_vec();
         self.take_own(&bytes, copy).map_err(|refusal| {
             let full = refusal == Refusal::EpochFull;
-            if full {
-                WriteError::EpochFull
-            } else {
-                WriteError::Refused(refusal)
-            }
+            if full { WriteError::EpochFull } else { WriteError::Refused(refusal) }
         })?;
         Ok(Some(bytes))
     }
@@ -233,11 +206,7 @@ impl Document {
     ///
     /// # Errors
     /// When `content` is not valid or does not fit in one epoch.
-    pub fn restate(
-        id: DocumentId,
-        content: &Content,
-        at_ms: u64,
-    ) -> Result<(Self, Vec<Vec<u8>>), WriteError> {
+    pub fn restate(id: DocumentId, content: &Content, at_ms: u64) -> Result<(Self, Vec<Vec<u8>>), WriteError> {
         let mut document = Self::new(id);
         let mut changes = Vec::new();
         for edits in write::restating(content) {
@@ -256,10 +225,7 @@ impl Document {
 
     /// Returns the bytes of all changes after the first one, in order.
     pub fn raw_changes(&self) -> Vec<Vec<u8>> {
-        self.own_changes()
-            .iter()
-            .map(|change| change.raw_bytes().to_vec())
-            .collect()
+        self.own_changes().iter().map(|change| change.raw_bytes().to_vec()).collect()
     }
 
     fn own_changes(&self) -> Vec<Change> {
@@ -271,10 +237,7 @@ impl Document {
         let scanned = scan(bytes)?;
         self.tip.check(&scanned)?;
         let mark = self.ledger.mark();
-        let written = self
-            .ledger
-            .extend(&scanned)
-            .and_then(|paths| Ok((paths, gate::parse(bytes)?)));
+        let written = self.ledger.extend(&scanned).and_then(|paths| Ok((paths, gate::parse(bytes)?)));
         match written {
             Ok((paths, parsed)) => {
                 let found = findings(&copy, &self.own, paths);
@@ -306,11 +269,7 @@ impl Document {
 /// Reads what stands below each of `paths` now.
 fn findings(document: &Automerge, own: &str, paths: Vec<Path>) -> Vec<(Path, Content)> {
     let read = |path: Path| (read::below(document, own, &path), path);
-    paths
-        .into_iter()
-        .map(read)
-        .map(|(found, path)| (path, found))
-        .collect()
+    paths.into_iter().map(read).map(|(found, path)| (path, found)).collect()
 }
 
 /// Returns one ordinary Automerge document made of all the given documents.
@@ -321,10 +280,7 @@ fn findings(document: &Automerge, own: &str, paths: Vec<Path>) -> Vec<(Path, Con
 /// # Errors
 /// When what was saved does not load again.
 pub fn merged<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Result<Vec<u8>, SaveError> {
-    let mut changes: Vec<Change> = documents
-        .into_iter()
-        .flat_map(Document::own_changes)
-        .collect();
+    let mut changes: Vec<Change> = documents.into_iter().flat_map(Document::own_changes).collect();
     // Independent of the order given; each writer's changes stay in theirs.
     changes.sort_by(|a, b| (a.actor_id(), a.seq()).cmp(&(b.actor_id(), b.seq())));
     save(|| {

@@ -23,8 +23,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change, ChangeHash};
 use fedp2p_protocols::limits::{
-    MAX_CHANGE_ACTORS, MAX_CHANGE_BYTES, MAX_CHANGE_DEPS, MAX_CHANGE_MESSAGE_BYTES, MAX_CHANGE_OPS,
-    MAX_CHANGE_PREDS, MAX_EPOCH_CHANGES,
+    MAX_CHANGE_ACTORS, MAX_CHANGE_BYTES, MAX_CHANGE_DEPS, MAX_CHANGE_MESSAGE_BYTES, MAX_CHANGE_OPS, MAX_CHANGE_PREDS,
+    MAX_EPOCH_CHANGES,
 };
 
 use crate::genesis;
@@ -188,10 +188,7 @@ impl Tip {
         }
         let expected = self.changes + 1;
         if scanned.seq != expected {
-            return Err(Refusal::Sequence {
-                expected,
-                found: scanned.seq,
-            });
+            return Err(Refusal::Sequence { expected, found: scanned.seq });
         }
         let ops = scanned.ops.len() as u64;
         if self.changes >= MAX_EPOCH_CHANGES || self.max_op + ops > MAX_EPOCH_OPS {
@@ -202,10 +199,7 @@ impl Tip {
         }
         let expected = self.max_op + 1;
         if scanned.start_op != expected {
-            return Err(Refusal::StartOp {
-                expected,
-                found: scanned.start_op,
-            });
+            return Err(Refusal::StartOp { expected, found: scanned.start_op });
         }
         if !(0..MAX_TIME).contains(&scanned.time) {
             return Err(Refusal::Time);
@@ -221,11 +215,7 @@ impl Tip {
 pub(crate) fn parse(bytes: &[u8]) -> Result<Change, Refusal> {
     let change = read(bytes)?;
     let same = unwinding(|| Ok(Change::from(change.decode()).raw_bytes() == bytes))?;
-    if same {
-        Ok(change)
-    } else {
-        Err(Refusal::NotCanonical)
-    }
+    if same { Ok(change) } else { Err(Refusal::NotCanonical) }
 }
 
 /// Does what [`parse`] does except for the last check, for changes that were admitted before.
@@ -251,8 +241,7 @@ pub(crate) fn apply<T>(
 ) -> Result<(Automerge, T), Refusal> {
     unwinding(|| {
         let mut copy = document.clone();
-        copy.apply_changes(changes)
-            .map_err(|_| Refusal::NotApplied)?;
+        copy.apply_changes(changes).map_err(|_| Refusal::NotApplied)?;
         let value = then(&copy);
         Ok((copy, value))
     })

@@ -50,19 +50,9 @@ pub(crate) struct Mark {
 impl Ledger {
     /// Returns the ledger of a document with the first change only, whose writer owns the key `own`.
     pub(crate) fn new(own: &str) -> Self {
-        let mut ledger = Self {
-            own: own.into(),
-            entries: Vec::new(),
-            keys: Vec::new(),
-            indices: BTreeMap::new(),
-        };
+        let mut ledger = Self { own: own.into(), entries: Vec::new(), keys: Vec::new(), indices: BTreeMap::new() };
         let key = ledger.intern(genesis::NODES);
-        ledger.entries.push(Entry {
-            object: 0,
-            key,
-            action: Action::MakeMap,
-            depth: 1,
-        });
+        ledger.entries.push(Entry { object: 0, key, action: Action::MakeMap, depth: 1 });
         ledger
     }
 
@@ -73,10 +63,7 @@ impl Ledger {
 
     /// Returns where the ledger stands, for [`Self::rewind`].
     pub(crate) fn mark(&self) -> Mark {
-        Mark {
-            entries: self.entries.len(),
-            keys: self.keys.len(),
-        }
+        Mark { entries: self.entries.len(), keys: self.keys.len() }
     }
 
     /// Forgets everything after `mark`.
@@ -96,10 +83,7 @@ impl Ledger {
         for (op, preds) in scanned.ops() {
             self.push(op, preds)?;
         }
-        let mut paths: Vec<Path> = self.entries[first..]
-            .iter()
-            .map(|entry| self.path(entry))
-            .collect();
+        let mut paths: Vec<Path> = self.entries[first..].iter().map(|entry| self.path(entry)).collect();
         // A path sorts right before the paths below it.
         paths.sort_unstable();
         paths.dedup_by(|below, above| below.starts_with(above));
@@ -117,12 +101,7 @@ impl Ledger {
         }
         let key = self.intern(op.key);
         self.check_preds(op.action, preds, object, key, counter)?;
-        self.entries.push(Entry {
-            object,
-            key,
-            action: op.action,
-            depth,
-        });
+        self.entries.push(Entry { object, key, action: op.action, depth });
         Ok(())
     }
 
@@ -133,9 +112,7 @@ impl Ledger {
         if own != (reference.counter > NODES) || reference.actor > 1 {
             return Err(Refusal::UnknownObject(counter));
         }
-        let map = self
-            .entry(reference.counter)
-            .filter(|entry| entry.action == Action::MakeMap);
+        let map = self.entry(reference.counter).filter(|entry| entry.action == Action::MakeMap);
         let map = map.ok_or(Refusal::UnknownObject(counter))?;
         if !own && op.key != &*self.own {
             return Err(Refusal::OutOfScope(counter));
@@ -151,23 +128,17 @@ impl Ledger {
         key: usize,
         counter: u64,
     ) -> Result<(), Refusal> {
-        let ascending = preds
-            .windows(2)
-            .all(|pair| pair[0].counter < pair[1].counter);
+        let ascending = preds.windows(2).all(|pair| pair[0].counter < pair[1].counter);
         let there = preds.iter().all(|pred| {
             pred.actor == 0
                 && pred.counter > NODES
-                && self.entry(pred.counter).is_some_and(|entry| {
-                    entry.object == object && entry.key == key && entry.action != Action::Delete
-                })
+                && self
+                    .entry(pred.counter)
+                    .is_some_and(|entry| entry.object == object && entry.key == key && entry.action != Action::Delete)
         });
         // A deletion is stored with what it deletes, so one without predecessors would be lost.
         let enough = action != Action::Delete || !preds.is_empty();
-        if ascending && there && enough {
-            Ok(())
-        } else {
-            Err(Refusal::Predecessor(counter))
-        }
+        if ascending && there && enough { Ok(()) } else { Err(Refusal::Predecessor(counter)) }
     }
 
     fn entry(&self, counter: u64) -> Option<&Entry> {
@@ -185,10 +156,7 @@ impl Ledger {
         }
         // From the root down: `nodes`, the own key, then the content.
         let keys = keys.into_iter().rev().skip(2);
-        let most = keys
-            .clone()
-            .next()
-            .map_or(0, |section| read::path_keys(section));
+        let most = keys.clone().next().map_or(0, |section| read::path_keys(section));
         keys.take(most).cloned().collect()
     }
 

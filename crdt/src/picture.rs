@@ -24,9 +24,7 @@ pub struct Picture<'a> {
 impl<'a> Picture<'a> {
     /// Returns the picture of these contents. Where a node is given twice, the later one stands.
     pub fn of(contents: impl IntoIterator<Item = (NodeId, &'a Content)>) -> Self {
-        Self {
-            nodes: contents.into_iter().collect(),
-        }
+        Self { nodes: contents.into_iter().collect() }
     }
 
     /// What each node says.
@@ -41,25 +39,14 @@ impl<'a> Picture<'a> {
 
     /// All agents, ordered by node and name.
     pub fn agents(&self) -> impl Iterator<Item = (NodeId, &'a AgentName, &'a Agent)> {
-        self.nodes().flat_map(|(node, content)| {
-            content
-                .agents
-                .iter()
-                .map(move |(name, agent)| (node, name, agent))
-        })
+        self.nodes().flat_map(|(node, content)| content.agents.iter().map(move |(name, agent)| (node, name, agent)))
     }
 
     /// All proposals, ordered by node and id.
     pub fn proposals(&self) -> impl Iterator<Item = (ProposalKey, &'a Proposal)> {
         self.nodes().flat_map(|(node, content)| {
-            let key = move |id: &String| ProposalKey {
-                node,
-                id: id.clone(),
-            };
-            content
-                .proposals
-                .iter()
-                .map(move |(id, proposal)| (key(id), proposal))
+            let key = move |id: &String| ProposalKey { node, id: id.clone() };
+            content.proposals.iter().map(move |(id, proposal)| (key(id), proposal))
         })
     }
 
@@ -69,17 +56,10 @@ impl<'a> Picture<'a> {
     }
 
     /// The ballots on a proposal, ordered by the voter's node and name.
-    pub fn ballots(
-        &self,
-        key: &ProposalKey,
-    ) -> impl Iterator<Item = (NodeId, &'a AgentName, &'a Ballots)> {
+    pub fn ballots(&self, key: &ProposalKey) -> impl Iterator<Item = (NodeId, &'a AgentName, &'a Ballots)> {
         self.nodes()
             .filter_map(|(node, content)| Some((node, content.ballots.get(key)?)))
-            .flat_map(|(node, voters)| {
-                voters
-                    .iter()
-                    .map(move |(voter, ballots)| (node, voter, ballots))
-            })
+            .flat_map(|(node, voters)| voters.iter().map(move |(voter, ballots)| (node, voter, ballots)))
     }
 
     /// One ballot on a proposal.

@@ -12,9 +12,7 @@ use automerge::{ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
 use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
-use fedp2p_protocols::vote::{
-    AgentId, Ballot, BallotKey, Closing, Mechanism, Proposal, ProposalKey,
-};
+use fedp2p_protocols::vote::{AgentId, Ballot, BallotKey, Closing, Mechanism, Proposal, ProposalKey};
 
 use crate::content::{self, Agent, Ballots, Content, MAX_COUNTED, Said};
 use crate::genesis;
@@ -46,26 +44,17 @@ const MECHANISMS: [(Mechanism, &str); 1] = [(Mechanism::Poll, "poll")];
 
 /// Returns how documents spell `kind`; nothing for one that this version does not know.
 pub(crate) fn kind_text(kind: AgentKind) -> Option<&'static str> {
-    KINDS
-        .iter()
-        .find(|(known, _)| *known == kind)
-        .map(|(_, text)| *text)
+    KINDS.iter().find(|(known, _)| *known == kind).map(|(_, text)| *text)
 }
 
 /// Returns how documents spell `mechanism`; nothing for one that this version does not know.
 pub(crate) fn mechanism_text(mechanism: Mechanism) -> Option<&'static str> {
-    MECHANISMS
-        .iter()
-        .find(|(known, _)| *known == mechanism)
-        .map(|(_, text)| *text)
+    MECHANISMS.iter().find(|(known, _)| *known == mechanism).map(|(_, text)| *text)
 }
 
 /// Returns the value that is spelled `text`.
 fn spelled<T: Copy>(names: &[(T, &str)], text: &str) -> Option<T> {
-    names
-        .iter()
-        .find(|(_, name)| *name == text)
-        .map(|(value, _)| *value)
+    names.iter().find(|(_, name)| *name == text).map(|(value, _)| *value)
 }
 
 /// A leaf of a document, as far as content is made of such leaves.
@@ -146,15 +135,11 @@ pub(crate) fn child(document: &impl ReadDoc, map: &ObjId, key: &str) -> Option<O
 /// Returns the maps in `map`: the one at `only`, or all.
 fn children(document: &impl ReadDoc, map: &ObjId, only: Option<&Arc<str>>) -> Vec<(String, ObjId)> {
     if let Some(key) = only {
-        return child(document, map, key)
-            .map(|id| (key.to_string(), id))
-            .into_iter()
-            .collect();
+        return child(document, map, key).map(|id| (key.to_string(), id)).into_iter().collect();
     }
     let entries = document.map_range(map, ..);
     let maps = entries.filter(|entry| matches!(entry.value, ValueRef::Object(ObjType::Map)));
-    maps.map(|entry| (entry.key.to_string(), entry.id()))
-        .collect()
+    maps.map(|entry| (entry.key.to_string(), entry.id())).collect()
 }
 
 /// Returns the map that the node with this key writes in.
@@ -164,9 +149,7 @@ pub(crate) fn own(document: &impl ReadDoc, own: &str) -> Option<ObjId> {
 
 /// Parses a key that must be spelled the one way its value prints.
 fn exact<T: FromStr + ToString>(key: &str) -> Option<T> {
-    key.parse()
-        .ok()
-        .filter(|value: &T| value.to_string() == key)
+    key.parse().ok().filter(|value: &T| value.to_string() == key)
 }
 
 /// Returns what stands below `path`, counted from the map of the node with the key `own_key`.
@@ -223,10 +206,7 @@ pub(crate) fn replace(content: &mut Content, path: &[Arc<str>], found: Content) 
 }
 
 /// Removes the ballots below `path`, whose keys are a node, a proposal id, a voter and a number.
-fn forget_ballots(
-    ballots: &mut BTreeMap<ProposalKey, BTreeMap<AgentName, Ballots>>,
-    path: &[Arc<str>],
-) {
+fn forget_ballots(ballots: &mut BTreeMap<ProposalKey, BTreeMap<AgentName, Ballots>>, path: &[Arc<str>]) {
     let Some(node) = path.first() else {
         ballots.clear();
         return;
@@ -238,10 +218,7 @@ fn forget_ballots(
         ballots.retain(|key, _| key.node != node);
         return;
     };
-    let key = ProposalKey {
-        node,
-        id: id.to_string(),
-    };
+    let key = ProposalKey { node, id: id.to_string() };
     let Some(voters) = ballots.get_mut(&key) else {
         return;
     };
@@ -271,11 +248,7 @@ fn forget_voter(voters: &mut BTreeMap<AgentName, Ballots>, voter: &str, number: 
 }
 
 /// Replaces the entry that the path names, or all of them.
-fn replace_entries<K: Ord + FromStr, V>(
-    entries: &mut BTreeMap<K, V>,
-    path: &[Arc<str>],
-    found: BTreeMap<K, V>,
-) {
+fn replace_entries<K: Ord + FromStr, V>(entries: &mut BTreeMap<K, V>, path: &[Arc<str>], found: BTreeMap<K, V>) {
     match path.first() {
         None => *entries = found,
         Some(key) => {
@@ -289,20 +262,14 @@ fn replace_entries<K: Ord + FromStr, V>(
 
 fn agents(document: &impl ReadDoc, map: &ObjId, path: &[Arc<str>]) -> BTreeMap<AgentName, Agent> {
     let found = children(document, map, path.first());
-    found
-        .into_iter()
-        .filter_map(|(name, map)| Some((exact(&name)?, agent(document, &map)?)))
-        .collect()
+    found.into_iter().filter_map(|(name, map)| Some((exact(&name)?, agent(document, &map)?))).collect()
 }
 
 /// Reads one agent.
 pub(crate) fn agent(document: &impl ReadDoc, map: &ObjId) -> Option<Agent> {
     let mut fields = Fields::read(document, map, MAX_FIELDS)?;
     let kind = spelled(&KINDS, &fields.text("kind")?)?;
-    let said = fields.number("at").map(|at| Said {
-        pulse: pulse(&mut fields),
-        at,
-    });
+    let said = fields.number("at").map(|at| Said { pulse: pulse(&mut fields), at });
     Some(Agent { kind, said })
 }
 
@@ -323,11 +290,7 @@ fn pulse(fields: &mut Fields) -> Pulse {
     pulse
 }
 
-fn proposals(
-    document: &impl ReadDoc,
-    map: &ObjId,
-    path: &[Arc<str>],
-) -> BTreeMap<String, Proposal> {
+fn proposals(document: &impl ReadDoc, map: &ObjId, path: &[Arc<str>]) -> BTreeMap<String, Proposal> {
     let found = children(document, map, path.first());
     found
         .into_iter()
@@ -348,17 +311,12 @@ pub(crate) fn proposal(document: &impl ReadDoc, map: &ObjId) -> Option<Proposal>
         opened: fields.number("opened")?,
         closed: fields.map("closed").and_then(|map| closing(document, map)),
     };
-    content::check_proposal(&proposal)
-        .is_ok()
-        .then_some(proposal)
+    content::check_proposal(&proposal).is_ok().then_some(proposal)
 }
 
 /// Reads the options: every key from `00` up, and no other.
 fn options(document: &impl ReadDoc, map: &ObjId) -> Option<Vec<String>> {
-    let entries = Fields::read(document, map, MAX_FIELDS)?
-        .0
-        .into_iter()
-        .enumerate();
+    let entries = Fields::read(document, map, MAX_FIELDS)?.0.into_iter().enumerate();
     entries
         .map(|(index, (key, leaf))| match leaf {
             Leaf::Text(option) if key == option_key(index) => Some(option),
@@ -375,10 +333,7 @@ pub(crate) fn option_key(index: usize) -> String {
 fn closing(document: &impl ReadDoc, map: &ObjId) -> Option<Closing> {
     let fields = Fields::read(document, map, MAX_FIELDS)?;
     let at = fields.number("at")?;
-    let mut closing = Closing {
-        at,
-        counted: Vec::new(),
-    };
+    let mut closing = Closing { at, counted: Vec::new() };
     if let Some(map) = fields.map("counted") {
         let nodes = Fields::read(document, map, MAX_COUNTED)?;
         for node in nodes.0.keys() {
@@ -391,10 +346,7 @@ fn closing(document: &impl ReadDoc, map: &ObjId) -> Option<Closing> {
             closing.counted.extend(numbers.0.keys().filter_map(|key| {
                 let name = exact::<AgentName>(key)?;
                 let number = numbers.small(key).filter(|&number| number > 0)?;
-                Some(BallotKey {
-                    voter: AgentId { node, name },
-                    number,
-                })
+                Some(BallotKey { voter: AgentId { node, name }, number })
             }));
         }
     }
@@ -422,10 +374,7 @@ fn ballots(
                 };
                 let cast = ballots_of_voter(document, &map, path.get(3));
                 if !cast.is_empty() {
-                    let key = ProposalKey {
-                        node,
-                        id: id.clone(),
-                    };
+                    let key = ProposalKey { node, id: id.clone() };
                     ballots.entry(key).or_default().insert(voter, cast);
                 }
             }
@@ -436,10 +385,7 @@ fn ballots(
 
 fn ballots_of_voter(document: &impl ReadDoc, map: &ObjId, only: Option<&Arc<str>>) -> Ballots {
     let found = children(document, map, only);
-    found
-        .into_iter()
-        .filter_map(|(number, map)| ballot(document, exact(&number)?, &map))
-        .collect()
+    found.into_iter().filter_map(|(number, map)| ballot(document, exact(&number)?, &map)).collect()
 }
 
 /// Reads one ballot with the given number.
@@ -451,7 +397,5 @@ pub(crate) fn ballot(document: &impl ReadDoc, number: u32, map: &ObjId) -> Optio
         reason: fields.text("reason"),
         at: fields.number("at")?,
     };
-    content::check_ballot(number, &ballot)
-        .is_ok()
-        .then_some((number, ballot))
+    content::check_ballot(number, &ballot).is_ok().then_some((number, ballot))
 }

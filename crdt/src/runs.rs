@@ -80,8 +80,7 @@ impl<'a> Reader<'a> {
                 value |= -1i64 << (shift + 7);
             }
             let sign_before = previous & 0x40 != 0;
-            let overlong =
-                shift > 0 && ((byte == 0 && !sign_before) || (byte == 0x7f && sign_before));
+            let overlong = shift > 0 && ((byte == 0 && !sign_before) || (byte == 0x7f && sign_before));
             return (!overlong).then_some(value);
         }
         None
@@ -121,10 +120,7 @@ pub(crate) fn expand<'a, V: Clone>(
                 entries.push(Some(read(&mut reader).ok_or(RunError::Malformed)?));
             }
         } else {
-            let nulls = reader
-                .unsigned()
-                .filter(|&n| n > 0)
-                .ok_or(RunError::Malformed)?;
+            let nulls = reader.unsigned().filter(|&n| n > 0).ok_or(RunError::Malformed)?;
             room(&entries, nulls)?;
             entries.extend((0..nulls).map(|_| None));
         }
@@ -159,18 +155,12 @@ mod tests {
         // i64::MAX times the number 1.
         let mut column = vec![0xff; 9];
         column.extend([0x00, 1]);
-        assert_eq!(
-            expand(&column, 4096, Reader::unsigned),
-            Err(RunError::TooMany)
-        );
+        assert_eq!(expand(&column, 4096, Reader::unsigned), Err(RunError::TooMany));
         // u64::MAX nulls after one literal: the sum does not wrap.
         let mut column = vec![0x7f, 1, 0];
         column.extend([0xff; 9]);
         column.push(1);
-        assert_eq!(
-            expand(&column, 4096, Reader::unsigned),
-            Err(RunError::TooMany)
-        );
+        assert_eq!(expand(&column, 4096, Reader::unsigned), Err(RunError::TooMany));
     }
 
     #[test]

@@ -4,8 +4,7 @@
 //! it sees a change only after this scan has counted what the change would expand to.
 
 use fedp2p_protocols::limits::{
-    MAX_CHANGE_ACTORS, MAX_CHANGE_BYTES, MAX_CHANGE_DEPS, MAX_CHANGE_MESSAGE_BYTES, MAX_CHANGE_OPS,
-    MAX_CHANGE_PREDS,
+    MAX_CHANGE_ACTORS, MAX_CHANGE_BYTES, MAX_CHANGE_DEPS, MAX_CHANGE_MESSAGE_BYTES, MAX_CHANGE_OPS, MAX_CHANGE_PREDS,
 };
 
 use crate::gate::Refusal;
@@ -40,9 +39,7 @@ pub(crate) struct Scanned<'a> {
 impl<'a> Scanned<'a> {
     /// The operations, each with its predecessors.
     pub(crate) fn ops(&self) -> impl Iterator<Item = (&Op<'a>, &[Reference])> {
-        self.ops
-            .iter()
-            .map(|op| (op, &self.preds[op.preds.clone()]))
+        self.ops.iter().map(|op| (op, &self.preds[op.preds.clone()]))
     }
 }
 
@@ -99,16 +96,7 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Scanned<'_>, Refusal> {
         return Err(Refusal::ExtraBytes);
     }
     let (ops, preds) = columns.ops()?;
-    Ok(Scanned {
-        deps,
-        actor,
-        seq,
-        start_op,
-        time,
-        others,
-        ops,
-        preds,
-    })
+    Ok(Scanned { deps, actor, seq, start_op, time, others, ops, preds })
 }
 
 /// Returns the contents of the one change chunk that `bytes` must be.
@@ -125,12 +113,8 @@ fn chunk(bytes: &[u8]) -> Result<&[u8], Refusal> {
     if kind != CHANGE_CHUNK {
         return Err(Refusal::NotAChange(kind));
     }
-    let length = reader
-        .unsigned()
-        .ok_or(Refusal::Malformed("chunk length"))?;
-    let contents = reader
-        .take(length)
-        .ok_or(Refusal::Malformed("chunk length"))?;
+    let length = reader.unsigned().ok_or(Refusal::Malformed("chunk length"))?;
+    let contents = reader.take(length).ok_or(Refusal::Malformed("chunk length"))?;
     if !reader.is_empty() {
         return Err(Refusal::ExtraBytes);
     }
@@ -154,9 +138,7 @@ fn actor<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Refusal> {
 }
 
 fn others<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, Refusal> {
-    let count = reader
-        .unsigned()
-        .ok_or(Refusal::Malformed("other actors"))?;
+    let count = reader.unsigned().ok_or(Refusal::Malformed("other actors"))?;
     if count > MAX_CHANGE_ACTORS as u64 {
         return Err(Refusal::TooManyActors(count));
     }
@@ -185,10 +167,7 @@ impl<'a> Columns<'a> {
         for _ in 0..count {
             let specification = reader.unsigned().ok_or(Refusal::Malformed("columns"))?;
             let length = reader.unsigned().ok_or(Refusal::Malformed("columns"))?;
-            if layout
-                .last()
-                .is_some_and(|&(last, _)| last >= specification)
-            {
+            if layout.last().is_some_and(|&(last, _)| last >= specification) {
                 return Err(Refusal::Malformed("order of columns"));
             }
             layout.push((specification, length));
@@ -218,10 +197,7 @@ impl<'a> Columns<'a> {
 
     /// Expands the columns, which all must speak of the same number of operations.
     fn ops(&self) -> Result<(Vec<Op<'a>>, Vec<Reference>), Refusal> {
-        let actions = run(
-            "actions",
-            expand(self.action, MAX_CHANGE_OPS, Reader::unsigned),
-        )?;
+        let actions = run("actions", expand(self.action, MAX_CHANGE_OPS, Reader::unsigned))?;
         let count = actions.len();
         if count == 0 {
             return Err(Refusal::NoOps);
@@ -239,21 +215,13 @@ impl<'a> Columns<'a> {
         let ops = ops.map(|(((action, object), key), preds)| {
             let range = first..first + preds;
             first = range.end;
-            Op {
-                object,
-                key,
-                action,
-                preds: range,
-            }
+            Op { object, key, action, preds: range }
         });
         Ok((ops.collect(), preds))
     }
 
     fn pred_counts(&self, count: usize) -> Result<Vec<usize>, Refusal> {
-        let counts = run(
-            "predecessors",
-            expand(self.pred_count, MAX_CHANGE_OPS, Reader::unsigned),
-        )?;
+        let counts = run("predecessors", expand(self.pred_count, MAX_CHANGE_OPS, Reader::unsigned))?;
         let counts = full("predecessors", counts, count)?;
         let total = counts.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
         if total.is_none_or(|total| total > MAX_CHANGE_PREDS) {
@@ -275,9 +243,7 @@ impl<'a> Columns<'a> {
             return Err(Refusal::Malformed("predecessors"));
         }
         let pairs = actors.into_iter().zip(counters);
-        Ok(pairs
-            .map(|(actor, counter)| Reference { actor, counter })
-            .collect())
+        Ok(pairs.map(|(actor, counter)| Reference { actor, counter }).collect())
     }
 
     /// The column is one run of "no" over all operations, or something is inserted in a list.
@@ -294,14 +260,8 @@ impl<'a> Columns<'a> {
         if self.object_actor.is_empty() && self.object_counter.is_empty() {
             return Ok(vec![None; count]);
         }
-        let actors = run(
-            "objects",
-            expand(self.object_actor, MAX_CHANGE_OPS, Reader::unsigned),
-        )?;
-        let counters = run(
-            "objects",
-            expand(self.object_counter, MAX_CHANGE_OPS, Reader::unsigned),
-        )?;
+        let actors = run("objects", expand(self.object_actor, MAX_CHANGE_OPS, Reader::unsigned))?;
+        let counters = run("objects", expand(self.object_counter, MAX_CHANGE_OPS, Reader::unsigned))?;
         if actors.len() != count || counters.len() != count {
             return Err(Refusal::Malformed("objects"));
         }
@@ -317,15 +277,10 @@ impl<'a> Columns<'a> {
 
     /// Checks that each operation is one on maps and that its value fits it.
     fn actions(&self, actions: Vec<Option<u64>>) -> Result<Vec<Action>, Refusal> {
-        let kinds = run(
-            "values",
-            expand(self.value_kind, MAX_CHANGE_OPS, Reader::unsigned),
-        )?;
+        let kinds = run("values", expand(self.value_kind, MAX_CHANGE_OPS, Reader::unsigned))?;
         let kinds = full("values", kinds, actions.len())?;
         let actions = full("actions", actions, kinds.len())?;
-        let bytes = kinds
-            .iter()
-            .try_fold(0u64, |sum, kind| sum.checked_add(kind >> 4));
+        let bytes = kinds.iter().try_fold(0u64, |sum, kind| sum.checked_add(kind >> 4));
         if bytes != Some(self.value.len() as u64) {
             return Err(Refusal::Malformed("values"));
         }
@@ -359,8 +314,5 @@ fn full<V>(column: &'static str, entries: Vec<Option<V>>, count: usize) -> Resul
     if entries.len() != count {
         return Err(Refusal::Malformed(column));
     }
-    entries
-        .into_iter()
-        .collect::<Option<_>>()
-        .ok_or(Refusal::Malformed(column))
+    entries.into_iter().collect::<Option<_>>().ok_or(Refusal::Malformed(column))
 }

@@ -62,19 +62,11 @@ impl Standing<'_> {
 /// Returns the standing of the proposal with this key, if there is one.
 pub fn standing<'a>(picture: &Picture<'a>, key: &ProposalKey) -> Option<Standing<'a>> {
     let proposal = picture.proposal(key)?;
-    let named: Option<BTreeMap<&AgentId, u32>> = proposal.closed.as_ref().map(|closing| {
-        closing
-            .counted
-            .iter()
-            .map(|key| (&key.voter, key.number))
-            .collect()
-    });
+    let named: Option<BTreeMap<&AgentId, u32>> =
+        proposal.closed.as_ref().map(|closing| closing.counted.iter().map(|key| (&key.voter, key.number)).collect());
     let mut ballots = Vec::new();
     for (node, name, of_voter) in picture.ballots(key) {
-        let voter = AgentId {
-            node,
-            name: name.clone(),
-        };
+        let voter = AgentId { node, name: name.clone() };
         // The number that counts if its ballot is valid, and whether higher ones came too late.
         let (counted, closed) = match &named {
             None => (of_voter.keys().next_back().copied(), false),
@@ -87,35 +79,14 @@ pub fn standing<'a>(picture: &Picture<'a>, key: &ProposalKey) -> Option<Standing
                 Some(_) | None if closed => BallotState::Late,
                 Some(_) | None => BallotState::Replaced,
             };
-            ballots.push(Cast {
-                key: BallotKey {
-                    voter: voter.clone(),
-                    number,
-                },
-                ballot,
-                state,
-            });
+            ballots.push(Cast { key: BallotKey { voter: voter.clone(), number }, ballot, state });
         }
     }
     let named = proposal.closed.iter().flat_map(|closing| &closing.counted);
-    let missing = named
-        .filter(|named| picture.ballot(key, named).is_none())
-        .cloned()
-        .collect();
-    let counting = ballots
-        .iter()
-        .filter(|cast| cast.state == BallotState::Counts);
-    let tally = Tally::poll(
-        &proposal.options,
-        counting.map(|cast| cast.ballot.choice.as_str()),
-    );
-    Some(Standing {
-        key: key.clone(),
-        proposal,
-        ballots,
-        missing,
-        tally,
-    })
+    let missing = named.filter(|named| picture.ballot(key, named).is_none()).cloned().collect();
+    let counting = ballots.iter().filter(|cast| cast.state == BallotState::Counts);
+    let tally = Tally::poll(&proposal.options, counting.map(|cast| cast.ballot.choice.as_str()));
+    Some(Standing { key: key.clone(), proposal, ballots, missing, tally })
 }
 
 /// Returns what a closing entry should name now: of each voter the highest-numbered ballot, if that names the
@@ -127,13 +98,7 @@ pub fn countable(picture: &Picture<'_>, key: &ProposalKey) -> Vec<BallotKey> {
     let highest = picture.ballots(key).filter_map(|(node, name, ballots)| {
         let (&number, ballot) = ballots.last_key_value()?;
         let counts = validity(proposal, ballot) == BallotState::Counts;
-        counts.then(|| BallotKey {
-            voter: AgentId {
-                node,
-                name: name.clone(),
-            },
-            number,
-        })
+        counts.then(|| BallotKey { voter: AgentId { node, name: name.clone() }, number })
     });
     highest.collect()
 }

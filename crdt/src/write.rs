@@ -77,10 +77,7 @@ impl Cost {
     }
 
     fn and(self, other: Self) -> Self {
-        Self {
-            bytes: self.bytes + other.bytes,
-            ops: self.ops + other.ops,
-        }
+        Self { bytes: self.bytes + other.bytes, ops: self.ops + other.ops }
     }
 
     fn fits(self) -> bool {
@@ -111,22 +108,11 @@ impl Cost {
                 cost.add(PROPOSALS.len());
                 cost.add(id.len() + proposal.by.as_str().len() + proposal.question.len());
                 (0..8).for_each(|_| cost.add(16));
-                proposal
-                    .options
-                    .iter()
-                    .for_each(|option| cost.add(option.len() + 2));
-                proposal
-                    .closed
-                    .iter()
-                    .for_each(|closing| cost.add_closing(closing));
+                proposal.options.iter().for_each(|option| cost.add(option.len() + 2));
+                proposal.closed.iter().for_each(|closing| cost.add_closing(closing));
             }
             Edit::Close { closing, .. } => cost.add_closing(closing),
-            Edit::Cast {
-                proposal,
-                voter,
-                ballot,
-                ..
-            } => {
+            Edit::Cast { proposal, voter, ballot, .. } => {
                 cost.add(BALLOTS.len());
                 cost.add(64);
                 cost.add(proposal.id.len());
@@ -177,22 +163,13 @@ impl Packer {
 
     fn put_proposal(&mut self, id: &str, proposal: &Proposal) {
         let id = id.to_owned();
-        let whole = Edit::Propose {
-            id: id.clone(),
-            proposal: proposal.clone(),
-        };
+        let whole = Edit::Propose { id: id.clone(), proposal: proposal.clone() };
         match &proposal.closed {
             // The closing entry is as long as there are voters; then it takes a change of its own.
             Some(closing) if !Cost::of(&whole).fits() => {
-                let proposal = Proposal {
-                    closed: None,
-                    ..proposal.clone()
-                };
+                let proposal = Proposal { closed: None, ..proposal.clone() };
                 let closing = closing.clone();
-                self.put(vec![Edit::Propose {
-                    id: id.clone(),
-                    proposal,
-                }]);
+                self.put(vec![Edit::Propose { id: id.clone(), proposal }]);
                 self.put(vec![Edit::Close { id, closing }]);
             }
             _ => self.put(vec![whole]),
@@ -240,11 +217,7 @@ pub(crate) struct Writer<'a, 'd> {
 impl<'a, 'd> Writer<'a, 'd> {
     /// Returns a writer for the node whose map has the key `own`.
     pub(crate) fn new(transaction: &'a mut Transaction<'d>, own: String) -> Self {
-        Self {
-            transaction,
-            own,
-            cost: Cost::default(),
-        }
+        Self { transaction, own, cost: Cost::default() }
     }
 
     /// Writes one edit.
@@ -258,12 +231,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             Edit::Say { agent, pulse, at } => self.say(agent, pulse, *at),
             Edit::Propose { id, proposal } => self.propose(id, proposal),
             Edit::Close { id, closing } => self.close(id, closing),
-            Edit::Cast {
-                proposal,
-                voter,
-                number,
-                ballot,
-            } => self.cast(proposal, voter, *number, ballot),
+            Edit::Cast { proposal, voter, number, ballot } => self.cast(proposal, voter, *number, ballot),
         }
     }
 
@@ -376,13 +344,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         ballot: &Ballot,
     ) -> Result<(), WriteError> {
         let node = proposal.node.to_string();
-        let map = self.map_at(&[
-            BALLOTS,
-            &node,
-            &proposal.id,
-            voter.as_str(),
-            &number.to_string(),
-        ])?;
+        let map = self.map_at(&[BALLOTS, &node, &proposal.id, voter.as_str(), &number.to_string()])?;
         match read::ballot(self.transaction, number, &map) {
             Some((_, standing)) if standing == *ballot => return Ok(()),
             Some(_) => return Err(WriteError::AlreadyCast(number)),
@@ -399,8 +361,7 @@ impl<'a, 'd> Writer<'a, 'd> {
     /// Returns the map at `path` below the own map, if it is there.
     fn find(&self, path: &[&str]) -> Option<ObjId> {
         let own = read::own(self.transaction, &self.own)?;
-        path.iter()
-            .try_fold(own, |map, key| read::child(self.transaction, &map, key))
+        path.iter().try_fold(own, |map, key| read::child(self.transaction, &map, key))
     }
 
     /// Returns the map at `path` below the own map and makes what is missing on the way.
@@ -423,15 +384,9 @@ impl<'a, 'd> Writer<'a, 'd> {
         Ok(self.transaction.put_object(parent, key, ObjType::Map)?)
     }
 
-    fn put(
-        &mut self,
-        map: &ObjId,
-        key: &str,
-        value: impl Into<ScalarValue>,
-    ) -> Result<(), WriteError> {
+    fn put(&mut self, map: &ObjId, key: &str, value: impl Into<ScalarValue>) -> Result<(), WriteError> {
         let value = value.into();
-        self.cost
-            .add(key.len() + value.as_str().map_or(0, str::len));
+        self.cost.add(key.len() + value.as_str().map_or(0, str::len));
         Ok(self.transaction.put(map, key, value)?)
     }
 

@@ -83,7 +83,11 @@ fn refused(code: ErrorCode, message: impl Into<String>, hint: &str) -> Error {
 
 fn storage(what: &str, error: &dyn std::error::Error) -> Error {
     let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-    refused(ErrorCode::Storage, format!("{what}: {error}{cause}"), "check the folder, its space and its permissions, or give another with --home DIR")
+    refused(
+        ErrorCode::Storage,
+        format!("{what}: {error}{cause}"),
+        "check the folder, its space and its permissions, or give another with --home DIR",
+    )
 }
 
 /// Runs until it is told to stop by `down`, SIGINT or SIGTERM.
@@ -91,7 +95,8 @@ fn storage(what: &str, error: &dyn std::error::Error) -> Error {
 /// # Errors
 /// If the home folder, the network or the ticket cannot be used. Nothing is half-made then.
 pub async fn run(options: Options, report: impl Fn(Report) + Send + Sync + 'static) -> Result<(), Error> {
-    let home = Home::locate(Some(&options.home)).map_err(|error| refused(ErrorCode::Storage, error.to_string(), &error.hint()))?;
+    let home = Home::locate(Some(&options.home))
+        .map_err(|error| refused(ErrorCode::Storage, error.to_string(), &error.hint()))?;
     home.open_runtime_dir().map_err(|error| refused(ErrorCode::Storage, error.to_string(), &error.hint()))?;
     let _lock = lock(&home)?;
     let (calls, mut incoming) = mpsc::channel(MAX_WAITING_CALLS);
@@ -126,7 +131,13 @@ pub async fn run(options: Options, report: impl Fn(Report) + Send + Sync + 'stat
                 ticket = Some(request);
                 waiting = Some(answer);
             }
-            Exit::Lost(what) => return Err(refused(ErrorCode::Internal, format!("{what} has ended by itself"), "start again with \"fedp2p up\"")),
+            Exit::Lost(what) => {
+                return Err(refused(
+                    ErrorCode::Internal,
+                    format!("{what} has ended by itself"),
+                    "start again with \"fedp2p up\"",
+                ));
+            }
         }
     }
 }
@@ -168,9 +179,7 @@ fn signals() -> mpsc::Receiver<()> {
     for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
         if let Ok(mut signal) = signal(kind) {
             let sender = sender.clone();
-            drop(tokio::spawn(async move {
-                while signal.recv().await.is_some() && sender.send(()).await.is_ok() {}
-            }));
+            drop(tokio::spawn(async move { while signal.recv().await.is_some() && sender.send(()).await.is_ok() {} }));
         }
     }
     // Keeps the channel open where signals cannot be had.
@@ -278,13 +287,17 @@ fn own_key(home: &Home, opened: &Opened) -> Result<NodeKey, Error> {
     let path = home.node_key();
     let found = keys::load(&path).map_err(|error| storage("the node's key cannot be used", &error))?;
     match (found, opened.meta.node) {
-        (Some(key), Some(node)) if key.id() != node => {
-            Err(refused(ErrorCode::Conflict, "the key and the database in the home folder are of two nodes", "put back the key that belongs to this database"))
-        }
+        (Some(key), Some(node)) if key.id() != node => Err(refused(
+            ErrorCode::Conflict,
+            "the key and the database in the home folder are of two nodes",
+            "put back the key that belongs to this database",
+        )),
         (Some(key), _) => Ok(key),
-        (None, Some(_)) => {
-            Err(refused(ErrorCode::NotFound, format!("the node's key {} is gone", path.display()), "put it back, or start afresh with another home: --home DIR"))
-        }
+        (None, Some(_)) => Err(refused(
+            ErrorCode::NotFound,
+            format!("the node's key {} is gone", path.display()),
+            "put it back, or start afresh with another home: --home DIR",
+        )),
         (None, None) => keys::create(&path).map_err(|error| storage("the node's key cannot be made", &error)),
     }
 }
@@ -309,7 +322,9 @@ async fn net_config(
     let mut peers: Vec<Multiaddr> = Vec::new();
     for text in &options.peers {
         let found = net::address::resolve(text).await;
-        peers.extend(found.map_err(|error| refused(ErrorCode::Invalid, format!("--peer {text}: {error}"), "give an address as HOST:PORT"))?);
+        peers.extend(found.map_err(|error| {
+            refused(ErrorCode::Invalid, format!("--peer {text}: {error}"), "give an address as HOST:PORT")
+        })?);
     }
     let now = now_ms();
     let current = opened.stored.members.iter().filter_map(|chain| Chain::decode(chain).ok());
@@ -356,7 +371,8 @@ impl Applicant<'_> {
             .map_err(|error| storage("the organisation's key cannot be used", &error))?;
         let present = match (&self.opened.meta.chain, self.opened.meta.epoch) {
             (Some(chain), Some(epoch)) => {
-                let chain = Chain::decode(chain).map_err(|error| storage("the stored certificate cannot be used", &error))?;
+                let chain =
+                    Chain::decode(chain).map_err(|error| storage("the stored certificate cannot be used", &error))?;
                 let organisation = chain.certificate().organisation;
                 let root = root.filter(|root| root.id().as_bytes() == organisation.as_bytes());
                 Some(Member { chain, root, epoch, inviter: None })
@@ -381,7 +397,9 @@ impl Applicant<'_> {
         };
         let user = self.options.person.as_ref().map(|person| person.as_str().to_owned());
         let organisation = self.options.organisation.clone();
-        let organisation = organisation.or_else(|| user.and_then(|user| user.parse().ok())).unwrap_or_else(|| "mesh".parse().expect("a valid name"));
+        let organisation = organisation
+            .or_else(|| user.and_then(|user| user.parse().ok()))
+            .unwrap_or_else(|| "mesh".parse().expect("a valid name"));
         let name = self.name();
         let serial = Serial::from_bytes(random());
         let chain = membership::found(&root, self.key.id(), (organisation, name.clone()), serial, now_ms());
@@ -404,33 +422,50 @@ impl Applicant<'_> {
     }
 
     async fn join(&self, present: Option<Member>, request: join::Request) -> Result<Member, Error> {
-        let ticket: Ticket = request
-            .ticket
-            .parse()
-            .map_err(|error: fedp2p_protocols::ticket::ParseTicketError| refused(ErrorCode::Invalid, error.to_string(), "ask for a new one: fedp2p invite"))?;
+        let ticket: Ticket = request.ticket.parse().map_err(|error: fedp2p_protocols::ticket::ParseTicketError| {
+            refused(ErrorCode::Invalid, error.to_string(), "ask for a new one: fedp2p invite")
+        })?;
         let others = self.opened.stored.members.iter().filter_map(|chain| Chain::decode(chain).ok());
         if let Some(member) = present.as_ref() {
             let own = member.chain.certificate();
             if own.organisation == ticket.organisation {
-                return Ok(Member { chain: member.chain.clone(), root: member.root.clone(), epoch: member.epoch, inviter: None });
+                return Ok(Member {
+                    chain: member.chain.clone(),
+                    root: member.root.clone(),
+                    epoch: member.epoch,
+                    inviter: None,
+                });
             }
-            let others = others.filter(|other| other.certificate().organisation == own.organisation && other.subject() != self.key.id()).count();
+            let others = others
+                .filter(|other| {
+                    other.certificate().organisation == own.organisation && other.subject() != self.key.id()
+                })
+                .count();
             membership::may_leave(&own.organisation_name, member.root.is_some(), others).map_err(Error::Refused)?;
         }
-        let wanted = request.name.clone().or_else(|| present.as_ref().map(|member| member.chain.certificate().name.clone()));
+        let wanted =
+            request.name.clone().or_else(|| present.as_ref().map(|member| member.chain.certificate().name.clone()));
         let joined = self.shake_hands(&ticket, wanted.unwrap_or_else(|| self.name()), request.name.is_none()).await?;
         let name = joined.chain.certificate().name.clone();
         let epoch = match &present {
             None => self.enter(&joined.chain, &name)?,
             Some(member) => {
-                self.database.set_membership(&joined.chain.encode()).map_err(|error| storage("the membership cannot be written", &error))?;
+                self.database
+                    .set_membership(&joined.chain.encode())
+                    .map_err(|error| storage("the membership cannot be written", &error))?;
                 self.put_root_aside(member)?;
                 member.epoch
             }
         };
         let mut addresses = vec![joined.address.to_string()];
-        addresses.extend(ticket.addresses.iter().filter(|address| **address != addresses[0]).cloned().collect::<Vec<_>>());
-        Ok(Member { chain: joined.chain, root: None, epoch, inviter: Some(Introduction { chain: joined.inviter, addresses }) })
+        addresses
+            .extend(ticket.addresses.iter().filter(|address| **address != addresses[0]).cloned().collect::<Vec<_>>());
+        Ok(Member {
+            chain: joined.chain,
+            root: None,
+            epoch,
+            inviter: Some(Introduction { chain: joined.inviter, addresses }),
+        })
     }
 
     /// Runs the handshake, with another name if the wanted one is taken and was not asked for.
@@ -447,9 +482,12 @@ impl Applicant<'_> {
     /// Keeps the key of the organisation that was left, under another name.
     fn put_root_aside(&self, left: &Member) -> Result<(), Error> {
         let path = self.home.organisation_key();
-        let aside = self.home.root().join(format!("organisation-{}.key", left.chain.certificate().organisation.short()));
+        let aside =
+            self.home.root().join(format!("organisation-{}.key", left.chain.certificate().organisation.short()));
         match std::fs::rename(&path, aside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(storage("the key of the organisation that was left cannot be moved", &error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(storage("the key of the organisation that was left cannot be moved", &error))
+            }
             _ => Ok(()),
         }
     }
@@ -457,9 +495,13 @@ impl Applicant<'_> {
 
 fn join_refused(error: &JoinFailure) -> Error {
     let (code, hint) = match error {
-        JoinFailure::Expired | JoinFailure::Used | JoinFailure::Unknown => (ErrorCode::Conflict, "ask for a new ticket: fedp2p invite"),
+        JoinFailure::Expired | JoinFailure::Used | JoinFailure::Unknown => {
+            (ErrorCode::Conflict, "ask for a new ticket: fedp2p invite")
+        }
         JoinFailure::NameTaken { .. } => (ErrorCode::Conflict, "join with another name: --name NAME"),
-        JoinFailure::Unreachable { .. } | JoinFailure::Timeout => (ErrorCode::NotFound, "check that the inviting node runs and that its port can be reached from here"),
+        JoinFailure::Unreachable { .. } | JoinFailure::Timeout => {
+            (ErrorCode::NotFound, "check that the inviting node runs and that its port can be reached from here")
+        }
         JoinFailure::Unable | JoinFailure::Protocol(_) | JoinFailure::Network(_) => {
             (ErrorCode::Conflict, "try again, or ask for a new ticket")
         }

@@ -29,10 +29,7 @@ pub(crate) enum Exit {
     /// It was told to stop.
     Stop,
     /// The node is to join an organisation and start again.
-    Join {
-        request: join::Request,
-        answer: mpsc::Sender<Answer>,
-    },
+    Join { request: join::Request, answer: mpsc::Sender<Answer> },
     /// A worker has ended by itself.
     Lost(&'static str),
 }
@@ -128,7 +125,13 @@ impl<'a> Loop<'a> {
     ///
     /// # Errors
     /// If the thread that checks signatures cannot be started.
-    pub(crate) fn new(core: Core, effects: Vec<Effect>, clock: Clock, workers: Workers, outside: Outside<'a>) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        core: Core,
+        effects: Vec<Effect>,
+        clock: Clock,
+        workers: Workers,
+        outside: Outside<'a>,
+    ) -> std::io::Result<Self> {
         let mut this = Self {
             core,
             net: workers.net,
@@ -269,7 +272,10 @@ impl<'a> Loop<'a> {
         }
         match self.verifier.batches.try_send((token, ops)) {
             Ok(()) => self.verifier.waiting += 1,
-            Err(std::sync::mpsc::TrySendError::Full((token, ops)) | std::sync::mpsc::TrySendError::Disconnected((token, ops))) => {
+            Err(
+                std::sync::mpsc::TrySendError::Full((token, ops))
+                | std::sync::mpsc::TrySendError::Disconnected((token, ops)),
+            ) => {
                 self.inputs.push_back(Input::Verified(token, check(ops)));
             }
         }

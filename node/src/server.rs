@@ -121,7 +121,12 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Incoming>) -> Result<(), 
 }
 
 /// Hands a call to the loop and waits for the answer; nothing if the daemon is stopping.
-async fn ask(calls: &mpsc::Sender<Incoming>, call: Call, answers: mpsc::Sender<Answer>, answered: &mut mpsc::Receiver<Answer>) -> Option<Answer> {
+async fn ask(
+    calls: &mpsc::Sender<Incoming>,
+    call: Call,
+    answers: mpsc::Sender<Answer>,
+    answered: &mut mpsc::Receiver<Answer>,
+) -> Option<Answer> {
     match calls.try_send(Incoming { call, answers }) {
         Ok(()) => answered.recv().await,
         Err(mpsc::error::TrySendError::Full(_)) => {
@@ -134,7 +139,8 @@ async fn ask(calls: &mpsc::Sender<Incoming>, call: Call, answers: mpsc::Sender<A
 async fn write_answer(write: &mut OwnedWriteHalf, answer: Answer) -> Result<(), frame::Error> {
     match frame::write_json(write, &answer, MAX_REPLY_BYTES).await {
         Err(frame::Error::TooLarge { .. }) => {
-            let refusal = Error::new(ErrorCode::TooLarge, "the answer is too large").hint("ask for fewer rows: --limit N");
+            let refusal =
+                Error::new(ErrorCode::TooLarge, "the answer is too large").hint("ask for fewer rows: --limit N");
             frame::write_json(write, &Answer::Error(refusal), MAX_REPLY_BYTES).await
         }
         result => result,
@@ -142,7 +148,11 @@ async fn write_answer(write: &mut OwnedWriteHalf, answer: Answer) -> Result<(), 
 }
 
 /// Carries events to a watching client until either side ends.
-async fn events(mut reader: frame::Reader<OwnedReadHalf>, mut write: OwnedWriteHalf, mut answered: mpsc::Receiver<Answer>) -> Result<(), frame::Error> {
+async fn events(
+    mut reader: frame::Reader<OwnedReadHalf>,
+    mut write: OwnedWriteHalf,
+    mut answered: mpsc::Receiver<Answer>,
+) -> Result<(), frame::Error> {
     loop {
         tokio::select! {
             answer = answered.recv() => match answer {

@@ -130,9 +130,7 @@ impl Chain {
         certificate.issuer = *root.id().as_bytes();
         certificate.organisation = OrganisationId::from_bytes(*root.id().as_bytes());
         let signature = root.sign_bytes(DOMAIN, &certificate.encode());
-        Self {
-            certificates: vec![(certificate, signature)],
-        }
+        Self { certificates: vec![(certificate, signature)] }
     }
 
     /// Issues a certificate on the word of a node that the root itself allowed to admit others.
@@ -141,11 +139,7 @@ impl Chain {
     ///
     /// # Errors
     /// If `admin` is not the key of a chain that may admit.
-    pub fn by_admin(
-        admin: &NodeKey,
-        chain: &Self,
-        mut certificate: Certificate,
-    ) -> Result<Self, ChainError> {
+    pub fn by_admin(admin: &NodeKey, chain: &Self, mut certificate: Certificate) -> Result<Self, ChainError> {
         let own = chain.certificate();
         if chain.certificates.len() != 1 || !own.roles.may_admit() || own.subject != admin.id() {
             return Err(ChainError::Broken);
@@ -161,11 +155,7 @@ impl Chain {
 
     /// The node's own certificate.
     pub fn certificate(&self) -> &Certificate {
-        &self
-            .certificates
-            .last()
-            .expect("a chain is made with at least one certificate")
-            .0
+        &self.certificates.last().expect("a chain is made with at least one certificate").0
     }
 
     /// The node that is certified.
@@ -185,18 +175,12 @@ impl Chain {
 
     /// Whether sessions are opened on this chain at `now`, in milliseconds since 1970.
     pub fn is_current(&self, now: u64) -> bool {
-        self.certificates
-            .iter()
-            .all(|(c, _)| c.not_before <= now && now < c.not_after)
+        self.certificates.iter().all(|(c, _)| c.not_before <= now && now < c.not_after)
     }
 
     /// The first millisecond since 1970 at which the chain is no longer current.
     pub fn not_after(&self) -> u64 {
-        self.certificates
-            .iter()
-            .map(|(c, _)| c.not_after)
-            .min()
-            .unwrap_or(0)
+        self.certificates.iter().map(|(c, _)| c.not_after).min().unwrap_or(0)
     }
 
     /// The wire form.
@@ -237,8 +221,7 @@ impl Chain {
             if !allowed {
                 return Err(ChainError::Broken);
             }
-            verify_bytes(&certificate.issuer, DOMAIN, encoded, &signature)
-                .map_err(|_| ChainError::Signature)?;
+            verify_bytes(&certificate.issuer, DOMAIN, encoded, &signature).map_err(|_| ChainError::Signature)?;
             issuer = Some(certificate.clone());
             certificates.push((certificate, signature));
         }

@@ -4,9 +4,7 @@
 //! and their content. There is one way to write a value, so what decodes and is written again is the same bytes.
 //! The reader never allocates more than what is left to read.
 
-use crate::id::{
-    ConversationId, LogEpochId, LogId, NetworkId, NodeId, OpId, OrganisationId, Serial, TicketId,
-};
+use crate::id::{ConversationId, LogEpochId, LogId, NetworkId, NodeId, OpId, OrganisationId, Serial, TicketId};
 
 /// Bytes from outside are not what their format says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -173,9 +171,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is not well formed.
     pub fn name<T: std::str::FromStr>(&mut self, what: &'static str) -> Result<T, DecodeError> {
-        self.text(crate::limits::MAX_NAME_BYTES, what)?
-            .parse()
-            .map_err(|_| DecodeError::Invalid(what))
+        self.text(crate::limits::MAX_NAME_BYTES, what)?.parse().map_err(|_| DecodeError::Invalid(what))
     }
 }
 
@@ -281,8 +277,7 @@ impl Writer {
     /// # Panics
     /// If there are 4 GiB or more.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.u32(u32::try_from(bytes.len()).expect("bytes on the wire are bounded below 4 GiB"))
-            .raw(bytes)
+        self.u32(u32::try_from(bytes.len()).expect("bytes on the wire are bounded below 4 GiB")).raw(bytes)
     }
 
     /// Appends text behind a 16-bit length.

@@ -35,10 +35,7 @@ fn proof(organisation: &OrganisationId, nonce: &[u8; 16], from: &NodeId, to: &No
 impl Knock {
     /// Makes the knock of `from` at the door of `to`.
     pub fn new(organisation: &OrganisationId, nonce: [u8; 16], from: &NodeId, to: &NodeId) -> Self {
-        Self {
-            nonce,
-            proof: *proof(organisation, &nonce, from, to).as_bytes(),
-        }
+        Self { nonce, proof: *proof(organisation, &nonce, from, to).as_bytes() }
     }
 
     /// Whether the knocker knows `organisation`.
@@ -58,10 +55,7 @@ impl Knock {
     /// If the length is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        let knock = Self {
-            nonce: r.array("nonce")?,
-            proof: r.array("proof")?,
-        };
+        let knock = Self { nonce: r.array("nonce")?, proof: r.array("proof")? };
         r.finish()?;
         Ok(knock)
     }
@@ -96,10 +90,7 @@ impl Welcome {
         let chain = Chain::decode(r.bytes(MAX_JOIN_BYTES, "certificate chain")?)?;
         let addresses = read_addresses(&mut r)?;
         r.finish()?;
-        Ok(Self {
-            chain,
-            addresses,
-        })
+        Ok(Self { chain, addresses })
     }
 }
 

@@ -155,10 +155,7 @@ impl LogId {
     /// One log holds one conversation, so a member of one conversation can check a whole chain without
     /// learning that others exist.
     pub fn of(epoch: &LogEpochId, conversation: &ConversationId) -> Self {
-        Self(derive(
-            "fedp2p/1 log",
-            &[epoch.as_bytes(), conversation.as_bytes()],
-        ))
+        Self(derive("fedp2p/1 log", &[epoch.as_bytes(), conversation.as_bytes()]))
     }
 }
 
@@ -193,10 +190,7 @@ mod tests {
     #[test]
     fn wrong_length_names_the_kind() {
         let error = "abc".parse::<LogId>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "not a valid log id: expected 26 base32 characters"
-        );
+        assert_eq!(error.to_string(), "not a valid log id: expected 26 base32 characters");
     }
 
     #[test]

@@ -112,9 +112,7 @@ impl Answer {
             },
             1 => Self::Turned(Turned::Expired),
             2 => Self::Turned(Turned::Used),
-            3 => Self::Turned(Turned::NameTaken {
-                free: r.name("name")?,
-            }),
+            3 => Self::Turned(Turned::NameTaken { free: r.name("name")? }),
             4 => Self::Turned(Turned::Unable),
             _ => return Err(DecodeError::Invalid("answer").into()),
         };
@@ -154,11 +152,7 @@ impl Joiner {
     ///
     /// # Errors
     /// If the handshake library refuses, which the pattern rules out.
-    pub fn new(
-        joiner: &NodeId,
-        inviter: &NodeId,
-        secret: [u8; 32],
-    ) -> Result<(Self, Vec<u8>), JoinError> {
+    pub fn new(joiner: &NodeId, inviter: &NodeId, secret: [u8; 32]) -> Result<(Self, Vec<u8>), JoinError> {
         let mut noise = noise(true, joiner, inviter);
         let mut first = TicketId::of(&secret).as_bytes().to_vec();
         first.extend(noise.write_message_vec(&[]).map_err(|_| JoinError::Noise)?);
@@ -169,21 +163,12 @@ impl Joiner {
     ///
     /// # Errors
     /// If the message does not belong to this handshake.
-    pub fn second(
-        mut self,
-        message: &[u8],
-        request: &Request,
-    ) -> Result<(Joining, Vec<u8>), JoinError> {
-        self.noise
-            .read_message_vec(message)
-            .map_err(|_| JoinError::Noise)?;
+    pub fn second(mut self, message: &[u8], request: &Request) -> Result<(Joining, Vec<u8>), JoinError> {
+        self.noise.read_message_vec(message).map_err(|_| JoinError::Noise)?;
         self.noise.push_psk(&self.secret);
         let mut w = Writer::new();
         w.text(request.name.as_str());
-        let third = self
-            .noise
-            .write_message_vec(&w.into_bytes())
-            .map_err(|_| JoinError::Noise)?;
+        let third = self.noise.write_message_vec(&w.into_bytes()).map_err(|_| JoinError::Noise)?;
         let (_, receive) = self.noise.get_ciphers();
         Ok((Joining { receive }, third))
     }
@@ -195,10 +180,7 @@ impl Joining {
     /// # Errors
     /// If it was not made by the inviter of this handshake or is not well formed.
     pub fn answer(mut self, message: &[u8]) -> Result<Answer, JoinError> {
-        let clear = self
-            .receive
-            .decrypt_vec(message)
-            .map_err(|()| JoinError::Noise)?;
+        let clear = self.receive.decrypt_vec(message).map_err(|()| JoinError::Noise)?;
         Answer::decode(&clear)
     }
 }
@@ -226,9 +208,7 @@ impl Inviter {
         message: &[u8],
     ) -> Result<(Self, Vec<u8>), JoinError> {
         let mut noise = noise(false, joiner, inviter);
-        noise
-            .read_message_vec(message)
-            .map_err(|_| JoinError::Noise)?;
+        noise.read_message_vec(message).map_err(|_| JoinError::Noise)?;
         let second = noise.write_message_vec(&[]).map_err(|_| JoinError::Noise)?;
         Ok((Self { noise, secret }, second))
     }
@@ -239,10 +219,7 @@ impl Inviter {
     /// If the joiner does not hold the ticket's secret.
     pub fn request(mut self, message: &[u8]) -> Result<(Inviting, Request), JoinError> {
         self.noise.push_psk(&self.secret);
-        let clear = self
-            .noise
-            .read_message_vec(message)
-            .map_err(|_| JoinError::Noise)?;
+        let clear = self.noise.read_message_vec(message).map_err(|_| JoinError::Noise)?;
         let mut r = Reader::new(&clear);
         let name = r.name("name")?;
         r.finish()?;
@@ -266,9 +243,7 @@ mod tests {
     const INVITER: NodeId = NodeId::from_bytes([2; 32]);
 
     fn request() -> Request {
-        Request {
-            name: "baby".parse().unwrap(),
-        }
+        Request { name: "baby".parse().unwrap() }
     }
 
     #[test]
@@ -280,9 +255,7 @@ mod tests {
         let (joining, third) = joiner.second(&second, &request()).unwrap();
         let (inviting, asked) = inviter.request(&third).unwrap();
         assert_eq!(asked, request());
-        let turned = Answer::Turned(Turned::NameTaken {
-            free: "baby-2".parse().unwrap(),
-        });
+        let turned = Answer::Turned(Turned::NameTaken { free: "baby-2".parse().unwrap() });
         assert_eq!(joining.answer(&inviting.answer(&turned)).unwrap(), turned);
     }
 

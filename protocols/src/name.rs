@@ -151,11 +151,7 @@ pub struct Address {
 impl Address {
     /// Returns the address of `agent` on `node` in the speaker's own organisation.
     pub fn local(agent: AgentName, node: NodeName) -> Self {
-        Self {
-            agent,
-            node,
-            organisation: None,
-        }
+        Self { agent, node, organisation: None }
     }
 }
 
@@ -178,11 +174,7 @@ impl FromStr for Address {
             None => (place, None),
             Some((node, organisation)) => (node, Some(organisation.parse()?)),
         };
-        Ok(Self {
-            agent: agent.parse()?,
-            node: node.parse()?,
-            organisation,
-        })
+        Ok(Self { agent: agent.parse()?, node: node.parse()?, organisation })
     }
 }
 

@@ -210,11 +210,7 @@ impl Op {
     /// Any departure from the format, the limits or the one canonical encoding.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         if bytes.len() > MAX_OP_BYTES {
-            return Err(DecodeError::TooLarge {
-                what: "op",
-                found: bytes.len(),
-                limit: MAX_OP_BYTES,
-            });
+            return Err(DecodeError::TooLarge { what: "op", found: bytes.len(), limit: MAX_OP_BYTES });
         }
         let mut r = Reader::new(bytes);
         let header_len = r.count(MAX_HEADER_BYTES, "header length")?;
@@ -275,11 +271,7 @@ impl Op {
     ///
     /// # Errors
     /// As [`Op::decode`].
-    pub fn from_parts(
-        header: &[u8],
-        signature: &[u8],
-        payload: &[u8],
-    ) -> Result<Self, DecodeError> {
+    pub fn from_parts(header: &[u8], signature: &[u8], payload: &[u8]) -> Result<Self, DecodeError> {
         if header.len() > MAX_HEADER_BYTES {
             return Err(DecodeError::Invalid("header length"));
         }
@@ -289,10 +281,7 @@ impl Op {
 
 fn lay_out(header: &[u8], signature: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut w = Writer::new();
-    w.count(header.len())
-        .raw(header)
-        .raw(signature)
-        .raw(payload);
+    w.count(header.len()).raw(header).raw(signature).raw(payload);
     w.into_bytes()
 }
 
@@ -403,12 +392,7 @@ pub fn verify_bytes(
 /// If the signature is not the author's.
 pub fn verify(op: Op) -> Result<Verified, BadSignature> {
     let signature = op.signature();
-    verify_bytes(
-        op.header.author.as_bytes(),
-        DOMAIN,
-        op.header_bytes(),
-        &signature,
-    )?;
+    verify_bytes(op.header.author.as_bytes(), DOMAIN, op.header_bytes(), &signature)?;
     Ok(Verified(op))
 }
 
@@ -432,10 +416,7 @@ pub fn verify_header(header: &[u8], signature: &[u8; 64]) -> Result<(OpId, Heade
 /// Checks many ops together, at less than half the cost of one by one when all are good.
 ///
 /// Returns one result for each op, in order.
-pub fn verify_batch<R: RngCore + CryptoRng>(
-    ops: Vec<Op>,
-    rng: &mut R,
-) -> Vec<Result<Verified, BadSignature>> {
+pub fn verify_batch<R: RngCore + CryptoRng>(ops: Vec<Op>, rng: &mut R) -> Vec<Result<Verified, BadSignature>> {
     let mut verifier = batch::Verifier::new();
     for op in &ops {
         let key = VerificationKeyBytes::from(*op.header.author.as_bytes());

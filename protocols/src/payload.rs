@@ -12,8 +12,7 @@ use crate::certificate::{Chain, ChainError};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{NodeId, OpId};
 use crate::limits::{
-    MAX_CHANGE_BYTES, MAX_DATA_BYTES, MAX_HEADER_BYTES, MAX_JOIN_BYTES, MAX_RECIPIENTS,
-    MAX_TEXT_BYTES,
+    MAX_CHANGE_BYTES, MAX_DATA_BYTES, MAX_HEADER_BYTES, MAX_JOIN_BYTES, MAX_RECIPIENTS, MAX_TEXT_BYTES,
 };
 use crate::sync::LogKey;
 use crate::vote::AgentId;
@@ -81,9 +80,7 @@ fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Payload
 }
 
 /// What a message is for.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageType {
     /// Talk.
@@ -101,13 +98,7 @@ pub enum MessageType {
 
 impl MessageType {
     /// All types, in the order of help texts.
-    pub const ALL: [Self; 5] = [
-        Self::Chat,
-        Self::Task,
-        Self::Result,
-        Self::Status,
-        Self::Error,
-    ];
+    pub const ALL: [Self; 5] = [Self::Chat, Self::Task, Self::Result, Self::Status, Self::Error];
 
     /// The name in JSON and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -175,11 +166,7 @@ impl Message {
 
     /// Whether the message is for this agent. Its own author is not a recipient of a message to all.
     pub fn is_for(&self, agent: &AgentId, author: Option<&AgentId>) -> bool {
-        if self.to.is_empty() {
-            author != Some(agent)
-        } else {
-            self.to.contains(agent)
-        }
+        if self.to.is_empty() { author != Some(agent) } else { self.to.contains(agent) }
     }
 }
 
@@ -197,10 +184,7 @@ pub struct Surfaced {
 impl Surfaced {
     /// The log.
     pub fn key(&self) -> LogKey {
-        LogKey {
-            author: self.author,
-            log: self.log,
-        }
+        LogKey { author: self.author, log: self.log }
     }
 }
 
@@ -319,10 +303,7 @@ impl Change {
         let epoch = r.u32("document epoch")?;
         let change = r.remaining();
         at_most("change", change.len(), MAX_CHANGE_BYTES)?;
-        Ok(Self {
-            epoch,
-            change: change.to_vec(),
-        })
+        Ok(Self { epoch, change: change.to_vec() })
     }
 }
 
@@ -353,10 +334,7 @@ impl Checkpoint {
         if r.u8("document kind")? != STATE {
             return Err(DecodeError::Invalid("document kind").into());
         }
-        let checkpoint = Self {
-            epoch: r.u32("document epoch")?,
-            changes: r.u32("number of changes")?,
-        };
+        let checkpoint = Self { epoch: r.u32("document epoch")?, changes: r.u32("number of changes")? };
         r.finish()?;
         Ok(checkpoint)
     }
@@ -391,10 +369,7 @@ impl ForkProof {
             let header = r.bytes(MAX_HEADER_BYTES, "header")?.to_vec();
             Ok((header, r.array("signature")?))
         };
-        let proof = Self {
-            one: side()?,
-            other: side()?,
-        };
+        let proof = Self { one: side()?, other: side()? };
         r.finish()?;
         Ok(proof)
     }
@@ -406,15 +381,11 @@ impl ForkProof {
     pub fn check(&self) -> Result<(LogKey, u64), DecodeError> {
         let (one_id, one) = crate::op::verify_header(&self.one.0, &self.one.1)?;
         let (other_id, other) = crate::op::verify_header(&self.other.0, &self.other.1)?;
-        let same_place =
-            one.author == other.author && one.log == other.log && one.seq == other.seq;
+        let same_place = one.author == other.author && one.log == other.log && one.seq == other.seq;
         if !same_place || one_id == other_id {
             return Err(DecodeError::Invalid("fork proof"));
         }
-        let key = LogKey {
-            author: one.author,
-            log: one.log,
-        };
+        let key = LogKey { author: one.author, log: one.log };
         Ok((key, one.seq))
     }
 }
@@ -456,15 +427,9 @@ mod tests {
 
     #[test]
     fn binary_payloads_read_back() {
-        let change = Change {
-            epoch: 3,
-            change: vec![1, 2, 3],
-        };
+        let change = Change { epoch: 3, change: vec![1, 2, 3] };
         assert_eq!(Change::decode(&change.encode()), Ok(change));
-        let checkpoint = Checkpoint {
-            epoch: 4,
-            changes: 2,
-        };
+        let checkpoint = Checkpoint { epoch: 4, changes: 2 };
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
     }
 }

@@ -139,35 +139,21 @@ fn read_list<T>(
 }
 
 fn read_key(r: &mut Reader<'_>) -> Result<LogKey, DecodeError> {
-    Ok(LogKey {
-        author: r.node_id()?,
-        log: r.log_id()?,
-    })
+    Ok(LogKey { author: r.node_id()?, log: r.log_id()? })
 }
 
 fn read_head(r: &mut Reader<'_>) -> Result<Head, DecodeError> {
-    Ok(Head {
-        key: read_key(r)?,
-        height: r.u64("height")?,
-        head: r.op_id()?,
-        floor: r.u64("floor")?,
-    })
+    Ok(Head { key: read_key(r)?, height: r.u64("height")?, head: r.op_id()?, floor: r.u64("floor")? })
 }
 
 fn read_ops(r: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, DecodeError> {
-    read_list(r, MAX_FRAME_BYTES, |r| {
-        r.bytes(MAX_OP_BYTES, "op").map(<[u8]>::to_vec)
-    })
+    read_list(r, MAX_FRAME_BYTES, |r| r.bytes(MAX_OP_BYTES, "op").map(<[u8]>::to_vec))
 }
 
 fn write_heads(w: &mut Writer, heads: &[Head]) {
     w.count(heads.len());
     for head in heads {
-        w.node_id(&head.key.author)
-            .log_id(&head.key.log)
-            .u64(head.height)
-            .op_id(&head.head)
-            .u64(head.floor);
+        w.node_id(&head.key.author).log_id(&head.key.log).u64(head.height).op_id(&head.head).u64(head.floor);
     }
 }
 
@@ -189,34 +175,17 @@ impl Frame {
                     w.conversation_id(conversation).raw(digest);
                 }
             }
-            Self::Have {
-                conversation,
-                more,
-                heads,
-            } => {
+            Self::Have { conversation, more, heads } => {
                 w.u8(2).conversation_id(conversation).flag(*more);
                 write_heads(&mut w, heads);
             }
-            Self::Want {
-                conversation,
-                more,
-                wants,
-            } => {
-                w.u8(3)
-                    .conversation_id(conversation)
-                    .flag(*more)
-                    .count(wants.len());
+            Self::Want { conversation, more, wants } => {
+                w.u8(3).conversation_id(conversation).flag(*more).count(wants.len());
                 for want in wants {
-                    w.node_id(&want.key.author)
-                        .log_id(&want.key.log)
-                        .u64(want.from);
+                    w.node_id(&want.key.author).log_id(&want.key.log).u64(want.from);
                 }
             }
-            Self::Ops {
-                conversation,
-                last,
-                ops,
-            } => {
+            Self::Ops { conversation, last, ops } => {
                 w.u8(4).conversation_id(conversation).flag(*last);
                 write_ops(&mut w, ops);
             }
@@ -227,10 +196,7 @@ impl Frame {
                 w.u8(6);
                 write_ops(&mut w, ops);
             }
-            Self::Stored {
-                conversation,
-                heads,
-            } => {
+            Self::Stored { conversation, heads } => {
                 w.u8(7).conversation_id(conversation);
                 write_heads(&mut w, heads);
             }
@@ -264,9 +230,7 @@ impl Frame {
         }
         let mut r = Reader::new(bytes);
         let frame = match r.u8("frame type")? {
-            1 => Self::Digest(read_list(&mut r, MAX_FRAME_LOGS, |r| {
-                Ok((r.conversation_id()?, r.array("digest")?))
-            })?),
+            1 => Self::Digest(read_list(&mut r, MAX_FRAME_LOGS, |r| Ok((r.conversation_id()?, r.array("digest")?)))?),
             2 => Self::Have {
                 conversation: r.conversation_id()?,
                 more: r.flag("more")?,
@@ -275,24 +239,11 @@ impl Frame {
             3 => Self::Want {
                 conversation: r.conversation_id()?,
                 more: r.flag("more")?,
-                wants: read_list(&mut r, MAX_FRAME_LOGS, |r| {
-                    Ok(Want {
-                        key: read_key(r)?,
-                        from: r.u64("position")?,
-                    })
-                })?,
+                wants: read_list(&mut r, MAX_FRAME_LOGS, |r| Ok(Want { key: read_key(r)?, from: r.u64("position")? }))?,
             },
-            4 => Self::Ops {
-                conversation: r.conversation_id()?,
-                last: r.flag("last")?,
-                ops: read_ops(&mut r)?,
-            },
-            5 => Self::Ack {
-                bytes: r.u32("bytes")?,
-            },
-            6 => Self::Push {
-                ops: read_ops(&mut r)?,
-            },
+            4 => Self::Ops { conversation: r.conversation_id()?, last: r.flag("last")?, ops: read_ops(&mut r)? },
+            5 => Self::Ack { bytes: r.u32("bytes")? },
+            6 => Self::Push { ops: read_ops(&mut r)? },
             7 => Self::Stored {
                 conversation: r.conversation_id()?,
                 heads: read_list(&mut r, MAX_FRAME_LOGS, read_head)?,
@@ -300,9 +251,7 @@ impl Frame {
             8 => Self::Ping(r.u64("number")?),
             9 => Self::Pong(r.u64("number")?),
             10 => Self::Renew,
-            11 => Self::Renewed(Box::new(Chain::decode(
-                r.bytes(MAX_JOIN_BYTES, "certificate chain")?,
-            )?)),
+            11 => Self::Renewed(Box::new(Chain::decode(r.bytes(MAX_JOIN_BYTES, "certificate chain")?)?)),
             _ => return Err(FrameError::Decode(DecodeError::Invalid("frame type"))),
         };
         r.finish()?;
@@ -318,10 +267,7 @@ mod tests {
 
     fn head(n: u8) -> Head {
         Head {
-            key: LogKey {
-                author: NodeId::from_bytes([n; 32]),
-                log: LogId::from_bytes([n; 16]),
-            },
+            key: LogKey { author: NodeId::from_bytes([n; 32]), log: LogId::from_bytes([n; 16]) },
             height: u64::from(n),
             head: OpId::from_bytes([n; 32]),
             floor: 1,
@@ -333,30 +279,12 @@ mod tests {
         let conversation = ConversationId::from_bytes([1; 16]);
         let frames = [
             Frame::Digest(vec![(conversation, [2; 32])]),
-            Frame::Have {
-                conversation,
-                more: true,
-                heads: vec![head(1), head(2)],
-            },
-            Frame::Want {
-                conversation,
-                more: false,
-                wants: vec![Want {
-                    key: head(3).key,
-                    from: 9,
-                }],
-            },
-            Frame::Ops {
-                conversation,
-                last: true,
-                ops: vec![vec![1, 2], vec![]],
-            },
+            Frame::Have { conversation, more: true, heads: vec![head(1), head(2)] },
+            Frame::Want { conversation, more: false, wants: vec![Want { key: head(3).key, from: 9 }] },
+            Frame::Ops { conversation, last: true, ops: vec![vec![1, 2], vec![]] },
             Frame::Ack { bytes: 7 },
             Frame::Push { ops: vec![vec![3]] },
-            Frame::Stored {
-                conversation,
-                heads: vec![head(4)],
-            },
+            Frame::Stored { conversation, heads: vec![head(4)] },
             Frame::Ping(1),
             Frame::Pong(2),
             Frame::Renew,
@@ -379,11 +307,7 @@ mod tests {
     fn a_full_list_of_heads_fits_a_frame() {
         let heads = vec![head(1); MAX_FRAME_LOGS];
         let conversation = ConversationId::from_bytes([1; 16]);
-        let frame = Frame::Have {
-            conversation,
-            more: false,
-            heads,
-        };
+        let frame = Frame::Have { conversation, more: false, heads };
         assert!(frame.encode().len() <= MAX_FRAME_BYTES);
     }
 

@@ -93,9 +93,7 @@ impl FromStr for Ticket {
             return Err(ParseTicketError::Damaged);
         }
         let bytes = from_base32(body).ok_or(ParseTicketError::Damaged)?;
-        let (content, checksum) = bytes
-            .split_last_chunk::<CHECKSUM_BYTES>()
-            .ok_or(ParseTicketError::Damaged)?;
+        let (content, checksum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(ParseTicketError::Damaged)?;
         if blake3::hash(content).as_bytes()[..CHECKSUM_BYTES] != *checksum {
             return Err(ParseTicketError::Damaged);
         }
@@ -116,9 +114,7 @@ impl FromStr for Ticket {
 /// Reads a list of addresses within its limits.
 pub(crate) fn read_addresses(r: &mut Reader<'_>) -> Result<Vec<String>, DecodeError> {
     let count = r.count(MAX_ADDRESSES, "number of addresses")?;
-    (0..count)
-        .map(|_| r.text(MAX_ADDRESS_BYTES, "address").map(str::to_owned))
-        .collect()
+    (0..count).map(|_| r.text(MAX_ADDRESS_BYTES, "address").map(str::to_owned)).collect()
 }
 
 #[cfg(test)]

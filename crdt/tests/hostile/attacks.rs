@@ -22,14 +22,7 @@ fn control_a_canonical_change_by_hand_is_admitted() {
 fn a1_a_sequence_number_from_nowhere_is_refused() {
     let (mut document, mut next) = victim();
     next.seq = 7;
-    refused(
-        &mut document,
-        &next.bytes(),
-        &Refusal::Sequence {
-            expected: 2,
-            found: 7,
-        },
-    );
+    refused(&mut document, &next.bytes(), &Refusal::Sequence { expected: 2, found: 7 });
     next.deps.clear();
     refused(&mut document, &next.bytes(), &Refusal::NotNext);
     next.actor = vec![1; 16];
@@ -84,11 +77,7 @@ fn a6_a_first_operation_that_is_not_the_next_is_refused() {
     let (mut document, mut next) = victim();
     for found in [0, 1, 5, 7, 16] {
         next.start_op = found;
-        refused(
-            &mut document,
-            &next.bytes(),
-            &Refusal::StartOp { expected: 6, found },
-        );
+        refused(&mut document, &next.bytes(), &Refusal::StartOp { expected: 6, found });
     }
     next.start_op = 1;
     assert_ne!(unguarded(&document, &next.bytes()), Unguarded::Fine);
@@ -99,10 +88,7 @@ fn a7_a_run_of_one_is_refused_as_not_canonical() {
     let (mut document, next) = victim();
     let run_of_one = next.column(0x42, vec![1, 1]);
     refused(&mut document, &run_of_one.bytes(), &Refusal::NotCanonical);
-    assert_eq!(
-        unguarded(&document, &run_of_one.bytes()),
-        Unguarded::NoLongerLoads
-    );
+    assert_eq!(unguarded(&document, &run_of_one.bytes()), Unguarded::NoLongerLoads);
 }
 
 #[test]
@@ -115,10 +101,7 @@ fn a8_a_predecessor_that_is_not_there_is_refused() {
         refused(&mut document, &next.bytes(), &Refusal::Predecessor(6));
     }
     next.set_ops(&[at_x("new").over(&[55])]);
-    assert_eq!(
-        unguarded(&document, &next.bytes()),
-        Unguarded::NoLongerLoads
-    );
+    assert_eq!(unguarded(&document, &next.bytes()), Unguarded::NoLongerLoads);
     next.set_ops(&[at_x("new").over(&[4])]);
     document.admit(&next.bytes()).unwrap();
 }
@@ -140,11 +123,7 @@ fn a9_a_change_under_the_name_of_another_is_refused() {
     let (mut document, mut next) = victim();
     let others = [
         DocumentId { epoch: 1, ..id() }.actor(),
-        DocumentId {
-            node: fedp2p_protocols::id::NodeId::from_bytes([1; 32]),
-            ..id()
-        }
-        .actor(),
+        DocumentId { node: fedp2p_protocols::id::NodeId::from_bytes([1; 32]), ..id() }.actor(),
         fedp2p_crdt::genesis::ACTOR,
         [0; 16],
     ];
@@ -165,40 +144,20 @@ fn a10_a_second_change_with_the_same_number_is_refused() {
     refused(&mut document, &fork.bytes(), &Refusal::NotNext);
     refused(&mut document, &next.bytes(), &Refusal::NotNext);
     fork.deps = vec![hash(&next.bytes())];
-    refused(
-        &mut document,
-        &fork.bytes(),
-        &Refusal::Sequence {
-            expected: 3,
-            found: 2,
-        },
-    );
+    refused(&mut document, &fork.bytes(), &Refusal::Sequence { expected: 3, found: 2 });
 }
 
 #[test]
 fn a11_compressed_chunks_columns_and_padding_are_refused() {
     let (mut document, next) = victim();
-    let compressed = Forge {
-        kind: 2,
-        ..next.clone()
-    };
+    let compressed = Forge { kind: 2, ..next.clone() };
     refused(&mut document, &compressed.bytes(), &Refusal::NotAChange(2));
     let deflated = next.clone().column(0x42 | 0x08, vec![1]);
-    refused(
-        &mut document,
-        &deflated.bytes(),
-        &Refusal::UnknownColumn(0x4a),
-    );
-    let padded = Forge {
-        extra: vec![0; 40],
-        ..next.clone()
-    };
+    refused(&mut document, &deflated.bytes(), &Refusal::UnknownColumn(0x4a));
+    let padded = Forge { extra: vec![0; 40], ..next.clone() };
     refused(&mut document, &padded.bytes(), &Refusal::ExtraBytes);
     // The footer that names an author is extra as well.
-    let author = Forge {
-        extra: vec![1, 2, b'm', b'e'],
-        ..next
-    };
+    let author = Forge { extra: vec![1, 2, b'm', b'e'], ..next };
     refused(&mut document, &author.bytes(), &Refusal::ExtraBytes);
 }
 
@@ -222,17 +181,11 @@ fn a12_run_lengths_that_expand_to_too_many_operations_are_refused() {
         [signed(1), vec![1], signed(0), unsigned(u64::MAX)].concat(),
         signed(i64::MIN),
     ] {
-        refused(
-            &mut document,
-            &next.clone().column(0x42, bomb).bytes(),
-            &Refusal::TooManyOps,
-        );
+        refused(&mut document, &next.clone().column(0x42, bomb).bytes(), &Refusal::TooManyOps);
     }
     // One column alone is long.
     for specification in [0x01, 0x02, 0x56, 0x70] {
-        let bomb = next
-            .clone()
-            .column(specification, [signed(1 << 40), vec![1]].concat());
+        let bomb = next.clone().column(specification, [signed(1 << 40), vec![1]].concat());
         refused(&mut document, &bomb.bytes(), &Refusal::TooManyOps);
     }
 }
@@ -250,9 +203,7 @@ fn a13_run_lengths_that_expand_to_too_many_predecessors_are_refused() {
     }
     // The count is honest and small, the columns are not.
     for specification in [0x71, 0x73] {
-        let bomb = next
-            .clone()
-            .column(specification, [signed(i64::MAX), vec![0]].concat());
+        let bomb = next.clone().column(specification, [signed(i64::MAX), vec![0]].concat());
         refused(&mut document, &bomb.bytes(), &Refusal::TooManyPreds);
     }
     // Two operations whose counts only overflow together.
@@ -282,16 +233,8 @@ fn times_whose_difference_automerge_cannot_store_are_refused() {
         next.time = time;
         refused(&mut document, &next.bytes(), &Refusal::Time);
     }
-    let early = Forge {
-        time: i64::MIN,
-        ..next.clone()
-    };
-    let mut late = Forge {
-        time: i64::MAX,
-        seq: 3,
-        start_op: 7,
-        ..next
-    };
+    let early = Forge { time: i64::MIN, ..next.clone() };
+    let mut late = Forge { time: i64::MAX, seq: 3, start_op: 7, ..next };
     late.deps = vec![hash(&early.bytes())];
     let outcome = unguarded_all(&document, &[&early.bytes(), &late.bytes()]);
     assert_ne!(outcome, Unguarded::Fine);

@@ -19,28 +19,15 @@ pub(crate) struct Op {
 impl Op {
     pub(crate) fn put(object: (u64, u64), key: &str, text: &str) -> Self {
         let value = (6, text.as_bytes().to_vec());
-        Self {
-            object: Some(object),
-            key: key.to_owned(),
-            action: 1,
-            value,
-            preds: Vec::new(),
-        }
+        Self { object: Some(object), key: key.to_owned(), action: 1, value, preds: Vec::new() }
     }
 
     pub(crate) fn map(object: (u64, u64), key: &str) -> Self {
-        Self {
-            action: 0,
-            value: (0, Vec::new()),
-            ..Self::put(object, key, "")
-        }
+        Self { action: 0, value: (0, Vec::new()), ..Self::put(object, key, "") }
     }
 
     pub(crate) fn delete(object: (u64, u64), key: &str) -> Self {
-        Self {
-            action: 3,
-            ..Self::map(object, key)
-        }
+        Self { action: 3, ..Self::map(object, key) }
     }
 
     pub(crate) fn over(mut self, preds: &[u64]) -> Self {
@@ -87,57 +74,20 @@ impl Forge {
     pub(crate) fn set_ops(&mut self, ops: &[Op]) {
         let references = ops.iter().flat_map(|op| op.object.iter().chain(&op.preds));
         let common = references.map(|&(actor, _)| actor).any(|actor| actor > 0);
-        self.others = if common {
-            vec![genesis::ACTOR.to_vec()]
-        } else {
-            Vec::new()
-        };
+        self.others = if common { vec![genesis::ACTOR.to_vec()] } else { Vec::new() };
         let preds = || ops.iter().flat_map(|op| &op.preds);
         let column = |values: Vec<Option<u64>>| runs(&values, |value| unsigned(*value));
         self.columns = [
-            (
-                0x01,
-                column(
-                    ops.iter()
-                        .map(|op| op.object.map(|(actor, _)| actor))
-                        .collect(),
-                ),
-            ),
-            (
-                0x02,
-                column(
-                    ops.iter()
-                        .map(|op| op.object.map(|(_, counter)| counter))
-                        .collect(),
-                ),
-            ),
-            (
-                0x15,
-                texts(&ops.iter().map(|op| op.key.as_str()).collect::<Vec<_>>()),
-            ),
+            (0x01, column(ops.iter().map(|op| op.object.map(|(actor, _)| actor)).collect())),
+            (0x02, column(ops.iter().map(|op| op.object.map(|(_, counter)| counter)).collect())),
+            (0x15, texts(&ops.iter().map(|op| op.key.as_str()).collect::<Vec<_>>())),
             (0x34, unsigned(ops.len() as u64)),
             (0x42, column(ops.iter().map(|op| Some(op.action)).collect())),
-            (
-                0x56,
-                column(
-                    ops.iter()
-                        .map(|op| Some(((op.value.1.len() as u64) << 4) | op.value.0))
-                        .collect(),
-                ),
-            ),
+            (0x56, column(ops.iter().map(|op| Some(((op.value.1.len() as u64) << 4) | op.value.0)).collect())),
             (0x57, ops.iter().flat_map(|op| op.value.1.clone()).collect()),
-            (
-                0x70,
-                column(ops.iter().map(|op| Some(op.preds.len() as u64)).collect()),
-            ),
-            (
-                0x71,
-                column(preds().map(|&(actor, _)| Some(actor)).collect()),
-            ),
-            (
-                0x73,
-                deltas(&preds().map(|&(_, counter)| counter).collect::<Vec<_>>()),
-            ),
+            (0x70, column(ops.iter().map(|op| Some(op.preds.len() as u64)).collect())),
+            (0x71, column(preds().map(|&(actor, _)| Some(actor)).collect())),
+            (0x73, deltas(&preds().map(|&(_, counter)| counter).collect::<Vec<_>>())),
         ]
         .into_iter()
         .filter(|(_, data)| !data.is_empty())
@@ -160,9 +110,7 @@ impl Forge {
         out.extend(signed(self.time));
         out.extend(prefixed(&self.message));
         out.extend(unsigned(self.others.len() as u64));
-        self.others
-            .iter()
-            .for_each(|actor| out.extend(prefixed(actor)));
+        self.others.iter().for_each(|actor| out.extend(prefixed(actor)));
         out.extend(unsigned(self.columns.len() as u64));
         for (specification, data) in &self.columns {
             out.extend(unsigned(*specification));
@@ -181,12 +129,7 @@ impl Forge {
 
 /// Wraps contents as a chunk with the right checksum.
 pub(crate) fn chunk(kind: u8, contents: &[u8]) -> Vec<u8> {
-    let body = [
-        vec![kind],
-        unsigned(contents.len() as u64),
-        contents.to_vec(),
-    ]
-    .concat();
+    let body = [vec![kind], unsigned(contents.len() as u64), contents.to_vec()].concat();
     let checksum = Sha256::digest(&body);
     [&[0x85, 0x6f, 0x4a, 0x83], &checksum[..4], &body].concat()
 }
@@ -227,10 +170,8 @@ fn texts(values: &[&str]) -> Vec<u8> {
 
 pub(crate) fn deltas(values: &[u64]) -> Vec<u8> {
     let mut before = 0;
-    let deltas: Vec<_> = values
-        .iter()
-        .map(|&value| Some(value as i64 - std::mem::replace(&mut before, value as i64)))
-        .collect();
+    let deltas: Vec<_> =
+        values.iter().map(|&value| Some(value as i64 - std::mem::replace(&mut before, value as i64))).collect();
     runs(&deltas, |delta| signed(*delta))
 }
 
@@ -244,9 +185,7 @@ fn runs<V: PartialEq>(values: &[Option<V>], encode: impl Fn(&V) -> Vec<u8>) -> V
     let flush = |out: &mut Vec<u8>, literal: &mut Vec<&V>| {
         if !literal.is_empty() {
             out.extend(signed(-(literal.len() as i64)));
-            literal
-                .drain(..)
-                .for_each(|value| out.extend(encode(value)));
+            literal.drain(..).for_each(|value| out.extend(encode(value)));
         }
     };
     for group in values.chunk_by(|a, b| a == b) {

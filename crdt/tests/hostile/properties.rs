@@ -84,60 +84,30 @@ struct Seed {
 
 fn seed() -> impl Strategy<Value = Seed> {
     let action = prop_oneof![4 => Just(1u64), 4 => Just(0), 2 => Just(3)];
-    (
-        any::<prop::sample::Index>(),
-        key(),
-        action,
-        value(),
-        any::<u8>(),
-    )
-        .prop_map(|(object, key, action, value, preds)| {
+    (any::<prop::sample::Index>(), key(), action, value(), any::<u8>()).prop_map(
+        |(object, key, action, value, preds)| {
             let value = if action == 1 { value } else { (0, Vec::new()) };
-            Seed {
-                object,
-                key,
-                action,
-                value,
-                preds,
-            }
-        })
+            Seed { object, key, action, value, preds }
+        },
+    )
 }
 
 /// Turns seeds into operations whose references exist, given all operations before them.
 fn grow(history: &mut Vec<Op>, seeds: Vec<Seed>) -> Vec<Op> {
     let first = history.len();
     for seed in seeds {
-        let maps: Vec<u64> = (2..)
-            .zip(&*history)
-            .filter(|(_, op)| op.action == 0)
-            .map(|(at, _)| at)
-            .collect();
+        let maps: Vec<u64> = (2..).zip(&*history).filter(|(_, op)| op.action == 0).map(|(at, _)| at).collect();
         let object = (0, maps[seed.object.index(maps.len())]);
-        let before = history
-            .iter()
-            .enumerate()
-            .map(|(index, op)| (index as u64 + 2, op))
-            .rev();
-        let there = before
-            .filter(|(_, op)| op.object == Some(object) && op.key == seed.key && op.action != 3);
-        let chosen = there
-            .enumerate()
-            .filter(|(at, _)| *at < 8 && seed.preds >> at & 1 == 1);
+        let before = history.iter().enumerate().map(|(index, op)| (index as u64 + 2, op)).rev();
+        let there = before.filter(|(_, op)| op.object == Some(object) && op.key == seed.key && op.action != 3);
+        let chosen = there.enumerate().filter(|(at, _)| *at < 8 && seed.preds >> at & 1 == 1);
         let mut preds: Vec<(u64, u64)> = chosen.map(|(_, (counter, _))| (0, counter)).collect();
         preds.reverse();
-        let Seed {
-            key, action, value, ..
-        } = seed;
+        let Seed { key, action, value, .. } = seed;
         if action == 3 && preds.is_empty() {
             continue;
         }
-        history.push(Op {
-            object: Some(object),
-            key,
-            action,
-            value,
-            preds,
-        });
+        history.push(Op { object: Some(object), key, action, value, preds });
     }
     history[first..].to_vec()
 }

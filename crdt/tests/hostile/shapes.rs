@@ -20,10 +20,7 @@ fn a_change_cut_off_anywhere_is_refused() {
     }
     let contents = next.contents();
     for length in 0..contents.len() {
-        assert!(
-            document.admit(&chunk(1, &contents[..length])).is_err(),
-            "{length} bytes inside"
-        );
+        assert!(document.admit(&chunk(1, &contents[..length])).is_err(), "{length} bytes inside");
     }
     assert_eq!(document.save().unwrap(), before);
     document.admit(&bytes).unwrap();
@@ -33,20 +30,13 @@ fn a_change_cut_off_anywhere_is_refused() {
 fn other_chunks_and_other_bytes_are_refused() {
     let (mut document, next) = victim();
     for kind in [0, 2, 3, 4, 255] {
-        let other = Forge {
-            kind,
-            ..next.clone()
-        };
+        let other = Forge { kind, ..next.clone() };
         refused(&mut document, &other.bytes(), &Refusal::NotAChange(kind));
     }
     let saved = document.save().unwrap();
     refused(&mut document, &saved, &Refusal::NotAChange(0));
     refused(&mut document, b"", &Refusal::NotAutomerge);
-    refused(
-        &mut document,
-        b"hello, this is text",
-        &Refusal::NotAutomerge,
-    );
+    refused(&mut document, b"hello, this is text", &Refusal::NotAutomerge);
     let mut magic = next.bytes();
     magic[0] ^= 1;
     refused(&mut document, &magic, &Refusal::NotAutomerge);
@@ -94,11 +84,7 @@ fn numbers_spelled_too_long_are_refused() {
     let long = [&[0x81, 0x00], &contents[1..]].concat();
     refused(&mut document, &chunk(1, &long), &Refusal::Malformed("deps"));
     let action = next.clone().column(0x42, vec![0x7f, 0x81, 0x00]);
-    refused(
-        &mut document,
-        &action.bytes(),
-        &Refusal::Malformed("actions"),
-    );
+    refused(&mut document, &action.bytes(), &Refusal::Malformed("actions"));
     let run = next.column(0x42, vec![0xff, 0x7f, 1]);
     refused(&mut document, &run.bytes(), &Refusal::Malformed("actions"));
 }
@@ -113,11 +99,7 @@ fn limits_hold_to_the_byte() {
     assert_eq!(next.bytes().len(), MAX_CHANGE_BYTES);
     document.clone().admit(&next.bytes()).unwrap();
     next.set_ops(&[Op::put(OWN, "z", &"x".repeat(room - 16 + fill + 1))]);
-    refused(
-        &mut document,
-        &next.bytes(),
-        &Refusal::TooLarge(MAX_CHANGE_BYTES + 1),
-    );
+    refused(&mut document, &next.bytes(), &Refusal::TooLarge(MAX_CHANGE_BYTES + 1));
 
     next.set_ops(&vec![Op::put(OWN, "z", ""); 4_096]);
     document.clone().admit(&next.bytes()).unwrap();
@@ -127,39 +109,17 @@ fn limits_hold_to_the_byte() {
     refused(&mut document, &next.bytes(), &Refusal::NoOps);
 
     let (_, next) = victim();
-    let message = |length| {
-        Forge {
-            message: vec![b'm'; length],
-            ..next.clone()
-        }
-        .bytes()
-    };
+    let message = |length| Forge { message: vec![b'm'; length], ..next.clone() }.bytes();
     document.clone().admit(&message(256)).unwrap();
     refused(&mut document, &message(257), &Refusal::MessageTooLong);
-    let message = Forge {
-        message: vec![0xff],
-        ..next.clone()
-    };
-    refused(
-        &mut document,
-        &message.bytes(),
-        &Refusal::Malformed("message"),
-    );
-    let others = Forge {
-        others: vec![genesis::ACTOR.to_vec(); 65],
-        ..next.clone()
-    };
+    let message = Forge { message: vec![0xff], ..next.clone() };
+    refused(&mut document, &message.bytes(), &Refusal::Malformed("message"));
+    let others = Forge { others: vec![genesis::ACTOR.to_vec(); 65], ..next.clone() };
     refused(&mut document, &others.bytes(), &Refusal::TooManyActors(65));
-    let others = Forge {
-        others: vec![genesis::ACTOR.to_vec(); 2],
-        ..next.clone()
-    };
+    let others = Forge { others: vec![genesis::ACTOR.to_vec(); 2], ..next.clone() };
     refused(&mut document, &others.bytes(), &Refusal::UnknownActor);
     // Known, but no operation refers to it.
-    let others = Forge {
-        others: vec![genesis::ACTOR.to_vec()],
-        ..next
-    };
+    let others = Forge { others: vec![genesis::ACTOR.to_vec()], ..next };
     refused(&mut document, &others.bytes(), &Refusal::NotCanonical);
 }
 
@@ -184,10 +144,7 @@ fn writing_outside_of_the_own_map_is_refused() {
     let root = |op: Op| Op { object: None, ..op };
     next.set_ops(&[root(Op::put(OWN, "nodes", "gone"))]);
     refused(&mut document, &next.bytes(), &Refusal::OutOfScope(6));
-    next.set_ops(&[root(Op {
-        preds: vec![(1, 1)],
-        ..Op::delete(OWN, "nodes")
-    })]);
+    next.set_ops(&[root(Op { preds: vec![(1, 1)], ..Op::delete(OWN, "nodes") })]);
     refused(&mut document, &next.bytes(), &Refusal::OutOfScope(6));
     let upper = own_key().to_uppercase();
     for key in ["somebody", upper.as_str()] {
@@ -203,11 +160,7 @@ fn writing_outside_of_the_own_map_is_refused() {
 fn what_is_not_a_map_of_scalars_is_refused() {
     let (mut document, mut next) = victim();
     let put = Op::put(OWN, "z", "");
-    let action = |action, value: &[u8], kind| Op {
-        action,
-        value: (kind, value.to_vec()),
-        ..put.clone()
-    };
+    let action = |action, value: &[u8], kind| Op { action, value: (kind, value.to_vec()), ..put.clone() };
     let lists = Refusal::Unsupported("lists and texts");
     let counters = Refusal::Unsupported("counters and unknown values");
     let unknown = Refusal::Unsupported("unknown actions");
@@ -228,37 +181,18 @@ fn what_is_not_a_map_of_scalars_is_refused() {
         refused(&mut document, &next.bytes(), expected);
     }
     let (_, next) = victim();
-    refused(
-        &mut document,
-        &next.clone().column(0x34, vec![0, 1]).bytes(),
-        &lists,
-    );
-    refused(
-        &mut document,
-        &next.clone().column(0x13, vec![0x7f, 0]).bytes(),
-        &lists,
-    );
+    refused(&mut document, &next.clone().column(0x34, vec![0, 1]).bytes(), &lists);
+    refused(&mut document, &next.clone().column(0x13, vec![0x7f, 0]).bytes(), &lists);
     let marks = next.clone().column(0x94, vec![0, 1]);
-    refused(
-        &mut document,
-        &marks.bytes(),
-        &Refusal::Unsupported("marks"),
-    );
+    refused(&mut document, &marks.bytes(), &Refusal::Unsupported("marks"));
     let column = next.column(0x66, vec![0x7f, 1]);
-    refused(
-        &mut document,
-        &column.bytes(),
-        &Refusal::UnknownColumn(0x66),
-    );
+    refused(&mut document, &column.bytes(), &Refusal::UnknownColumn(0x66));
 }
 
 #[test]
 fn values_that_do_not_fit_their_kind_are_refused() {
     let (mut document, mut next) = victim();
-    let put = |kind, bytes: &[u8]| Op {
-        value: (kind, bytes.to_vec()),
-        ..Op::put(OWN, "z", "")
-    };
+    let put = |kind, bytes: &[u8]| Op { value: (kind, bytes.to_vec()), ..Op::put(OWN, "z", "") };
     for (op, expected) in [
         (put(6, &[0xff]), Refusal::Unreadable),
         (put(5, &[0; 7]), Refusal::Unreadable),
@@ -270,19 +204,10 @@ fn values_that_do_not_fit_their_kind_are_refused() {
         next.set_ops(&[op]);
         let bytes = next.bytes();
         let refusal = document.clone().admit(&bytes).unwrap_err();
-        assert!(
-            [expected, Refusal::NotCanonical].contains(&refusal),
-            "{refusal}"
-        );
+        assert!([expected, Refusal::NotCanonical].contains(&refusal), "{refusal}");
         refused(&mut document, &bytes, &refusal);
     }
-    for op in [
-        put(5, &f64::NAN.to_le_bytes()),
-        put(0, &[]),
-        put(1, &[]),
-        put(7, &[0xff]),
-        put(9, &[5]),
-    ] {
+    for op in [put(5, &f64::NAN.to_le_bytes()), put(0, &[]), put(1, &[]), put(7, &[0xff]), put(9, &[5])] {
         next.set_ops(&[op]);
         let mut document = document.clone();
         document.admit(&next.bytes()).unwrap();
@@ -298,19 +223,13 @@ fn keys_are_never_empty_and_maps_never_too_deep() {
     // Maps 6, 7, … each in the one before; what is in the own map stands at depth 3.
     let nested = |count: u64| {
         let first = Op::map(OWN, "deep");
-        std::iter::once(first)
-            .chain((6..5 + count).map(|map| Op::map((0, map), "d")))
-            .collect::<Vec<_>>()
+        std::iter::once(first).chain((6..5 + count).map(|map| Op::map((0, map), "d"))).collect::<Vec<_>>()
     };
     let most = u64::from(MAX_DEPTH) - 3;
     next.set_ops(&nested(most));
     document.clone().admit(&next.bytes()).unwrap();
     next.set_ops(&nested(most + 1));
-    refused(
-        &mut document,
-        &next.bytes(),
-        &Refusal::TooDeep(5 + most + 1),
-    );
+    refused(&mut document, &next.bytes(), &Refusal::TooDeep(5 + most + 1));
 }
 
 #[test]
@@ -337,53 +256,30 @@ fn what_automerge_itself_writes_below_the_own_map_is_admitted() {
     let mut plain = Automerge::new();
     plain.put_all(&document);
     plain.set_actor(ActorId::from(id().actor()));
-    let nodes = automerge::ReadDoc::get(&plain, ROOT, "nodes")
-        .unwrap()
-        .unwrap()
-        .1;
-    let own = automerge::ReadDoc::get(&plain, &nodes, own_key())
-        .unwrap()
-        .unwrap()
-        .1;
+    let nodes = automerge::ReadDoc::get(&plain, ROOT, "nodes").unwrap().unwrap().1;
+    let own = automerge::ReadDoc::get(&plain, &nodes, own_key()).unwrap().unwrap().1;
     let mut transaction = plain.transaction();
-    let map = transaction
-        .put_object(&own, "anything", ObjType::Map)
-        .unwrap();
+    let map = transaction.put_object(&own, "anything", ObjType::Map).unwrap();
     transaction.put(&map, "a", 1.5).unwrap();
     transaction.put(&map, "a", true).unwrap();
     transaction.put(&map, "b", ()).unwrap();
     transaction.delete(&map, "b").unwrap();
     transaction.delete(&own, "agents").unwrap();
     transaction.commit();
-    document
-        .admit(plain.get_last_local_change().unwrap().raw_bytes())
-        .unwrap();
+    document.admit(plain.get_last_local_change().unwrap().raw_bytes()).unwrap();
     document.save().unwrap();
 }
 
 #[test]
 fn records_with_too_many_fields_are_not_read() {
     let mut document = Document::new(id());
-    let opening = [
-        Op::map(NODES, &own_key()),
-        Op::map(OWN, "agents"),
-        Op::map((0, 3), "coder"),
-        Op::put((0, 4), "kind", "ai"),
-    ];
+    let opening =
+        [Op::map(NODES, &own_key()), Op::map(OWN, "agents"), Op::map((0, 3), "coder"), Op::put((0, 4), "kind", "ai")];
     let first = Forge::first(id().actor(), &opening);
     document.admit(&first.bytes()).unwrap();
     assert_eq!(document.content().agents.len(), 1);
-    let mut next = Forge {
-        seq: 2,
-        start_op: 6,
-        deps: vec![hash(&first.bytes())],
-        ..first
-    };
-    let fields = |count| {
-        (0..count)
-            .map(|at| Op::put((0, 4), &format!("later-{at}"), "x"))
-            .collect::<Vec<_>>()
-    };
+    let mut next = Forge { seq: 2, start_op: 6, deps: vec![hash(&first.bytes())], ..first };
+    let fields = |count| (0..count).map(|at| Op::put((0, 4), &format!("later-{at}"), "x")).collect::<Vec<_>>();
     next.set_ops(&fields(63));
     let mut tolerated = document.clone();
     tolerated.admit(&next.bytes()).unwrap();

@@ -33,12 +33,7 @@ pub(crate) fn own_key() -> String {
 
 /// The operations of the first change: the own map, a map in it, and two texts in that, counters 2 to 5.
 pub(crate) fn opening() -> Vec<Op> {
-    vec![
-        Op::map(NODES, &own_key()),
-        Op::map(OWN, "agents"),
-        Op::put((0, 3), "x", "one"),
-        Op::put((0, 3), "y", "two"),
-    ]
+    vec![Op::map(NODES, &own_key()), Op::map(OWN, "agents"), Op::put((0, 3), "x", "one"), Op::put((0, 3), "y", "two")]
 }
 
 /// A document in which the attacker has written its first change, and the forge for the second.
@@ -56,28 +51,13 @@ pub(crate) fn victim() -> (Document, Forge) {
 /// Asserts that `bytes` are refused for this reason, leave no trace, and do not stop the document.
 #[track_caller]
 pub(crate) fn refused(document: &mut Document, bytes: &[u8], expected: &Refusal) {
-    let before = (
-        document.save().unwrap(),
-        document.content().clone(),
-        document.changes(),
-    );
+    let before = (document.save().unwrap(), document.content().clone(), document.changes());
     assert_eq!(document.admit(bytes), Err(expected.clone()));
-    assert_eq!(
-        document.admit(bytes),
-        Err(expected.clone()),
-        "the second time"
-    );
-    let after = (
-        document.save().unwrap(),
-        document.content().clone(),
-        document.changes(),
-    );
+    assert_eq!(document.admit(bytes), Err(expected.clone()), "the second time");
+    let after = (document.save().unwrap(), document.content().clone(), document.changes());
     assert_eq!(after, before);
     let mut usable = document.clone();
-    let edit = Edit::Register {
-        agent: "after".parse().unwrap(),
-        kind: AgentKind::Ai,
-    };
+    let edit = Edit::Register { agent: "after".parse().unwrap(), kind: AgentKind::Ai };
     let change = usable.write(&[edit], 0).unwrap().unwrap();
     document.clone().admit(&change).unwrap();
 }
@@ -102,18 +82,12 @@ pub(crate) fn unguarded_all(document: &Document, changes: &[&[u8]]) -> Unguarded
         let mut plain = Automerge::new();
         let before = document.raw_changes();
         let before = before.iter().map(Vec::as_slice);
-        let all = std::iter::once(&genesis::CHANGE[..])
-            .chain(before)
-            .chain(changes.iter().copied());
+        let all = std::iter::once(&genesis::CHANGE[..]).chain(before).chain(changes.iter().copied());
         for bytes in all {
             let change = Change::try_from(bytes).map_err(|_| Unguarded::Refused)?;
-            plain
-                .apply_changes([change])
-                .map_err(|_| Unguarded::Refused)?;
+            plain.apply_changes([change]).map_err(|_| Unguarded::Refused)?;
         }
-        plain
-            .save_and_verify()
-            .map_err(|_| Unguarded::NoLongerLoads)
+        plain.save_and_verify().map_err(|_| Unguarded::NoLongerLoads)
     }));
     match outcome {
         Err(_) => Unguarded::Panics,

@@ -5,9 +5,7 @@ use fedp2p_crdt::document::{Document, DocumentId};
 use fedp2p_protocols::id::{ConversationId, LogId, NodeId};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
-use fedp2p_protocols::vote::{
-    AgentId, Ballot, BallotKey, Closing, Mechanism, Proposal, ProposalKey,
-};
+use fedp2p_protocols::vote::{AgentId, Ballot, BallotKey, Closing, Mechanism, Proposal, ProposalKey};
 use proptest::prelude::*;
 
 pub(crate) fn node(number: u8) -> NodeId {
@@ -28,22 +26,12 @@ pub(crate) fn agent(name: &str) -> AgentName {
 }
 
 pub(crate) fn register(name: &str) -> Edit {
-    Edit::Register {
-        agent: agent(name),
-        kind: AgentKind::Ai,
-    }
+    Edit::Register { agent: agent(name), kind: AgentKind::Ai }
 }
 
 pub(crate) fn say(name: &str, action: &str, at: u64) -> Edit {
-    let pulse = Pulse {
-        action: Some(action.to_owned()),
-        ..Pulse::default()
-    };
-    Edit::Say {
-        agent: agent(name),
-        pulse,
-        at,
-    }
+    let pulse = Pulse { action: Some(action.to_owned()), ..Pulse::default() };
+    Edit::Say { agent: agent(name), pulse, at }
 }
 
 pub(crate) fn proposal(options: &[&str]) -> Proposal {
@@ -59,29 +47,15 @@ pub(crate) fn proposal(options: &[&str]) -> Proposal {
 }
 
 pub(crate) fn key(number: u8, id: &str) -> ProposalKey {
-    ProposalKey {
-        node: node(number),
-        id: id.to_owned(),
-    }
+    ProposalKey { node: node(number), id: id.to_owned() }
 }
 
 pub(crate) fn ballot(revision: u32, choice: &str) -> Ballot {
-    Ballot {
-        revision,
-        choice: choice.to_owned(),
-        reason: None,
-        at: 7,
-    }
+    Ballot { revision, choice: choice.to_owned(), reason: None, at: 7 }
 }
 
 pub(crate) fn ballot_key(number: u8, voter: &str, ballot: u32) -> BallotKey {
-    BallotKey {
-        voter: AgentId {
-            node: node(number),
-            name: agent(voter),
-        },
-        number: ballot,
-    }
+    BallotKey { voter: AgentId { node: node(number), name: agent(voter) }, number: ballot }
 }
 
 /// A new document that says what the edits say.
@@ -103,10 +77,7 @@ pub(crate) fn replica(document: &Document) -> Document {
 /// Reads a document as a whole, by restoring it.
 pub(crate) fn reread(document: &Document) -> Content {
     let raw = document.raw_changes();
-    Document::restore(document.id(), raw.iter().map(Vec::as_slice))
-        .unwrap()
-        .content()
-        .clone()
+    Document::restore(document.id(), raw.iter().map(Vec::as_slice)).unwrap().content().clone()
 }
 
 fn names() -> impl Strategy<Value = AgentName> {
@@ -148,14 +119,8 @@ fn closings() -> impl Strategy<Value = Closing> {
 
 fn proposals() -> impl Strategy<Value = Proposal> {
     let options = prop::collection::btree_set("[a-z]{1,3}", 1..12);
-    (
-        names(),
-        options,
-        1u32..4,
-        0u64..9,
-        prop::option::of(closings()),
-    )
-        .prop_map(|(by, options, revision, opened, closed)| Proposal {
+    (names(), options, 1u32..4, 0u64..9, prop::option::of(closings())).prop_map(
+        |(by, options, revision, opened, closed)| Proposal {
             by,
             question: format!("question {revision}?"),
             options: options.into_iter().rev().collect(),
@@ -163,17 +128,16 @@ fn proposals() -> impl Strategy<Value = Proposal> {
             revision,
             opened,
             closed,
-        })
+        },
+    )
 }
 
 fn ballots() -> impl Strategy<Value = Ballot> {
-    (1u32..4, "[a-z]{1,3}", texts(), any::<u64>()).prop_map(|(revision, choice, reason, at)| {
-        Ballot {
-            revision,
-            choice,
-            reason,
-            at,
-        }
+    (1u32..4, "[a-z]{1,3}", texts(), any::<u64>()).prop_map(|(revision, choice, reason, at)| Ballot {
+        revision,
+        choice,
+        reason,
+        at,
     })
 }
 

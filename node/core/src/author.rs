@@ -100,12 +100,7 @@ impl Core {
         agent: Option<&AgentName>,
         edits: &[Edit],
     ) -> Result<(), WriteError> {
-        let own = DocumentId {
-            node: self.me(),
-            log: self.own_log(&conversation).log,
-            conversation,
-            epoch: 0,
-        };
+        let own = DocumentId { node: self.me(), log: self.own_log(&conversation).log, conversation, epoch: 0 };
         let before = self.documents.epoch(&conversation, &own.node);
         let drafts = self.documents.write(own, edits, self.now.wall_ms)?;
         entries.writes.extend(self.document_write(conversation, own.node, before));
@@ -117,7 +112,12 @@ impl Core {
     }
 
     /// What is to be written when another epoch of a document counts than before.
-    pub(crate) fn document_write(&self, conversation: ConversationId, author: NodeId, before: Option<u32>) -> Option<Write> {
+    pub(crate) fn document_write(
+        &self,
+        conversation: ConversationId,
+        author: NodeId,
+        before: Option<u32>,
+    ) -> Option<Write> {
         let epoch = self.documents.epoch(&conversation, &author).filter(|epoch| Some(*epoch) != before)?;
         Some(Write::Document { author, conversation, epoch })
     }

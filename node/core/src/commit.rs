@@ -99,11 +99,7 @@ impl Core {
 
     /// Commits own entries and finishes a call once they are durable.
     pub(crate) fn commit_call(&mut self, entries: Entries, call: CallId, finish: Finish) {
-        let in_flight = InFlight {
-            written: entries.written,
-            finish: Some((call, finish)),
-            ..InFlight::default()
-        };
+        let in_flight = InFlight { written: entries.written, finish: Some((call, finish)), ..InFlight::default() };
         self.commit(entries.writes, in_flight);
     }
 
@@ -262,7 +258,8 @@ impl Core {
             match what {
                 Again::Write(write) => entries.writes.push(write),
                 Again::Say(kind, payload) => {
-                    self.append(&mut entries, lobby, kind, None, &payload).expect("what was an entry once fits into one");
+                    self.append(&mut entries, lobby, kind, None, &payload)
+                        .expect("what was an entry once fits into one");
                 }
                 Again::Remake { conversation, author } => self.read_changes(conversation, author),
                 Again::Recover { conversation } => self.recover_lost(conversation),

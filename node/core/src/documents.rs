@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use fedp2p_crdt::content::{Content, Edit};
+use fedp2p_crdt::document::WriteError;
 use fedp2p_crdt::document::{Document, DocumentId};
 use fedp2p_crdt::gate::Refusal;
 use fedp2p_crdt::picture::Picture;
-use fedp2p_crdt::document::WriteError;
 use fedp2p_protocols::id::{ConversationId, LogId, NodeId};
 use fedp2p_protocols::limits::MAX_EPOCH_CHANGES;
 use fedp2p_protocols::op::{Header, Kind};
@@ -135,9 +135,7 @@ impl Documents {
     pub(crate) fn write(&mut self, own: DocumentId, edits: &[Edit], at_ms: u64) -> Result<Vec<Draft>, WriteError> {
         let shelf = self.shelves.entry(own.conversation).or_default().entry(own.node).or_default();
         let highest = shelf.epochs.keys().next_back().map_or(0, |(epoch, _)| *epoch);
-        let fits = shelf.document().is_some_and(|document| {
-            document.id().log == own.log && !document.is_full()
-        });
+        let fits = shelf.document().is_some_and(|document| document.id().log == own.log && !document.is_full());
         if fits {
             let key = shelf.current.expect("a document that fits is current");
             let epoch = shelf.epochs.get_mut(&key).expect("the current epoch is on the shelf");
@@ -167,10 +165,7 @@ impl Documents {
 }
 
 fn draft(epoch: u32, change: Vec<u8>) -> Draft {
-    Draft {
-        kind: Kind::Change,
-        payload: Change { epoch, change }.encode(),
-    }
+    Draft { kind: Kind::Change, payload: Change { epoch, change }.encode() }
 }
 
 fn begin(shelf: &mut Shelf, header: &Header, checkpoint: Checkpoint) -> Applied {
@@ -181,12 +176,8 @@ fn begin(shelf: &mut Shelf, header: &Header, checkpoint: Checkpoint) -> Applied 
     }
     // A log works on one epoch at a time: an older one that was never completed will not be.
     shelf.epochs.retain(|(_, log), epoch| *log != header.log || epoch.is_complete());
-    let id = DocumentId {
-        node: header.author,
-        log: header.log,
-        conversation: header.conversation,
-        epoch: checkpoint.epoch,
-    };
+    let id =
+        DocumentId { node: header.author, log: header.log, conversation: header.conversation, epoch: checkpoint.epoch };
     shelf.epochs.insert(key, Epoch { document: Document::new(id), restated, broken: false });
     let before = shelf.current;
     shelf.settle();

@@ -66,7 +66,9 @@ impl Core {
         self.commit_entries(Entries { writes: vec![write], written: Vec::new() });
         self.find_common(key, seq);
         let name = self.members.display(&key.author);
-        self.notice(format!("{name} signed two different entries for position {seq} of one log; that log counts only up to there"));
+        self.notice(format!(
+            "{name} signed two different entries for position {seq} of one log; that log counts only up to there"
+        ));
         if key.author != self.me() {
             self.remake_documents(conversation, key.author);
         } else if key == self.own_log(&conversation) {

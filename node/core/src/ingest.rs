@@ -445,7 +445,9 @@ impl Core {
             }
         }
         if dropped > 0 {
-            self.notice(format!("{dropped} entries waited too long for what they depend on; they will be fetched again"));
+            self.notice(format!(
+                "{dropped} entries waited too long for what they depend on; they will be fetched again"
+            ));
         }
     }
 

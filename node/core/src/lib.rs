@@ -195,11 +195,7 @@ impl Core {
             drop(self.members.learn(chain.subject(), chain));
         }
         for log in &stored.logs {
-            let tip = Tip {
-                height: log.height,
-                head: log.head,
-                hlc: fedp2p_protocols::hlc::Hlc::from_u64(log.hlc),
-            };
+            let tip = Tip { height: log.height, head: log.head, hlc: fedp2p_protocols::hlc::Hlc::from_u64(log.hlc) };
             self.logs.restore(log.key, log.conversation, tip);
             // What is written next will most likely depend on these.
             self.recent.insert(tip.head, tip.hlc);
@@ -322,4 +318,3 @@ impl Core {
 fn key_of(op: &fedp2p_protocols::op::Op) -> LogKey {
     LogKey { author: op.header().author, log: op.header().log }
 }
-

@@ -86,12 +86,7 @@ impl Logs {
 
     fn entry(&mut self, key: LogKey, conversation: ConversationId) -> &mut Log {
         self.by_conversation.entry(conversation).or_default().insert(key);
-        self.logs.entry(key).or_insert(Log {
-            conversation,
-            accepted: None,
-            durable: None,
-            frozen: None,
-        })
+        self.logs.entry(key).or_insert(Log { conversation, accepted: None, durable: None, frozen: None })
     }
 
     pub(crate) fn get(&self, key: &LogKey) -> Option<&Log> {
@@ -104,7 +99,11 @@ impl Logs {
     }
 
     /// The author's own logs in a conversation.
-    pub(crate) fn of_author(&self, conversation: &ConversationId, author: NodeId) -> impl Iterator<Item = (&LogKey, &Log)> {
+    pub(crate) fn of_author(
+        &self,
+        conversation: &ConversationId,
+        author: NodeId,
+    ) -> impl Iterator<Item = (&LogKey, &Log)> {
         self.of(conversation).filter(move |(key, _)| key.author == author)
     }
 

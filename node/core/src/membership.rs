@@ -33,7 +33,13 @@ const BACKDATED_MS: u64 = 2 * DAY_MS;
 const RENEW_EVERY: Duration = Duration::from_secs(600);
 
 /// Makes the first certificate of an organisation: its root certifies the node that founds it.
-pub fn found(root: &NodeKey, node: NodeId, names: (fedp2p_protocols::name::OrganisationName, NodeName), serial: Serial, now_ms: u64) -> Chain {
+pub fn found(
+    root: &NodeKey,
+    node: NodeId,
+    names: (fedp2p_protocols::name::OrganisationName, NodeName),
+    serial: Serial,
+    now_ms: u64,
+) -> Chain {
     let (organisation_name, name) = names;
     let certificate = Certificate {
         organisation: OrganisationId::from_bytes(*root.id().as_bytes()),
@@ -53,7 +59,11 @@ pub fn found(root: &NodeKey, node: NodeId, names: (fedp2p_protocols::name::Organ
 ///
 /// # Errors
 /// If others would be left behind, or the organisation is not the node's own.
-pub fn may_leave(organisation: &fedp2p_protocols::name::OrganisationName, founder: bool, others: usize) -> Result<(), Error> {
+pub fn may_leave(
+    organisation: &fedp2p_protocols::name::OrganisationName,
+    founder: bool,
+    others: usize,
+) -> Result<(), Error> {
     if founder && others == 0 {
         return Ok(());
     }
@@ -205,7 +215,9 @@ impl Core {
         let admin = self.sessions.keys().copied().find(|peer| self.members.get(peer).is_some_and(Chain::may_admit));
         match admin {
             Some(peer) => self.send(peer, &Frame::Renew),
-            None => self.notice("the certificate of this node expires soon and no node that can renew it is reachable".to_owned()),
+            None => self.notice(
+                "the certificate of this node expires soon and no node that can renew it is reachable".to_owned(),
+            ),
         }
     }
 

@@ -299,7 +299,8 @@ impl Core {
     pub(crate) fn fetched(&mut self, peer: NodeId, bytes: u32, last: bool) {
         self.send(peer, &Frame::Ack { bytes });
         let lobby = self.lobby;
-        if last && self.is_fetching_from(&peer)
+        if last
+            && self.is_fetching_from(&peer)
             && let Some(fetch) = self.fetching.remove(&lobby)
         {
             // Asking again a peer that had nothing of use would go on for as long as it claims to have more.

@@ -48,11 +48,7 @@ impl LogNumbers {
 }
 
 /// Carries out one write.
-pub(super) fn write(
-    conn: &Connection,
-    numbers: &mut LogNumbers,
-    write: &Write,
-) -> Result<(), Fault> {
+pub(super) fn write(conn: &Connection, numbers: &mut LogNumbers, write: &Write) -> Result<(), Fault> {
     match write {
         Write::Op(write) => op(conn, numbers, write),
         Write::Inbox { agent, position } => inbox(conn, agent, *position),
@@ -62,58 +58,26 @@ pub(super) fn write(
         Write::Acknowledged { agent, message } => run(
             conn,
             "INSERT OR IGNORE INTO acknowledgements (message, node, agent) VALUES (?, ?, ?)",
-            (
-                message.as_bytes(),
-                agent.node.as_bytes(),
-                agent.name.as_str(),
-            ),
+            (message.as_bytes(), agent.node.as_bytes(), agent.name.as_str()),
         ),
-        Write::Member { node, chain } => run(
-            conn,
-            "INSERT OR REPLACE INTO members (node, chain) VALUES (?, ?)",
-            (node.as_bytes(), chain),
-        ),
-        Write::Ticket {
-            id,
-            secret,
-            expires,
-            used_by,
-        } => ticket(conn, id, secret, *expires, used_by.as_ref()),
+        Write::Member { node, chain } => {
+            run(conn, "INSERT OR REPLACE INTO members (node, chain) VALUES (?, ?)", (node.as_bytes(), chain))
+        }
+        Write::Ticket { id, secret, expires, used_by } => ticket(conn, id, secret, *expires, used_by.as_ref()),
         Write::OwnChain(chain) => meta::set(conn, Key::Chain, chain),
-        Write::Fork {
-            key,
-            conversation,
-            seq,
-            common,
-            proof,
-        } => run(
+        Write::Fork { key, conversation, seq, common, proof } => run(
             conn,
             "INSERT OR REPLACE INTO forks (author, log, seq, conversation, common, proof)
              VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                key.author.as_bytes(),
-                key.log.as_bytes(),
-                seq,
-                conversation.as_bytes(),
-                common.as_bytes(),
-                proof,
-            ),
+            (key.author.as_bytes(), key.log.as_bytes(), seq, conversation.as_bytes(), common.as_bytes(), proof),
         ),
-        Write::Document {
-            author,
-            conversation,
-            epoch,
-        } => run(
+        Write::Document { author, conversation, epoch } => run(
             conn,
             "INSERT OR REPLACE INTO documents (author, conversation, epoch) VALUES (?, ?, ?)",
             (author.as_bytes(), conversation.as_bytes(), epoch),
         ),
         Write::Epoch(epoch) => meta::set_epoch(conn, epoch),
-        Write::Peer {
-            node,
-            addresses,
-            last_seen,
-        } => peer(conn, node, addresses, *last_seen),
+        Write::Peer { node, addresses, last_seen } => peer(conn, node, addresses, *last_seen),
         // Dropping what is not known would lose data in silence.
         other => Err(Fault::Wrong(format!("the store cannot write {other:?}"))),
     }
@@ -158,10 +122,7 @@ fn op(conn: &Connection, numbers: &mut LogNumbers, write: &OpWrite) -> Result<()
 /// The conditions are in the statement, so that a mistake of the caller cannot make a gap or a fork.
 fn extend_log(conn: &Connection, numbers: &mut LogNumbers, op: &Op) -> Result<i64, Fault> {
     let header = op.header();
-    let key = LogKey {
-        author: header.author,
-        log: header.log,
-    };
+    let key = LogKey { author: header.author, log: header.log };
     let changed = match numbers.get(conn, &key)? {
         Some(number) => {
             let changed = conn
@@ -207,12 +168,7 @@ fn extend_log(conn: &Connection, numbers: &mut LogNumbers, op: &Op) -> Result<i6
     })
 }
 
-fn message(
-    conn: &Connection,
-    write: &OpWrite,
-    number: i64,
-    index: &MessageIndex,
-) -> Result<(), Fault> {
+fn message(conn: &Connection, write: &OpWrite, number: i64, index: &MessageIndex) -> Result<(), Fault> {
     let header = write.op.header();
     conn.prepare_cached(
         "INSERT INTO messages (position, log_ref, agent, type, everybody, ms, correlation)
@@ -239,31 +195,18 @@ fn message(
 }
 
 fn inbox(conn: &Connection, agent: &AgentName, position: u64) -> Result<(), Fault> {
-    run(
-        conn,
-        "INSERT OR IGNORE INTO inbox (agent, position) VALUES (?, ?)",
-        (agent.as_str(), position),
-    )
+    run(conn, "INSERT OR IGNORE INTO inbox (agent, position) VALUES (?, ?)", (agent.as_str(), position))
 }
 
 fn cursor(conn: &Connection, agent: &AgentName, position: u64) -> Result<(), Fault> {
-    run(
-        conn,
-        "INSERT OR REPLACE INTO cursors (agent, position) VALUES (?, ?)",
-        (agent.as_str(), position),
-    )
+    run(conn, "INSERT OR REPLACE INTO cursors (agent, position) VALUES (?, ?)", (agent.as_str(), position))
 }
 
 fn reach(conn: &Connection, peer: &NodeId, key: &LogKey, height: u64) -> Result<(), Fault> {
     run(
         conn,
         "INSERT OR REPLACE INTO reaches (node, author, log, height) VALUES (?, ?, ?, ?)",
-        (
-            peer.as_bytes(),
-            key.author.as_bytes(),
-            key.log.as_bytes(),
-            height,
-        ),
+        (peer.as_bytes(), key.author.as_bytes(), key.log.as_bytes(), height),
     )
 }
 
@@ -271,13 +214,7 @@ fn surfaced(conn: &Connection, agent: &AgentId, key: &LogKey, seq: u64) -> Resul
     run(
         conn,
         "INSERT OR REPLACE INTO surfaced (node, agent, author, log, seq) VALUES (?, ?, ?, ?, ?)",
-        (
-            agent.node.as_bytes(),
-            agent.name.as_str(),
-            key.author.as_bytes(),
-            key.log.as_bytes(),
-            seq,
-        ),
+        (agent.node.as_bytes(), agent.name.as_str(), key.author.as_bytes(), key.log.as_bytes(), seq),
     )
 }
 
@@ -291,21 +228,11 @@ fn ticket(
     run(
         conn,
         "INSERT OR REPLACE INTO tickets (id, secret, expires, used_by) VALUES (?, ?, ?, ?)",
-        (
-            id.as_bytes(),
-            secret,
-            expires,
-            used_by.map(NodeId::as_bytes),
-        ),
+        (id.as_bytes(), secret, expires, used_by.map(NodeId::as_bytes)),
     )
 }
 
-fn peer(
-    conn: &Connection,
-    node: &NodeId,
-    addresses: &[String],
-    last_seen: u64,
-) -> Result<(), Fault> {
+fn peer(conn: &Connection, node: &NodeId, addresses: &[String], last_seen: u64) -> Result<(), Fault> {
     if addresses.is_empty() {
         return run(
             conn,

@@ -33,8 +33,7 @@ pub(super) fn run(conn: &Connection, requests: &Receiver<()>) {
 }
 
 fn passive(conn: &Connection) -> Result<(), Fault> {
-    conn.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?
-        .query_row((), |_| Ok(()))?;
+    conn.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row((), |_| Ok(()))?;
     Ok(())
 }
 
@@ -57,11 +56,7 @@ impl Policy {
             seen.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self {
-            pages,
-            asked: 0,
-            requests,
-        })
+        Ok(Self { pages, asked: 0, requests })
     }
 
     /// Is told after each commit.

@@ -99,17 +99,11 @@ pub enum OpenError {
 
 impl OpenError {
     pub(super) fn from_fault(path: &Path, fault: impl Into<Fault>) -> Self {
-        Self::Database {
-            path: path.to_owned(),
-            source: fault.into().into(),
-        }
+        Self::Database { path: path.to_owned(), source: fault.into().into() }
     }
 
     pub(super) fn from_io(path: &Path, source: io::Error) -> Self {
-        Self::File {
-            path: path.to_owned(),
-            source,
-        }
+        Self::File { path: path.to_owned(), source }
     }
 }
 
@@ -196,13 +190,8 @@ impl Database {
         place::create_private(path).map_err(|error| OpenError::from_io(path, error))?;
         let conn = connect_checked(path, Purpose::Write)?;
         let place = Place::of(path).map_err(|error| OpenError::from_io(path, error))?;
-        let opened =
-            prepare(&conn, &place, options).map_err(|fault| OpenError::from_fault(path, fault))?;
-        let database = Self {
-            conn,
-            path: path.to_owned(),
-            durability: options.durability,
-        };
+        let opened = prepare(&conn, &place, options).map_err(|fault| OpenError::from_fault(path, fault))?;
+        let database = Self { conn, path: path.to_owned(), durability: options.durability };
         #[cfg(test)]
         database.impair(options);
         Ok((database, opened))
@@ -211,9 +200,7 @@ impl Database {
     #[cfg(test)]
     fn impair(&self, options: &Options) {
         if let Some(pages) = options.max_pages {
-            let set = self
-                .conn
-                .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+            let set = self.conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
             set.unwrap();
         }
         if options.read_only {
@@ -228,9 +215,7 @@ impl Database {
     pub fn found(&self, founding: &Founding<'_>) -> Result<(), StoreError> {
         self.write(|conn| {
             if meta::get::<Vec<u8>>(conn, Key::Node)?.is_some() {
-                return Err(Fault::Wrong(
-                    "the database already belongs to a node".to_owned(),
-                ));
+                return Err(Fault::Wrong("the database already belongs to a node".to_owned()));
             }
             meta::set(conn, Key::Node, founding.node.as_bytes())?;
             meta::set(conn, Key::Chain, founding.chain)?;
@@ -307,10 +292,7 @@ impl Database {
         Ok(finish(self.conn)?)
     }
 
-    fn write(
-        &self,
-        change: impl FnOnce(&Connection) -> Result<(), Fault>,
-    ) -> Result<(), StoreError> {
+    fn write(&self, change: impl FnOnce(&Connection) -> Result<(), Fault>) -> Result<(), StoreError> {
         let write = || -> Result<(), Fault> {
             let transaction = self.conn.unchecked_transaction()?;
             change(&transaction)?;
@@ -327,9 +309,7 @@ pub(super) fn connect_checked(path: &Path, purpose: Purpose) -> Result<Connectio
         Ok(conn) => conn,
         // The first look at the header already tells.
         Err(Fault::Sqlite(error)) if fault::is_no_database(&error) => {
-            return Err(OpenError::Foreign {
-                path: path.to_owned(),
-            });
+            return Err(OpenError::Foreign { path: path.to_owned() });
         }
         Err(fault) => return Err(OpenError::from_fault(path, fault)),
     };
@@ -347,20 +327,9 @@ fn prepare(conn: &Connection, place: &Place, options: &Options) -> Result<Opened
     }
     let new_epoch = last.new_epoch(place, boot.as_deref());
     let transaction = conn.unchecked_transaction()?;
-    meta::begin_run(
-        &transaction,
-        place,
-        boot.as_deref(),
-        options.durability,
-        new_epoch,
-    )?;
+    meta::begin_run(&transaction, place, boot.as_deref(), options.durability, new_epoch)?;
     transaction.commit()?;
-    Ok(Opened {
-        meta: Meta::read(conn)?,
-        last_stop: last.stop,
-        new_epoch,
-        stored: load::stored(conn)?,
-    })
+    Ok(Opened { meta: Meta::read(conn)?, last_stop: last.stop, new_epoch, stored: load::stored(conn)? })
 }
 
 /// Marks the end of a run and leaves one file behind.

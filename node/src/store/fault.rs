@@ -45,13 +45,9 @@ fn from_sqlite(error: &rusqlite::Error) -> StoreError {
     let extended = error.sqlite_extended_error_code();
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full,
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            StoreError::ReadOnly
-        }
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => StoreError::ReadOnly,
         // A file system that was remounted read-only and a quota that is used up both end here.
-        Some(ErrorCode::SystemIoFailure) if extended == Some(SQLITE_IOERR_WRITE) => {
-            StoreError::ReadOnly
-        }
+        Some(ErrorCode::SystemIoFailure) if extended == Some(SQLITE_IOERR_WRITE) => StoreError::ReadOnly,
         _ => StoreError::Other(error.to_string()),
     }
 }
@@ -66,10 +62,8 @@ pub(super) fn is_no_database(error: &rusqlite::Error) -> bool {
 /// A column that does not have its type counts: the tables are strict and only this module writes them.
 fn is_damage(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
-    matches!(
-        code,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    ) || error.sqlite_extended_error_code() == Some(SQLITE_IOERR_CORRUPTFS)
+    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || error.sqlite_extended_error_code() == Some(SQLITE_IOERR_CORRUPTFS)
         || matches!(
             error,
             rusqlite::Error::FromSqlConversionFailure(..)

@@ -63,9 +63,7 @@ fn text(value: &str) -> Value {
 fn query(conn: &Connection, filter: &HistoryFilter) -> Result<Option<Query>, Fault> {
     let mut query = Query {
         // The cross join fixes the order: from the newest message back, until there are enough.
-        sql: format!(
-            "SELECT {OP_COLUMNS} FROM messages m CROSS JOIN ops o ON o.position = m.position WHERE TRUE"
-        ),
+        sql: format!("SELECT {OP_COLUMNS} FROM messages m CROSS JOIN ops o ON o.position = m.position WHERE TRUE"),
         values: Vec::new(),
     };
     if let Some(id) = &filter.id {
@@ -91,10 +89,7 @@ fn query(conn: &Connection, filter: &HistoryFilter) -> Result<Option<Query>, Fau
         query.and("m.type = ?", [text(kind.as_str())]);
     }
     if let Some(conversation) = &filter.conversation {
-        query.and(
-            "m.log_ref IN (SELECT ref FROM logs WHERE conversation = ?)",
-            [bytes(conversation.as_bytes())],
-        );
+        query.and("m.log_ref IN (SELECT ref FROM logs WHERE conversation = ?)", [bytes(conversation.as_bytes())]);
     }
     if let Some(correlation) = &filter.correlation {
         query.and("m.correlation = ?", [text(correlation)]);
@@ -114,9 +109,8 @@ fn query(conn: &Connection, filter: &HistoryFilter) -> Result<Option<Query>, Fau
 }
 
 fn acknowledged(conn: &Connection, message: &OpId) -> Result<Vec<AgentId>, Fault> {
-    let mut statement = conn.prepare_cached(
-        "SELECT node, agent FROM acknowledgements WHERE message = ? ORDER BY node, agent",
-    )?;
+    let mut statement =
+        conn.prepare_cached("SELECT node, agent FROM acknowledgements WHERE message = ? ORDER BY node, agent")?;
     let mut rows = statement.query([message.as_bytes()])?;
     let mut agents = Vec::new();
     while let Some(row) = rows.next()? {
@@ -165,29 +159,18 @@ fn bounds(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Returns what waits for an agent after its cursor, and how much more there is.
-pub(super) fn inbox(
-    conn: &Connection,
-    agent: &AgentName,
-    limit: u32,
-) -> Result<ReadOutcome, Fault> {
+pub(super) fn inbox(conn: &Connection, agent: &AgentName, limit: u32) -> Result<ReadOutcome, Fault> {
     let after = cursor(conn, agent)?;
-    let mut statement = conn.prepare_cached(
-        "SELECT position FROM inbox WHERE agent = ? AND position > ? ORDER BY position LIMIT ?",
-    )?;
-    let positions: Vec<u64> = statement
-        .query_map((agent.as_str(), after, limit), |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let mut statement =
+        conn.prepare_cached("SELECT position FROM inbox WHERE agent = ? AND position > ? ORDER BY position LIMIT ?")?;
+    let positions: Vec<u64> =
+        statement.query_map((agent.as_str(), after, limit), |row| row.get(0))?.collect::<Result<_, _>>()?;
     let last = positions.last().copied().unwrap_or(after);
     let more = conn
         .prepare_cached("SELECT count(*) FROM inbox WHERE agent = ? AND position > ?")?
         .query_row((agent.as_str(), last), |row| row.get(0))?;
-    let messages = positions
-        .into_iter()
-        .map(|position| row::at(conn, position));
-    Ok(ReadOutcome::Inbox {
-        messages: messages.collect::<Result<_, _>>()?,
-        more,
-    })
+    let messages = positions.into_iter().map(|position| row::at(conn, position));
+    Ok(ReadOutcome::Inbox { messages: messages.collect::<Result<_, _>>()?, more })
 }
 
 fn cursor(conn: &Connection, agent: &AgentName) -> Result<u64, Fault> {
@@ -199,11 +182,7 @@ fn cursor(conn: &Connection, agent: &AgentName) -> Result<u64, Fault> {
 }
 
 /// Returns the last entry of each log among what waits for an agent up to a position.
-pub(super) fn inbox_up_to(
-    conn: &Connection,
-    agent: &AgentName,
-    position: u64,
-) -> Result<ReadOutcome, Fault> {
+pub(super) fn inbox_up_to(conn: &Connection, agent: &AgentName, position: u64) -> Result<ReadOutcome, Fault> {
     let cursor = cursor(conn, agent)?;
     // A client may give any number.
     let position = i64::try_from(position).unwrap_or(i64::MAX);

@@ -24,17 +24,13 @@ pub(super) fn stored(conn: &Connection) -> Result<Stored, Fault> {
     let snapshot = conn.unchecked_transaction()?;
     Ok(Stored {
         logs: logs(&snapshot)?,
-        position: snapshot.query_row("SELECT coalesce(max(position), 0) FROM ops", (), |row| {
-            row.get(0)
-        })?,
+        position: snapshot.query_row("SELECT coalesce(max(position), 0) FROM ops", (), |row| row.get(0))?,
         members: all(&snapshot, "SELECT chain FROM members ORDER BY node", column)?,
         changes: current_changes(&snapshot)?,
         tickets: tickets(&snapshot)?,
-        reaches: all(
-            &snapshot,
-            "SELECT node, author, log, height FROM reaches ORDER BY node, author, log",
-            |row| Ok((row::node(row, 0)?, row::key(row, 1)?, row.get(3)?)),
-        )?,
+        reaches: all(&snapshot, "SELECT node, author, log, height FROM reaches ORDER BY node, author, log", |row| {
+            Ok((row::node(row, 0)?, row::key(row, 1)?, row.get(3)?))
+        })?,
         surfaced: all(
             &snapshot,
             "SELECT node, agent, author, log, seq FROM surfaced ORDER BY node, agent, author, log",
@@ -52,19 +48,13 @@ pub(super) fn stored(conn: &Connection) -> Result<Stored, Fault> {
                 })
             },
         )?,
-        last_seen: all(
-            &snapshot,
-            "SELECT node, last_seen FROM peers ORDER BY node",
-            |row| Ok((row::node(row, 0)?, row.get(1)?)),
-        )?,
+        last_seen: all(&snapshot, "SELECT node, last_seen FROM peers ORDER BY node", |row| {
+            Ok((row::node(row, 0)?, row.get(1)?))
+        })?,
     })
 }
 
-fn all<T>(
-    conn: &Connection,
-    sql: &str,
-    mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
+fn all<T>(conn: &Connection, sql: &str, mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
     let mut statement = conn.prepare(sql)?;
     let mut rows = statement.query(())?;
     let mut found = Vec::new();
@@ -79,19 +69,15 @@ fn column<T: FromSql>(row: &Row<'_>) -> Result<T, Fault> {
 }
 
 fn logs(conn: &Connection) -> Result<Vec<StoredLog>, Fault> {
-    all(
-        conn,
-        "SELECT author, log, conversation, height, head, hlc FROM logs ORDER BY ref",
-        |row| {
-            Ok(StoredLog {
-                key: row::key(row, 0)?,
-                conversation: row.get(2).map(ConversationId::from_bytes)?,
-                height: row.get(3)?,
-                head: row::op_id(row, 4)?,
-                hlc: row.get(5)?,
-            })
-        },
-    )
+    all(conn, "SELECT author, log, conversation, height, head, hlc FROM logs ORDER BY ref", |row| {
+        Ok(StoredLog {
+            key: row::key(row, 0)?,
+            conversation: row.get(2).map(ConversationId::from_bytes)?,
+            height: row.get(3)?,
+            head: row::op_id(row, 4)?,
+            hlc: row.get(5)?,
+        })
+    })
 }
 
 /// Returns the changes of the document epochs that count or may yet, by position.
@@ -134,13 +120,10 @@ fn changes_of(mut rows: Rows<'_>) -> Result<Vec<Arc<Verified>>, Fault> {
 }
 
 fn tickets(conn: &Connection) -> Result<Vec<StoredTicket>, Fault> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let oldest = now.saturating_sub(TICKET_MEMORY).as_millis();
     let oldest = i64::try_from(oldest).unwrap_or(i64::MAX);
-    let mut statement = conn
-        .prepare("SELECT secret, expires, used_by FROM tickets WHERE expires >= ? ORDER BY id")?;
+    let mut statement = conn.prepare("SELECT secret, expires, used_by FROM tickets WHERE expires >= ? ORDER BY id")?;
     let mut rows = statement.query([oldest])?;
     let mut tickets = Vec::new();
     while let Some(row) = rows.next()? {
@@ -155,17 +138,9 @@ fn tickets(conn: &Connection) -> Result<Vec<StoredTicket>, Fault> {
 
 /// Returns the nodes that were met before, those heard last first.
 pub(super) fn peers(conn: &Connection) -> Result<Vec<RememberedPeer>, Fault> {
-    all(
-        conn,
-        "SELECT node, addresses, last_seen FROM peers ORDER BY last_seen DESC, node",
-        |row| {
-            let addresses = serde_json::from_str(&row.get::<_, String>(1)?)
-                .map_err(|_| Fault::Damaged("stored addresses are not a list".to_owned()))?;
-            Ok(RememberedPeer {
-                node: row::node(row, 0)?,
-                addresses,
-                last_seen: row.get(2)?,
-            })
-        },
-    )
+    all(conn, "SELECT node, addresses, last_seen FROM peers ORDER BY last_seen DESC, node", |row| {
+        let addresses = serde_json::from_str(&row.get::<_, String>(1)?)
+            .map_err(|_| Fault::Damaged("stored addresses are not a list".to_owned()))?;
+        Ok(RememberedPeer { node: row::node(row, 0)?, addresses, last_seen: row.get(2)? })
+    })
 }

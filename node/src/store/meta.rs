@@ -74,14 +74,12 @@ pub(super) fn get<T: FromSql>(conn: &Connection, key: Key) -> Result<Option<T>, 
 }
 
 pub(super) fn set(conn: &Connection, key: Key, value: impl ToSql) -> Result<(), Fault> {
-    conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")?
-        .execute((key.as_str(), value))?;
+    conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")?.execute((key.as_str(), value))?;
     Ok(())
 }
 
 pub(super) fn remove(conn: &Connection, key: Key) -> Result<(), Fault> {
-    conn.prepare_cached("DELETE FROM meta WHERE key = ?")?
-        .execute([key.as_str()])?;
+    conn.prepare_cached("DELETE FROM meta WHERE key = ?")?.execute([key.as_str()])?;
     Ok(())
 }
 
@@ -95,9 +93,9 @@ impl Meta {
     pub(super) fn read(conn: &Connection) -> Result<Self, Fault> {
         let name = match get::<String>(conn, Key::Name)? {
             None => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                Fault::Damaged("the stored name of the node is not valid".to_owned())
-            })?),
+            Some(text) => {
+                Some(text.parse().map_err(|_| Fault::Damaged("the stored name of the node is not valid".to_owned()))?)
+            }
         };
         Ok(Self {
             node: get(conn, Key::Node)?.map(NodeId::from_bytes),

@@ -57,9 +57,7 @@ use fedp2p_core::store::{Commit, CommitToken, Read, ReadOutcome, ReadToken, Stor
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-pub use database::{
-    Database, Durability, Founding, LastStop, NewEpoch, OpenError, Opened, Options, RememberedPeer,
-};
+pub use database::{Database, Durability, Founding, LastStop, NewEpoch, OpenError, Opened, Options, RememberedPeer};
 pub use meta::Meta;
 pub use verify::verify_file;
 
@@ -159,17 +157,10 @@ pub struct Store {
 }
 
 impl Store {
-    fn start(
-        mut conn: Connection,
-        path: &Path,
-        events: mpsc::Sender<Event>,
-    ) -> Result<Self, OpenError> {
+    fn start(mut conn: Connection, path: &Path, events: mpsc::Sender<Event>) -> Result<Self, OpenError> {
         let failed = |fault: Fault| OpenError::from_fault(path, fault);
         let closing = Arc::new(AtomicBool::new(false));
-        let outbox = Outbox {
-            events,
-            closing: Arc::clone(&closing),
-        };
+        let outbox = Outbox { events, closing: Arc::clone(&closing) };
         let reader = || {
             let conn = schema::connect(path, Purpose::Read).map_err(failed)?;
             Ok(Reader::new(conn, path.to_owned(), outbox.clone()))
@@ -188,8 +179,7 @@ impl Store {
         // If one cannot be started, the others end because their queues are dropped.
         Ok(Self {
             helpers: vec![
-                spawn("store-tidy", move || checkpoint::run(&mover, &requested))
-                    .map_err(spawned)?,
+                spawn("store-tidy", move || checkpoint::run(&mover, &requested)).map_err(spawned)?,
                 spawn("store-answer", move || answering.run(&to_answer)).map_err(spawned)?,
                 spawn("store-serve", move || serving.run(&to_serve)).map_err(spawned)?,
             ],
@@ -213,8 +203,7 @@ impl Store {
         }
         let taken = offer(self.commits.as_ref(), writer::Command::Commit(commit));
         if taken.is_err() {
-            self.least_generation
-                .store(generation + 1, Ordering::Relaxed);
+            self.least_generation.store(generation + 1, Ordering::Relaxed);
         }
         taken
     }
@@ -250,11 +239,9 @@ impl Store {
         self.commits = None;
         let result = match self.writer.take() {
             None => Ok(()),
-            Some(writer) => writer.join().unwrap_or_else(|_| {
-                Err(StoreError::Other(
-                    "the thread that writes has panicked".to_owned(),
-                ))
-            }),
+            Some(writer) => writer
+                .join()
+                .unwrap_or_else(|_| Err(StoreError::Other("the thread that writes has panicked".to_owned()))),
         };
         for helper in self.helpers.drain(..) {
             // They own nothing that could be lost, and a panic has been printed.
@@ -271,10 +258,7 @@ impl Drop for Store {
     }
 }
 
-fn spawn<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<JoinHandle<T>> {
+fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
     thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 

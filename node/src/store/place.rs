@@ -20,10 +20,7 @@ impl Place {
     /// Returns the place of the file at `path`.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let canonical = fs::canonicalize(path)?;
-        Ok(Self {
-            inode: inode(&fs::metadata(&canonical)?),
-            path: canonical.into_os_string().into_encoded_bytes(),
-        })
+        Ok(Self { inode: inode(&fs::metadata(&canonical)?), path: canonical.into_os_string().into_encoded_bytes() })
     }
 }
 

@@ -60,20 +60,13 @@ pub(super) fn read(
     max_bytes: usize,
 ) -> Result<ReadOutcome, Fault> {
     let stretches = stretches(conn, conversation, wants, after)?;
-    let mut page = Page {
-        ops: Vec::new(),
-        bytes: 0,
-        max_bytes,
-    };
+    let mut page = Page { ops: Vec::new(), bytes: 0, max_bytes };
     let complete = if stretches.len() <= MAX_MERGED {
         merge(conn, &stretches, after, &mut page)?
     } else {
         walk(conn, &stretches, after, &mut page)?
     };
-    Ok(ReadOutcome::Range {
-        ops: page.ops,
-        complete,
-    })
+    Ok(ReadOutcome::Range { ops: page.ops, complete })
 }
 
 /// Returns the position of one entry of a log.
@@ -101,20 +94,13 @@ fn stretches(
     wants: &[Want],
     after: u64,
 ) -> Result<Vec<Stretch>, Fault> {
-    let mut statement = conn.prepare_cached(
-        "SELECT ref, height FROM logs WHERE author = ? AND log = ? AND conversation = ?",
-    )?;
+    let mut statement =
+        conn.prepare_cached("SELECT ref, height FROM logs WHERE author = ? AND log = ? AND conversation = ?")?;
     // A log that is named twice is wanted from the lower place on.
     let mut wanted: HashMap<i64, Stretch> = HashMap::new();
     for want in wants {
-        let names = (
-            want.key.author.as_bytes(),
-            want.key.log.as_bytes(),
-            conversation.as_bytes(),
-        );
-        let found = statement
-            .query_row(names, |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
+        let names = (want.key.author.as_bytes(), want.key.log.as_bytes(), conversation.as_bytes());
+        let found = statement.query_row(names, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let Some((log, height)) = found else { continue };
         let seq = want.from.max(1);
         if seq > height || wanted.get(&log).is_some_and(|other| other.seq <= seq) {
@@ -129,10 +115,7 @@ fn stretches(
         };
         wanted.insert(log, stretch);
     }
-    let mut left: Vec<_> = wanted
-        .into_values()
-        .filter(|stretch| stretch.last > after)
-        .collect();
+    let mut left: Vec<_> = wanted.into_values().filter(|stretch| stretch.last > after).collect();
     left.sort_unstable_by_key(|stretch| stretch.first);
     Ok(left)
 }
@@ -156,12 +139,7 @@ fn skip(conn: &Connection, stretch: &Stretch, after: u64) -> Result<(u64, u64), 
     Ok((high, found))
 }
 
-fn merge(
-    conn: &Connection,
-    stretches: &[Stretch],
-    after: u64,
-    page: &mut Page,
-) -> Result<bool, Fault> {
+fn merge(conn: &Connection, stretches: &[Stretch], after: u64, page: &mut Page) -> Result<bool, Fault> {
     let mut next = BinaryHeap::with_capacity(stretches.len());
     for (index, stretch) in stretches.iter().enumerate() {
         let (seq, position) = skip(conn, stretch, after)?;
@@ -180,19 +158,13 @@ fn merge(
     Ok(true)
 }
 
-fn walk(
-    conn: &Connection,
-    stretches: &[Stretch],
-    after: u64,
-    page: &mut Page,
-) -> Result<bool, Fault> {
+fn walk(conn: &Connection, stretches: &[Stretch], after: u64, page: &mut Page) -> Result<bool, Fault> {
     let from: HashMap<i64, u64> = stretches.iter().map(|s| (s.log, s.seq)).collect();
     let first = stretches.iter().map(|s| s.first).min().unwrap_or(0);
     let last = stretches.iter().map(|s| s.last).max().unwrap_or(0);
     // Only what is wanted gets its payload read: the rest is skipped by its first columns.
-    let mut statement = conn.prepare_cached(
-        "SELECT position, log_ref, seq FROM ops WHERE position BETWEEN ? AND ? ORDER BY position",
-    )?;
+    let mut statement =
+        conn.prepare_cached("SELECT position, log_ref, seq FROM ops WHERE position BETWEEN ? AND ? ORDER BY position")?;
     let mut rows = statement.query((first.max(after + 1), last))?;
     while let Some(row) = rows.next()? {
         let (position, log, seq): (u64, i64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);

@@ -29,12 +29,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(conn: Connection, path: PathBuf, outbox: Outbox) -> Self {
-        Self {
-            conn,
-            path,
-            outbox,
-            verification: None,
-        }
+        Self { conn, path, outbox, verification: None }
     }
 
     /// Runs until the store is closed. Reads that wait then are not answered.
@@ -59,15 +54,10 @@ impl Reader {
 
     /// Starts a verification beside the other reads: it takes seconds, and peers that catch up must not wait for it.
     fn verify(&mut self, token: ReadToken) {
-        let busy = self
-            .verification
-            .as_ref()
-            .is_some_and(|running| !running.is_finished());
+        let busy = self.verification.as_ref().is_some_and(|running| !running.is_finished());
         if busy {
             let error = StoreError::Other("a verification is under way already".to_owned());
-            return self
-                .outbox
-                .send(Event::Read(token, ReadOutcome::Failed(error)));
+            return self.outbox.send(Event::Read(token, ReadOutcome::Failed(error)));
         }
         let (path, outbox) = (self.path.clone(), self.outbox.clone());
         let work = move || {
@@ -77,10 +67,7 @@ impl Reader {
             };
             outbox.send(Event::Read(token, outcome));
         };
-        match std::thread::Builder::new()
-            .name("store-verify".to_owned())
-            .spawn(work)
-        {
+        match std::thread::Builder::new().name("store-verify".to_owned()).spawn(work) {
             Ok(running) => self.verification = Some(running),
             Err(error) => {
                 let outcome = ReadOutcome::Failed(StoreError::Other(error.to_string()));
@@ -95,26 +82,16 @@ fn answer(conn: &Connection, read: &Read) -> Result<ReadOutcome, Fault> {
     let snapshot = conn.unchecked_transaction()?;
     let conn = &*snapshot;
     match read {
-        Read::Range {
-            conversation,
-            wants,
-            after,
-            max_bytes,
-        } => range::read(conn, conversation, wants, *after, *max_bytes),
+        Read::Range { conversation, wants, after, max_bytes } => {
+            range::read(conn, conversation, wants, *after, *max_bytes)
+        }
         Read::At { key, seq } => at(conn, key, *seq),
         Read::Known(ids) => known(conn, ids),
         Read::Inbox { agent, limit } => history::inbox(conn, agent, *limit),
         Read::InboxUpTo { agent, position } => history::inbox_up_to(conn, agent, *position),
         Read::History(filter) => history::read(conn, filter),
         Read::Find(texts) => history::find(conn, texts),
-        Read::Changes {
-            author,
-            conversation,
-        } => Ok(ReadOutcome::Changes(load::changes(
-            conn,
-            author,
-            conversation,
-        )?)),
+        Read::Changes { author, conversation } => Ok(ReadOutcome::Changes(load::changes(conn, author, conversation)?)),
         // A verification has a thread of its own; anything else is newer than this file.
         Read::Verify | _ => Err(Fault::Wrong(format!("the store cannot read {read:?}"))),
     }
@@ -132,15 +109,10 @@ fn at(conn: &Connection, key: &LogKey, seq: u64) -> Result<ReadOutcome, Fault> {
 }
 
 fn known(conn: &Connection, ids: &[OpId]) -> Result<ReadOutcome, Fault> {
-    let mut statement =
-        conn.prepare_cached("SELECT hlc FROM ops WHERE substr(id, 1, 8) = ? AND id = ?")?;
+    let mut statement = conn.prepare_cached("SELECT hlc FROM ops WHERE substr(id, 1, 8) = ? AND id = ?")?;
     let mut known = Vec::new();
     for id in ids {
-        let clock = statement
-            .query_row((row::id_prefix(id.as_bytes()), id.as_bytes()), |row| {
-                row.get(0)
-            })
-            .optional()?;
+        let clock = statement.query_row((row::id_prefix(id.as_bytes()), id.as_bytes()), |row| row.get(0)).optional()?;
         if let Some(clock) = clock {
             known.push((*id, Hlc::from_u64(clock)));
         }

@@ -84,9 +84,7 @@ pub(super) fn set_durability(conn: &Connection, durability: Durability) -> Resul
 
 /// Checks that the file is ours or empty, without changing it.
 pub(super) fn recognise(conn: &Connection, path: &Path) -> Result<(), OpenError> {
-    let foreign = || OpenError::Foreign {
-        path: path.to_owned(),
-    };
+    let foreign = || OpenError::Foreign { path: path.to_owned() };
     let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let application = match pragma("application_id") {
         Ok(application) => application,
@@ -95,11 +93,7 @@ pub(super) fn recognise(conn: &Connection, path: &Path) -> Result<(), OpenError>
     };
     let version = pragma("user_version").map_err(|error| OpenError::from_fault(path, error))?;
     let empty = conn
-        .query_row(
-            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
-            (),
-            |row| row.get(0),
-        )
+        .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", (), |row| row.get(0))
         .map_err(|error| OpenError::from_fault(path, error))?;
     let fresh = application == 0 && version == 0 && empty;
     if application != APPLICATION_ID && !fresh {
@@ -107,11 +101,7 @@ pub(super) fn recognise(conn: &Connection, path: &Path) -> Result<(), OpenError>
     }
     match usize::try_from(version) {
         Ok(version) if version <= MIGRATIONS.len() => Ok(()),
-        _ => Err(OpenError::Newer {
-            path: path.to_owned(),
-            found: version,
-            known: MIGRATIONS.len(),
-        }),
+        _ => Err(OpenError::Newer { path: path.to_owned(), found: version, known: MIGRATIONS.len() }),
     }
 }
 
@@ -126,12 +116,9 @@ fn version(conn: &Connection) -> Result<usize, Fault> {
 
 /// Brings the file to the latest version, in one transaction: a crash leaves the version before it.
 pub(super) fn migrate(conn: &Connection) -> Result<(), Fault> {
-    let mode: String =
-        conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Fault::Wrong(
-            "the file system of the home folder cannot hold a write-ahead log".to_owned(),
-        ));
+        return Err(Fault::Wrong("the file system of the home folder cannot hold a write-ahead log".to_owned()));
     }
     conn.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
     let done = version(conn)?;

@@ -33,12 +33,9 @@ pub fn verify_file(path: &Path) -> Result<Reply, OpenError> {
     // SQLite would say only that it cannot open the file.
     std::fs::metadata(path).map_err(|error| OpenError::from_io(path, error))?;
     let conn = connect_checked(path, Purpose::Read)?;
-    let complete =
-        schema::is_complete(&conn).map_err(|fault| OpenError::from_fault(path, fault))?;
+    let complete = schema::is_complete(&conn).map_err(|fault| OpenError::from_fault(path, fault))?;
     if !complete {
-        return Err(OpenError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(OpenError::Empty { path: path.to_owned() });
     }
     Ok(run(&conn, &|| false))
 }
@@ -46,12 +43,7 @@ pub fn verify_file(path: &Path) -> Result<Reply, OpenError> {
 /// Checks everything, or what it can until `stop` says that nobody waits any more.
 pub(super) fn run(conn: &Connection, stop: &dyn Fn() -> bool) -> Reply {
     let started = Instant::now();
-    let mut check = Check {
-        conn,
-        logs: HashMap::new(),
-        position: 0,
-        ops: 0,
-    };
+    let mut check = Check { conn, logs: HashMap::new(), position: 0, ops: 0 };
     let broken = check.everything(stop).err();
     Reply {
         ops: check.ops,
@@ -126,9 +118,7 @@ impl Check<'_> {
                  FROM ops o WHERE o.position > ? ORDER BY o.position LIMIT ?",
             )
             .map_err(|error| self.unreadable(&error.into()))?;
-        let mut rows = statement
-            .query((self.position, STEP))
-            .map_err(|error| self.unreadable(&error.into()))?;
+        let mut rows = statement.query((self.position, STEP)).map_err(|error| self.unreadable(&error.into()))?;
         loop {
             match rows.next() {
                 Ok(Some(row)) => {
@@ -150,11 +140,7 @@ impl Check<'_> {
         let log = match self.log(&columns, position) {
             Ok(Some(log)) => log,
             Ok(None) => {
-                return Err(broken(
-                    position,
-                    header,
-                    "it is in a log that is not listed",
-                ));
+                return Err(broken(position, header, "it is in a log that is not listed"));
             }
             Err(fault) => return Err(nameless(position, &fault)),
         };
@@ -174,34 +160,20 @@ impl Check<'_> {
             let found = self
                 .conn
                 .prepare_cached("SELECT author, log, conversation FROM logs WHERE ref = ?")?
-                .query_row([columns.log], |row| {
-                    Ok((
-                        row::key(row, 0)?,
-                        row.get(2).map(ConversationId::from_bytes)?,
-                    ))
-                })
+                .query_row([columns.log], |row| Ok((row::key(row, 0)?, row.get(2).map(ConversationId::from_bytes)?)))
                 .optional()?;
             let Some((key, conversation)) = found else {
                 return Ok(None);
             };
-            let log = Log {
-                key,
-                conversation,
-                height: 0,
-                head: NO_BACKLINK,
-                hlc: 0,
-                position,
-            };
+            let log = Log { key, conversation, height: 0, head: NO_BACKLINK, hlc: 0, position };
             self.logs.insert(columns.log, log);
         }
         Ok(self.logs.get_mut(&columns.log))
     }
 
     fn signatures(&mut self, ops: Vec<(u64, Op)>) -> Result<(), Broken> {
-        let (places, ops): (Vec<_>, Vec<_>) = ops
-            .into_iter()
-            .map(|(position, op)| ((position, op.header().clone()), op))
-            .unzip();
+        let (places, ops): (Vec<_>, Vec<_>) =
+            ops.into_iter().map(|(position, op)| ((position, op.header().clone()), op)).unzip();
         for ((position, header), result) in places.iter().zip(verify_batch(ops, &mut OsRng)) {
             if let Err(error) = result {
                 return Err(broken(*position, header, error));
@@ -221,9 +193,7 @@ impl Check<'_> {
     }
 
     fn wrong_head(&self) -> Result<Option<Broken>, Fault> {
-        let mut statement = self
-            .conn
-            .prepare("SELECT ref, author, log, height, head, hlc FROM logs ORDER BY ref")?;
+        let mut statement = self.conn.prepare("SELECT ref, author, log, height, head, hlc FROM logs ORDER BY ref")?;
         let mut rows = statement.query(())?;
         while let Some(row) = rows.next()? {
             let key = row::key(row, 1)?;
@@ -237,10 +207,7 @@ impl Check<'_> {
                 author: Some(key.author),
                 log: Some(key.log),
                 seq: told.map(|log| log.height),
-                problem: format!(
-                    "the list of logs says that its log ends with entry {}",
-                    head.0
-                ),
+                problem: format!("the list of logs says that its log ends with entry {}", head.0),
             }));
         }
         Ok(None)
@@ -248,9 +215,7 @@ impl Check<'_> {
 
     /// Looks at the pages that hold no entries, and whether the indexes agree with the tables.
     fn pages(&self) -> Result<(), Broken> {
-        let found: Result<String, _> =
-            self.conn
-                .query_row("PRAGMA integrity_check(1)", (), |row| row.get(0));
+        let found: Result<String, _> = self.conn.query_row("PRAGMA integrity_check(1)", (), |row| row.get(0));
         match found {
             Ok(found) if found == "ok" => Ok(()),
             Ok(problem) => Err(self.unreadable(&Fault::Damaged(problem))),
@@ -266,30 +231,18 @@ impl Check<'_> {
 
 impl Columns {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            log: row.get(5)?,
-            seq: row.get(6)?,
-            kind: row.get(7)?,
-            hlc: row.get(8)?,
-            agent: row.get(9)?,
-        })
+        Ok(Self { log: row.get(5)?, seq: row.get(6)?, kind: row.get(7)?, hlc: row.get(8)?, agent: row.get(9)? })
     }
 }
 
 /// Returns what is wrong with an entry's place in its log or with its columns.
 fn problem(header: &Header, columns: &Columns, log: &Log) -> Option<String> {
-    let key = LogKey {
-        author: header.author,
-        log: header.log,
-    };
+    let key = LogKey { author: header.author, log: header.log };
     if key != log.key || header.conversation != log.conversation {
         return Some("it is listed under another log than it was signed for".to_owned());
     }
     if header.seq != log.height + 1 {
-        return Some(format!(
-            "the log goes from entry {} to {}",
-            log.height, header.seq
-        ));
+        return Some(format!("the log goes from entry {} to {}", log.height, header.seq));
     }
     if header.backlink != log.head {
         return Some("it does not follow the entry before it".to_owned());
@@ -312,11 +265,5 @@ fn broken(position: u64, header: &Header, problem: impl std::fmt::Display) -> Br
 }
 
 fn nameless(position: u64, fault: &Fault) -> Broken {
-    Broken {
-        position,
-        author: None,
-        log: None,
-        seq: None,
-        problem: fault.to_string(),
-    }
+    Broken { position, author: None, log: None, seq: None, problem: fault.to_string() }
 }

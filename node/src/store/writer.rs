@@ -51,14 +51,7 @@ enum Flow {
 
 impl Writer {
     pub(super) fn new(conn: Connection, policy: Policy, outbox: Outbox) -> Self {
-        Self {
-            conn,
-            numbers: LogNumbers::default(),
-            policy,
-            outbox,
-            failed: None,
-            group: Vec::new(),
-        }
+        Self { conn, numbers: LogNumbers::default(), policy, outbox, failed: None, group: Vec::new() }
     }
 
     /// Runs until it is told to close, or until the store is dropped: then without marking a clean stop.
@@ -167,10 +160,8 @@ impl Writer {
         if self.is_superseded(commit) {
             return Err(StoreError::Superseded);
         }
-        let result = self
-            .begin()
-            .and_then(|()| apply_all(&self.conn, &mut self.numbers, commit))
-            .and_then(|()| self.end());
+        let result =
+            self.begin().and_then(|()| apply_all(&self.conn, &mut self.numbers, commit)).and_then(|()| self.end());
         result.map_err(|fault| {
             self.rollback();
             fault.into()
@@ -183,8 +174,7 @@ impl Writer {
     }
 
     fn is_superseded(&self, commit: &Commit) -> bool {
-        self.failed
-            .is_some_and(|failed| commit.token.generation <= failed)
+        self.failed.is_some_and(|failed| commit.token.generation <= failed)
     }
 
     fn begin(&self) -> Result<(), Fault> {
@@ -211,8 +201,5 @@ impl Writer {
 }
 
 fn apply_all(conn: &Connection, numbers: &mut LogNumbers, commit: &Commit) -> Result<(), Fault> {
-    commit
-        .writes
-        .iter()
-        .try_for_each(|write| apply::write(conn, numbers, write))
+    commit.writes.iter().try_for_each(|write| apply::write(conn, numbers, write))
 }

@@ -49,12 +49,7 @@ pub struct Error {
 impl Error {
     /// Makes a refusal.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            hint: None,
-            suggestions: Vec::new(),
-        }
+        Self { code, message: message.into(), hint: None, suggestions: Vec::new() }
     }
 
     /// Adds what to do next.

@@ -20,9 +20,7 @@ fn one_hour() -> u64 {
 
 impl Default for Request {
     fn default() -> Self {
-        Self {
-            valid_s: one_hour(),
-        }
+        Self { valid_s: one_hour() }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Messages: sending, the inbox, receipts, history.
 
-
 use fedp2p_protocols::api::message::{Delivery, DeliveryState};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, ack, history, inbox, message, send, surfaced, watch};
 use fedp2p_protocols::codec::DecodeError;
@@ -39,7 +38,13 @@ impl Core {
         }
     }
 
-    pub(crate) fn send_reply(&mut self, id: CallId, caller: &Caller, request: &send::Request, reply_to: Option<OpId>) -> Result<(), Error> {
+    pub(crate) fn send_reply(
+        &mut self,
+        id: CallId,
+        caller: &Caller,
+        request: &send::Request,
+        reply_to: Option<OpId>,
+    ) -> Result<(), Error> {
         let message = Message {
             to: self.resolve_all(&request.to)?,
             kind: request.kind,
@@ -55,14 +60,13 @@ impl Core {
             Error::new(ErrorCode::TooLarge, error.to_string()).hint("send a shorter message, or several")
         })?;
         let payload = message.encode();
-        let too_large = |error: DecodeError| Error::new(ErrorCode::TooLarge, error.to_string()).hint("send a shorter message");
+        let too_large =
+            |error: DecodeError| Error::new(ErrorCode::TooLarge, error.to_string()).hint("send a shorter message");
         check_size(&payload).map_err(too_large)?;
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, Vec::new())?;
         let lobby = self.lobby;
-        let op = self
-            .append(&mut entries, lobby, Kind::Message, Some(&caller.name), &payload)
-            .map_err(too_large)?;
+        let op = self.append(&mut entries, lobby, Kind::Message, Some(&caller.name), &payload).map_err(too_large)?;
         let position = entries.written.last().map_or(0, |written| written.position);
         self.write_inbox(&mut entries.writes, &op, position);
         self.commit_call(entries, id, Finish::Sent(op));
@@ -70,11 +74,7 @@ impl Core {
     }
 
     pub(crate) fn sent(&self, op: &Verified) -> send::Reply {
-        send::Reply {
-            id: op.id(),
-            at: op.header().hlc.milliseconds(),
-            deliveries: self.deliveries(op, &[]),
-        }
+        send::Reply { id: op.id(), at: op.header().hlc.milliseconds(), deliveries: self.deliveries(op, &[]) }
     }
 
     /// How far one of this node's messages has come at each recipient.
@@ -165,7 +165,14 @@ impl Core {
         Ok(())
     }
 
-    pub(crate) fn surfaced_read(&mut self, id: CallId, agent: &AgentName, to: u64, rows: Vec<(LogKey, u64)>, cursor: u64) {
+    pub(crate) fn surfaced_read(
+        &mut self,
+        id: CallId,
+        agent: &AgentName,
+        to: u64,
+        rows: Vec<(LogKey, u64)>,
+        cursor: u64,
+    ) {
         if to <= cursor {
             self.answer(id, Reply::Surfaced(surfaced::Reply { cursor }));
             return;
@@ -173,7 +180,8 @@ impl Core {
         let mut entries = Entries::default();
         entries.writes.push(Write::Cursor { agent: agent.clone(), position: to });
         for chunk in rows.chunks(MAX_RECEIPT_ENTRIES) {
-            let surfaced = chunk.iter().map(|(key, seq)| Surfaced { author: key.author, log: key.log, seq: *seq }).collect();
+            let surfaced =
+                chunk.iter().map(|(key, seq)| Surfaced { author: key.author, log: key.log, seq: *seq }).collect();
             self.append_receipt(&mut entries, agent, &Receipt { surfaced, acknowledged: Vec::new() });
         }
         let reply = Reply::Surfaced(surfaced::Reply { cursor: to });
@@ -197,7 +205,13 @@ impl Core {
         Ok(())
     }
 
-    pub(crate) fn ack_found(&mut self, id: CallId, caller: &Caller, texts: &[String], found: &[Vec<Placed>]) -> Result<(), Error> {
+    pub(crate) fn ack_found(
+        &mut self,
+        id: CallId,
+        caller: &Caller,
+        texts: &[String],
+        found: &[Vec<Placed>],
+    ) -> Result<(), Error> {
         let me = AgentId { node: self.me(), name: caller.name.clone() };
         let mut acknowledged = Vec::new();
         for (text, matches) in texts.iter().zip(found) {
@@ -207,8 +221,11 @@ impl Core {
             let header = placed.op.header();
             let author = AgentId { node: header.author, name: agent_name(header.agent.as_ref()) };
             if !message.is_for(&me, Some(&author)) {
-                return Err(Error::new(ErrorCode::Forbidden, format!("the message {text:?} is not for {}", caller.name))
-                    .hint("acknowledge as its recipient: --agent NAME"));
+                return Err(Error::new(
+                    ErrorCode::Forbidden,
+                    format!("the message {text:?} is not for {}", caller.name),
+                )
+                .hint("acknowledge as its recipient: --agent NAME"));
             }
             acknowledged.push(placed.op.id());
         }
@@ -233,7 +250,12 @@ impl Core {
         }
     }
 
-    pub(crate) fn history_of(&mut self, id: CallId, request: &history::Request, only: Option<OpId>) -> Result<(), Error> {
+    pub(crate) fn history_of(
+        &mut self,
+        id: CallId,
+        request: &history::Request,
+        only: Option<OpId>,
+    ) -> Result<(), Error> {
         let resolve = |text: &Option<String>| text.as_deref().map(|text| self.resolve(text)).transpose();
         let filter = HistoryFilter {
             from: resolve(&request.from)?,
@@ -279,4 +301,3 @@ impl Core {
         self.answer(id, Reply::History(history::Reply { messages, before }));
     }
 }
-

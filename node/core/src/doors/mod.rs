@@ -20,8 +20,8 @@ use fedp2p_protocols::sync::LogKey;
 
 use crate::Core;
 use crate::author::Entries;
-use crate::effect::Effect;
 use crate::commit::Again;
+use crate::effect::Effect;
 use crate::input::{CallId, Introduction};
 use crate::store::{Read, ReadOutcome, ReadToken, StoreError, Write};
 
@@ -105,7 +105,11 @@ impl Core {
             let encoded = chain.encode();
             if self.members.learn(peer, chain).is_ok() {
                 entries.writes.push(Write::Member { node: peer, chain: encoded });
-                entries.writes.push(Write::Peer { node: peer, addresses: addresses.clone(), last_seen: self.now.wall_ms });
+                entries.writes.push(Write::Peer {
+                    node: peer,
+                    addresses: addresses.clone(),
+                    last_seen: self.now.wall_ms,
+                });
                 self.effect(Effect::Admit { peer, addresses });
             }
         }
@@ -278,7 +282,10 @@ impl Core {
             .and_then(|ticket| {
                 let own = self.chain.certificate();
                 if ticket.organisation == own.organisation {
-                    return Err(Error::new(ErrorCode::Conflict, format!("this node belongs to {} already", own.organisation_name)));
+                    return Err(Error::new(
+                        ErrorCode::Conflict,
+                        format!("this node belongs to {} already", own.organisation_name),
+                    ));
                 }
                 let others = self.members.iter().filter(|(node, _)| **node != self.me()).count();
                 crate::membership::may_leave(&own.organisation_name, self.root.is_some(), others)
@@ -343,7 +350,12 @@ impl Core {
     }
 
     /// Registers the caller if it is new, and edits the own document in its name.
-    pub(crate) fn edit_as(&mut self, entries: &mut Entries, caller: &Caller, mut edits: Vec<Edit>) -> Result<(), Error> {
+    pub(crate) fn edit_as(
+        &mut self,
+        entries: &mut Entries,
+        caller: &Caller,
+        mut edits: Vec<Edit>,
+    ) -> Result<(), Error> {
         if let Some(register) = self.registration(caller)? {
             edits.insert(0, register);
         }
@@ -352,7 +364,9 @@ impl Core {
         }
         let lobby = self.lobby;
         if self.remaking.contains_key(&(lobby, self.me())) {
-            return Err(Error::new(ErrorCode::Busy, "the node is putting its own document together again").hint("try again"));
+            return Err(
+                Error::new(ErrorCode::Busy, "the node is putting its own document together again").hint("try again")
+            );
         }
         let before = self.glance(&lobby, &self.me());
         self.edit(entries, lobby, Some(&caller.name), &edits)
@@ -370,8 +384,11 @@ impl Core {
             [one] => Ok(one),
             [] => Err(Error::new(ErrorCode::NotFound, format!("no message has an id that starts with {text:?}"))
                 .hint("ids stand in the first column of \"fedp2p history\"")),
-            [..] => Err(Error::new(ErrorCode::Ambiguous, format!("more than one message has an id that starts with {text:?}"))
-                .hint("give more characters of the id")),
+            [..] => Err(Error::new(
+                ErrorCode::Ambiguous,
+                format!("more than one message has an id that starts with {text:?}"),
+            )
+            .hint("give more characters of the id")),
         }
     }
 }
@@ -380,7 +397,8 @@ impl Core {
 pub(crate) fn id_prefix(text: &str) -> Result<String, Error> {
     let full = (OpId::BYTES * 8usize).div_ceil(5);
     let text = text.to_ascii_lowercase();
-    let fits = (4..=full).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b));
+    let fits =
+        (4..=full).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b));
     if fits {
         return Ok(text);
     }

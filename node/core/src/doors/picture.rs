@@ -223,8 +223,15 @@ fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
     for (proposal, voters) in &lost.ballots {
         for (voter, ballots) in voters {
             let cast = have.ballots.get(proposal).and_then(|voters| voters.get(voter));
-            for (number, ballot) in ballots.iter().filter(|(number, _)| cast.is_none_or(|cast| !cast.contains_key(number))) {
-                edits.push(Edit::Cast { proposal: proposal.clone(), voter: voter.clone(), number: *number, ballot: ballot.clone() });
+            for (number, ballot) in
+                ballots.iter().filter(|(number, _)| cast.is_none_or(|cast| !cast.contains_key(number)))
+            {
+                edits.push(Edit::Cast {
+                    proposal: proposal.clone(),
+                    voter: voter.clone(),
+                    number: *number,
+                    ballot: ballot.clone(),
+                });
             }
         }
     }

@@ -42,9 +42,13 @@ impl Core {
             let address: Address =
                 text.parse().map_err(|error| Error::new(ErrorCode::Invalid, format!("{text:?}: {error}")))?;
             if address.organisation.as_ref().is_some_and(|organisation| organisation != own_organisation) {
-                return Err(Error::new(ErrorCode::NotFound, format!("{text:?} is in an organisation that this one does not exchange messages with")));
+                return Err(Error::new(
+                    ErrorCode::NotFound,
+                    format!("{text:?} is in an organisation that this one does not exchange messages with"),
+                ));
             }
-            let fits = |agent: &&AgentId| agent.name == address.agent && self.members.name(&agent.node) == Some(&address.node);
+            let fits =
+                |agent: &&AgentId| agent.name == address.agent && self.members.name(&agent.node) == Some(&address.node);
             agents.iter().filter(fits).collect()
         } else {
             self.by_bare_name(text, &agents)

@@ -8,13 +8,17 @@ use crate::{Core, LOBBY};
 impl Core {
     pub(crate) fn status(&mut self) -> status::Reply {
         let me = self.me();
-        let conversations = std::iter::once(self.lobby).chain(self.ops.keys().copied().filter(|id| *id != self.lobby)).collect::<Vec<_>>();
+        let conversations = std::iter::once(self.lobby)
+            .chain(self.ops.keys().copied().filter(|id| *id != self.lobby))
+            .collect::<Vec<_>>();
         let conversations = conversations.into_iter().map(|id| self.conversation(id)).collect();
         let others = self.members.iter().filter(|(node, _)| **node != me);
         let members = others.count() as u32;
         let mut warnings = self.warnings.clone();
         if self.chain.not_after() <= self.now.wall_ms {
-            warnings.push("the certificate of this node has expired; others do not accept it until it is renewed".to_owned());
+            warnings.push(
+                "the certificate of this node has expired; others do not accept it until it is renewed".to_owned(),
+            );
         }
         status::Reply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -54,7 +58,8 @@ impl Core {
 
     pub(crate) fn peers(&self) -> peers::Reply {
         let lobby = self.lobby;
-        let ours: Vec<_> = self.logs.of_author(&lobby, self.me()).map(|(key, log)| (*key, log.durable_height())).collect();
+        let ours: Vec<_> =
+            self.logs.of_author(&lobby, self.me()).map(|(key, log)| (*key, log.durable_height())).collect();
         let behind = |node: &NodeId| {
             let held = |key| self.reaches.get(&(*node, key)).copied().unwrap_or(0);
             ours.iter().map(|(key, height)| height.saturating_sub(held(*key))).sum()

@@ -29,8 +29,11 @@ impl Core {
         let revision = match existing {
             None => 1,
             Some(proposal) if proposal.by != caller.name || proposal.closed.is_some() => {
-                return Err(Error::new(ErrorCode::Conflict, format!("there is a proposal {id:?} on this node already"))
-                    .hint("choose another id: --id ID"));
+                return Err(Error::new(
+                    ErrorCode::Conflict,
+                    format!("there is a proposal {id:?} on this node already"),
+                )
+                .hint("choose another id: --id ID"));
             }
             Some(proposal) => proposal.revision + 1,
         };
@@ -67,41 +70,60 @@ impl Core {
     pub(crate) fn find_proposal(&self, text: &str) -> Result<ProposalKey, Error> {
         let (id, node) = text.split_once('@').map_or((text, None), |(id, node)| (id, Some(node)));
         let picture = self.documents.picture(&self.lobby);
-        let on_node = |key: &ProposalKey| node.is_none_or(|node| self.members.name(&key.node).is_some_and(|name| name.as_str() == node));
-        let found: Vec<ProposalKey> = picture.proposals().map(|(key, _)| key).filter(|key| key.id == id && on_node(key)).collect();
+        let on_node = |key: &ProposalKey| {
+            node.is_none_or(|node| self.members.name(&key.node).is_some_and(|name| name.as_str() == node))
+        };
+        let found: Vec<ProposalKey> =
+            picture.proposals().map(|(key, _)| key).filter(|key| key.id == id && on_node(key)).collect();
         match found.as_slice() {
             [one] => Ok(one.clone()),
             [] => {
-                let mut alike: Vec<(f64, String)> =
-                    picture.proposals().map(|(key, _)| (strsim::jaro_winkler(id, &key.id), key.id)).filter(|(alike, _)| *alike > 0.75).collect();
+                let mut alike: Vec<(f64, String)> = picture
+                    .proposals()
+                    .map(|(key, _)| (strsim::jaro_winkler(id, &key.id), key.id))
+                    .filter(|(alike, _)| *alike > 0.75)
+                    .collect();
                 alike.sort_by(|(a, left), (b, right)| b.total_cmp(a).then_with(|| left.cmp(right)));
                 Err(Error::new(ErrorCode::NotFound, format!("there is no proposal {text:?}"))
                     .hint("\"fedp2p vote list --all\" lists them")
                     .suggest(alike.into_iter().take(3).map(|(_, id)| id).collect()))
             }
             several => {
-                let names = several.iter().map(|key| format!("{}@{}", key.id, self.members.display(&key.node))).collect();
-                Err(Error::new(ErrorCode::Ambiguous, format!("more than one node has a proposal {id:?}")).hint("write id@node").suggest(names))
+                let names =
+                    several.iter().map(|key| format!("{}@{}", key.id, self.members.display(&key.node))).collect();
+                Err(Error::new(ErrorCode::Ambiguous, format!("more than one node has a proposal {id:?}"))
+                    .hint("write id@node")
+                    .suggest(names))
             }
         }
     }
 
-    pub(crate) fn vote_cast(&mut self, call: CallId, caller: &Caller, request: &vote_cast::Request) -> Result<(), Error> {
+    pub(crate) fn vote_cast(
+        &mut self,
+        call: CallId,
+        caller: &Caller,
+        request: &vote_cast::Request,
+    ) -> Result<(), Error> {
         let key = self.find_proposal(&request.id)?;
         let picture = self.documents.picture(&self.lobby);
         let proposal = picture.proposal(&key).expect("a proposal that was found is in the picture");
         if proposal.closed.is_some() {
-            return Err(Error::new(ErrorCode::Conflict, format!("{:?} is closed", request.id)).hint("see it with \"fedp2p vote show\""));
+            return Err(Error::new(ErrorCode::Conflict, format!("{:?} is closed", request.id))
+                .hint("see it with \"fedp2p vote show\""));
         }
         if request.revision.is_some_and(|revision| revision != proposal.revision) {
-            return Err(Error::new(ErrorCode::Conflict, format!("{:?} has changed; its revision is {}", request.id, proposal.revision))
-                .hint("read it again and cast a ballot for what it asks now"));
+            return Err(Error::new(
+                ErrorCode::Conflict,
+                format!("{:?} has changed; its revision is {}", request.id, proposal.revision),
+            )
+            .hint("read it again and cast a ballot for what it asks now"));
         }
         let choice = choose(&proposal.options, &request.choice)?;
         if request.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
             return Err(Error::new(ErrorCode::TooLarge, format!("a reason has at most {MAX_REASON_BYTES} bytes")));
         }
-        let ballot = Ballot { revision: proposal.revision, choice, reason: request.reason.clone(), at: self.now.wall_ms };
+        let ballot =
+            Ballot { revision: proposal.revision, choice, reason: request.reason.clone(), at: self.now.wall_ms };
         let cast = &self.documents.content(&self.lobby, &self.me()).ballots;
         let mine = cast.get(&key).and_then(|voters| voters.get(&caller.name));
         let number = mine.and_then(|ballots| ballots.last_key_value()).map_or(1, |(number, _)| number + 1);
@@ -112,7 +134,12 @@ impl Core {
         Ok(())
     }
 
-    pub(crate) fn vote_close(&mut self, call: CallId, caller: &Caller, request: &vote_close::Request) -> Result<(), Error> {
+    pub(crate) fn vote_close(
+        &mut self,
+        call: CallId,
+        caller: &Caller,
+        request: &vote_close::Request,
+    ) -> Result<(), Error> {
         let key = self.find_proposal(&request.id)?;
         let picture = self.documents.picture(&self.lobby);
         let proposal = picture.proposal(&key).expect("a proposal that was found is in the picture");
@@ -201,7 +228,10 @@ fn check_options(options: Vec<String>) -> Result<Vec<String>, Error> {
         return Err(Error::new(ErrorCode::Invalid, "two options are the same"));
     }
     if !(2..=MAX_OPTIONS).contains(&options.len()) {
-        return Err(Error::new(ErrorCode::Invalid, format!("a proposal has 2 to {MAX_OPTIONS} options, not {}", options.len())));
+        return Err(Error::new(
+            ErrorCode::Invalid,
+            format!("a proposal has 2 to {MAX_OPTIONS} options, not {}", options.len()),
+        ));
     }
     Ok(options)
 }

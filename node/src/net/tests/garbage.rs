@@ -126,10 +126,7 @@ async fn a_knower_of_the_organisation_with_the_certificate_of_another_node_is_cl
     let mut stream = rogue.open(peer, connection, Kind::Hello).await.unwrap();
     let knock = Knock::new(&organisation(1), [1; 16], &rogue.id, &victim.id).encode();
     let stolen = fedp2p_protocols::op::NodeKey::from_seed([10; 32]).id();
-    let welcome = fedp2p_protocols::hello::Welcome {
-        chain: super::peers::chain(1, stolen),
-        addresses: vec![],
-    };
+    let welcome = fedp2p_protocols::hello::Welcome { chain: super::peers::chain(1, stolen), addresses: vec![] };
     let said = rogue
         .with(async {
             frames::write(&mut stream, &knock).await.unwrap();

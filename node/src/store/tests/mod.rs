@@ -8,9 +8,7 @@ mod writing;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedp2p_core::store::{
-    Commit, CommitToken, MessageIndex, OpWrite, Read, ReadOutcome, ReadToken, StoreError, Write,
-};
+use fedp2p_core::store::{Commit, CommitToken, MessageIndex, OpWrite, Read, ReadOutcome, ReadToken, StoreError, Write};
 use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NetworkId, NodeId, OpId};
 use fedp2p_protocols::name::AgentName;
@@ -51,17 +49,11 @@ impl Author {
     }
 
     fn log_key(&self) -> LogKey {
-        LogKey {
-            author: self.key.id(),
-            log: self.log,
-        }
+        LogKey { author: self.key.id(), log: self.log }
     }
 
     fn agent(&self, name: &str) -> AgentId {
-        AgentId {
-            node: self.key.id(),
-            name: name.parse().unwrap(),
-        }
+        AgentId { node: self.key.id(), name: name.parse().unwrap() }
     }
 
     /// Signs the next entry of the log.
@@ -107,20 +99,13 @@ impl Author {
             reply_to: None,
             correlation: correlation.map(str::to_owned),
         };
-        let index = MessageIndex {
-            to: message.to.clone(),
-            kind,
-            correlation: message.correlation.clone(),
-        };
+        let index = MessageIndex { to: message.to.clone(), kind, correlation: message.correlation.clone() };
         let op = self.entry(Kind::Message, Some(agent), &message.encode());
         Said { op, index }
     }
 
     fn change(&mut self, epoch: u32) -> Arc<Verified> {
-        let change = Change {
-            epoch,
-            change: vec![1, 2, 3],
-        };
+        let change = Change { epoch, change: vec![1, 2, 3] };
         self.entry(Kind::Change, None, &change.encode())
     }
 }
@@ -134,22 +119,12 @@ struct Said {
 
 impl Said {
     fn at(self, position: u64) -> Write {
-        Write::Op(OpWrite {
-            position,
-            op: self.op,
-            document_epoch: None,
-            message: Some(self.index),
-        })
+        Write::Op(OpWrite { position, op: self.op, document_epoch: None, message: Some(self.index) })
     }
 }
 
 fn changed(position: u64, op: Arc<Verified>, epoch: u32) -> Write {
-    Write::Op(OpWrite {
-        position,
-        op,
-        document_epoch: Some(epoch),
-        message: None,
-    })
+    Write::Op(OpWrite { position, op, document_epoch: Some(epoch), message: None })
 }
 
 fn name(text: &str) -> AgentName {
@@ -178,10 +153,7 @@ impl Home {
     }
 
     fn empty() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            options: Options::default(),
-        }
+        Self { folder: tempfile::tempdir().unwrap(), options: Options::default() }
     }
 
     fn path(&self) -> PathBuf {
@@ -226,22 +198,13 @@ struct Running {
 impl Running {
     fn start(database: Database, opened: Opened) -> Self {
         let (sender, events) = mpsc::channel(4_096);
-        Self {
-            store: database.start(sender).unwrap(),
-            events,
-            opened,
-            generation: 0,
-            number: 0,
-        }
+        Self { store: database.start(sender).unwrap(), events, opened, generation: 0, number: 0 }
     }
 
     /// Hands over a commit without waiting for it.
     fn hand_over(&mut self, writes: Vec<Write>) -> CommitToken {
         self.number += 1;
-        let token = CommitToken {
-            generation: self.generation,
-            number: self.number,
-        };
+        let token = CommitToken { generation: self.generation, number: self.number };
         self.store.commit(Commit { token, writes }).unwrap();
         token
     }
@@ -274,9 +237,7 @@ impl Running {
         let token = ReadToken(self.number);
         self.store.read(token, read).unwrap();
         let event = self.next();
-        let Event::Read(answered, outcome) = event else {
-            panic!("{event:?}")
-        };
+        let Event::Read(answered, outcome) = event else { panic!("{event:?}") };
         assert_eq!(answered, token);
         outcome
     }

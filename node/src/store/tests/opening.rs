@@ -24,10 +24,7 @@ fn a_first_start_is_told_until_the_database_is_founded() {
     database.set_port(4_242).unwrap();
     database.close().unwrap();
     let (_, opened) = home.open();
-    assert_eq!(
-        (opened.new_epoch, opened.last_stop),
-        (None, LastStop::Clean)
-    );
+    assert_eq!((opened.new_epoch, opened.last_stop), (None, LastStop::Clean));
     assert_eq!(opened.meta.node, Some(node(1)));
     assert_eq!(opened.meta.chain.as_deref(), Some(b"chain".as_slice()));
     assert_eq!(opened.meta.port, Some(4_242));
@@ -47,10 +44,7 @@ fn a_database_belongs_to_one_node() {
     database.found(&again).unwrap_err();
     database.set_membership(b"joined").unwrap();
     let meta = database.meta().unwrap();
-    assert_eq!(
-        (meta.node, meta.chain),
-        (Some(node(1)), Some(b"joined".to_vec()))
-    );
+    assert_eq!((meta.node, meta.chain), (Some(node(1)), Some(b"joined".to_vec())));
 }
 
 #[test]
@@ -80,9 +74,7 @@ fn after_a_power_cut_a_new_epoch_is_due_until_it_is_written() {
     database.close().unwrap();
     let (database, opened) = home.open();
     assert_eq!(opened.new_epoch, Some(NewEpoch::UncleanAfterReboot));
-    database
-        .set_epoch(&LogEpochId::from_bytes([5; 16]))
-        .unwrap();
+    database.set_epoch(&LogEpochId::from_bytes([5; 16])).unwrap();
     drop(database);
     let (_, opened) = home.open();
     assert_eq!(opened.new_epoch, None);
@@ -94,10 +86,7 @@ fn a_reboot_after_a_clean_stop_changes_nothing() {
     home.start().store.close().unwrap();
     set(&home, "boot", "another boot");
     let (_, opened) = home.open();
-    assert_eq!(
-        (opened.new_epoch, opened.last_stop),
-        (None, LastStop::Clean)
-    );
+    assert_eq!((opened.new_epoch, opened.last_stop), (None, LastStop::Clean));
 }
 
 #[test]
@@ -109,10 +98,7 @@ fn with_full_durability_a_power_cut_loses_nothing() {
     // What counts is how the run that was cut off had written.
     home.options.durability = Durability::Normal;
     let (database, opened) = home.open();
-    assert_eq!(
-        (opened.new_epoch, opened.last_stop),
-        (None, LastStop::Unclean)
-    );
+    assert_eq!((opened.new_epoch, opened.last_stop), (None, LastStop::Unclean));
     drop(database);
     set(&home, "boot", "another boot");
     home.options.durability = Durability::Full;
@@ -151,36 +137,21 @@ fn a_copy_of_a_running_database_holds_what_was_committed() {
 #[test]
 fn a_newer_version_is_refused_and_left_alone() {
     let home = Home::new();
-    home.sqlite()
-        .pragma_update(None, "user_version", 99)
-        .unwrap();
+    home.sqlite().pragma_update(None, "user_version", 99).unwrap();
     let before = fs::read(home.path()).unwrap();
     let error = Database::open(&home.path(), &home.options).unwrap_err();
-    assert!(
-        matches!(error, OpenError::Newer { found: 99, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error:?}");
     assert_eq!(fs::read(home.path()).unwrap(), before);
 }
 
 #[test]
 fn a_foreign_file_is_refused_and_left_alone() {
     let tables = Home::empty();
-    tables
-        .sqlite()
-        .execute_batch("CREATE TABLE theirs (a)")
-        .unwrap();
+    tables.sqlite().execute_batch("CREATE TABLE theirs (a)").unwrap();
     let marked = Home::empty();
-    marked
-        .sqlite()
-        .execute_batch("PRAGMA application_id = 5; CREATE TABLE t (a)")
-        .unwrap();
+    marked.sqlite().execute_batch("PRAGMA application_id = 5; CREATE TABLE t (a)").unwrap();
     let text = Home::empty();
-    fs::write(
-        text.path(),
-        "this is a text, and longer than the header of a database: ".repeat(9),
-    )
-    .unwrap();
+    fs::write(text.path(), "this is a text, and longer than the header of a database: ".repeat(9)).unwrap();
     for home in [tables, marked, text] {
         let before = fs::read(home.path()).unwrap();
         let error = Database::open(&home.path(), &home.options).unwrap_err();
@@ -197,9 +168,7 @@ fn a_file_that_was_only_begun_is_a_first_start() {
 
     // Cut off between choosing the journal and making the tables.
     let home = Home::empty();
-    home.sqlite()
-        .pragma_update(None, "journal_mode", "WAL")
-        .unwrap();
+    home.sqlite().pragma_update(None, "journal_mode", "WAL").unwrap();
     assert_eq!(home.open().1.new_epoch, Some(NewEpoch::FirstStart));
 }
 
@@ -208,9 +177,7 @@ fn damage_is_found_after_a_power_cut() {
     let home = Home::new();
     let mut running = home.start();
     let mut author = Author::new(2);
-    let writes = (1..=200)
-        .map(|position| author.say("hello").at(position))
-        .collect();
+    let writes = (1..=200).map(|position| author.say("hello").at(position)).collect();
     running.commit(writes);
     drop(running);
     set(&home, "boot", "another boot");
@@ -220,13 +187,8 @@ fn damage_is_found_after_a_power_cut() {
         bytes[page * 4_096..(page + 1) * 4_096].fill(0xa5);
         fs::write(home.path(), &bytes).unwrap();
         let error = Database::open(&home.path(), &home.options).unwrap_err();
-        let OpenError::Database { source, .. } = &error else {
-            panic!("page {page}: {error:?}")
-        };
-        assert!(
-            matches!(source, StoreError::Corrupt(_)),
-            "page {page}: {source:?}"
-        );
+        let OpenError::Database { source, .. } = &error else { panic!("page {page}: {error:?}") };
+        assert!(matches!(source, StoreError::Corrupt(_)), "page {page}: {source:?}");
     }
 }
 
@@ -239,10 +201,7 @@ fn only_the_owner_can_read_the_files() {
     let mut running = home.start();
     running.commit(vec![Author::new(2).say("hello").at(1)]);
     for name in ["fedp2p.db", "fedp2p.db-wal", "fedp2p.db-shm"] {
-        let mode = fs::metadata(home.folder.path().join(name))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = fs::metadata(home.folder.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
@@ -285,30 +244,17 @@ fn changes_are_loaded_from_the_document_epoch_that_was_named_last() {
     let mut other = Author::new(3);
     let mut writes = Vec::new();
     for epoch in [0, 1, 1, 2] {
-        writes.push(changed(
-            writes.len() as u64 + 1,
-            author.change(epoch),
-            epoch,
-        ));
+        writes.push(changed(writes.len() as u64 + 1, author.change(epoch), epoch));
     }
     writes.push(author.say("in between").at(5));
     writes.push(changed(6, continued.change(3), 3));
     writes.push(changed(7, other.change(0), 0));
     for epoch in [1, 2] {
-        writes.push(Write::Document {
-            author: node(2),
-            conversation: LOBBY,
-            epoch,
-        });
+        writes.push(Write::Document { author: node(2), conversation: LOBBY, epoch });
     }
     running.commit(writes);
-    let outcome = running.read(Read::Changes {
-        author: node(2),
-        conversation: LOBBY,
-    });
-    let ReadOutcome::Changes(all) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let outcome = running.read(Read::Changes { author: node(2), conversation: LOBBY });
+    let ReadOutcome::Changes(all) = outcome else { panic!("{outcome:?}") };
     assert_eq!(all.len(), 5);
     running.store.close().unwrap();
     let (_, opened) = home.open();
@@ -316,12 +262,7 @@ fn changes_are_loaded_from_the_document_epoch_that_was_named_last() {
         .stored
         .changes
         .iter()
-        .map(|change| {
-            (
-                change.header().author,
-                Change::decode(change.payload()).unwrap().epoch,
-            )
-        })
+        .map(|change| (change.header().author, Change::decode(change.payload()).unwrap().epoch))
         .collect();
     assert_eq!(loaded, [(node(2), 2), (node(2), 3), (node(3), 0)]);
 }

@@ -6,10 +6,7 @@ use fedp2p_protocols::sync::Want;
 use super::*;
 
 fn want(author: &Author, from: u64) -> Want {
-    Want {
-        key: author.log_key(),
-        from,
-    }
+    Want { key: author.log_key(), from }
 }
 
 /// Sets one filter or more.
@@ -17,25 +14,15 @@ type Narrow<'a> = &'a dyn Fn(&mut HistoryFilter);
 
 fn history(running: &mut Running, filter: HistoryFilter) -> Vec<(Placed, Vec<AgentId>)> {
     let outcome = running.read(Read::History(filter));
-    let ReadOutcome::History(found) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let ReadOutcome::History(found) = outcome else { panic!("{outcome:?}") };
     found
 }
 
 /// Returns the positions that wait for an agent, and how many more there are.
 fn inbox(running: &mut Running, agent: &str, limit: u32) -> (Vec<u64>, u64) {
-    let outcome = running.read(Read::Inbox {
-        agent: name(agent),
-        limit,
-    });
-    let ReadOutcome::Inbox { messages, more } = outcome else {
-        panic!("{outcome:?}")
-    };
-    (
-        messages.iter().map(|placed| placed.position).collect(),
-        more,
-    )
+    let outcome = running.read(Read::Inbox { agent: name(agent), limit });
+    let ReadOutcome::Inbox { messages, more } = outcome else { panic!("{outcome:?}") };
+    (messages.iter().map(|placed| placed.position).collect(), more)
 }
 
 /// Reads page by page as a peer that catches up does.
@@ -48,9 +35,7 @@ fn catch_up(running: &mut Running, wants: &[Want], max_bytes: usize) -> Vec<u64>
             after: found.last().copied().unwrap_or(0),
             max_bytes,
         });
-        let ReadOutcome::Range { ops, complete } = outcome else {
-            panic!("{outcome:?}")
-        };
+        let ReadOutcome::Range { ops, complete } = outcome else { panic!("{outcome:?}") };
         assert!(complete || !ops.is_empty());
         found.extend(ops.iter().map(|op| op.position));
         if complete {
@@ -79,20 +64,11 @@ fn a_range_holds_what_is_wanted_in_order_of_arrival() {
     let home = Home::new();
     let mut authors = [Author::new(2), Author::new(3), Author::new(4)];
     let mut running = in_turn(&home, &mut authors, 20);
-    let wants = [
-        want(&authors[2], 11),
-        want(&authors[0], 1),
-        want(&authors[2], 15),
-    ];
-    let expected: Vec<u64> = (1..=60)
-        .filter(|position| position % 3 == 1 || (position % 3 == 0 && position / 3 >= 11))
-        .collect();
+    let wants = [want(&authors[2], 11), want(&authors[0], 1), want(&authors[2], 15)];
+    let expected: Vec<u64> =
+        (1..=60).filter(|position| position % 3 == 1 || (position % 3 == 0 && position / 3 >= 11)).collect();
     for max_bytes in [1, 1_500, 1_000_000] {
-        assert_eq!(
-            catch_up(&mut running, &wants, max_bytes),
-            expected,
-            "{max_bytes}"
-        );
+        assert_eq!(catch_up(&mut running, &wants, max_bytes), expected, "{max_bytes}");
     }
 }
 
@@ -102,9 +78,7 @@ fn a_range_of_many_logs_is_the_same_as_one_of_few() {
     let mut authors: Vec<_> = (2..102).map(Author::new).collect();
     let mut running = in_turn(&home, &mut authors, 4);
     let wants: Vec<_> = authors[..90].iter().map(|author| want(author, 2)).collect();
-    let expected: Vec<u64> = (101..=400)
-        .filter(|position| (position - 1) % 100 < 90)
-        .collect();
+    let expected: Vec<u64> = (101..=400).filter(|position| (position - 1) % 100 < 90).collect();
     assert_eq!(catch_up(&mut running, &wants, 5_000), expected);
     let mut halves = catch_up(&mut running, &wants[..45], 5_000);
     halves.extend(catch_up(&mut running, &wants[45..], 5_000));
@@ -120,12 +94,7 @@ fn a_range_keeps_to_its_conversation_and_to_what_there_is() {
     let mut authors = [Author::new(2), private];
     let mut running = in_turn(&home, &mut authors, 2);
     let unknown = Author::new(9);
-    let wants = [
-        want(&authors[1], 1),
-        want(&unknown, 1),
-        want(&authors[0], 3),
-        want(&authors[0], u64::MAX),
-    ];
+    let wants = [want(&authors[1], 1), want(&unknown, 1), want(&authors[0], 3), want(&authors[0], u64::MAX)];
     assert!(catch_up(&mut running, &wants, 1_000).is_empty());
     let wants = [want(&authors[0], 0)];
     assert_eq!(catch_up(&mut running, &wants, 1_000_000), [1, 3]);
@@ -154,36 +123,19 @@ fn a_message_is_found_by_the_start_of_its_id() {
     let home = Home::new();
     let mut author = Author::new(2);
     let mut running = home.start();
-    let mut writes: Vec<_> = (1..=64)
-        .map(|position| author.say("hello").at(position))
-        .collect();
+    let mut writes: Vec<_> = (1..=64).map(|position| author.say("hello").at(position)).collect();
     writes.push(changed(65, author.change(0), 0));
     running.commit(writes);
     let receipt = author.head.to_string();
     author.say("not stored");
-    let outcome = running.read(Read::At {
-        key: author.log_key(),
-        seq: 5,
-    });
-    let ReadOutcome::At(Some(fifth)) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let outcome = running.read(Read::At { key: author.log_key(), seq: 5 });
+    let ReadOutcome::At(Some(fifth)) = outcome else { panic!("{outcome:?}") };
     let id = fifth.op.id().to_string();
-    let texts = vec![
-        id.clone(),
-        id[..13].to_uppercase(),
-        String::new(),
-        receipt,
-        "0".to_owned(),
-    ];
+    let texts = vec![id.clone(), id[..13].to_uppercase(), String::new(), receipt, "0".to_owned()];
     let outcome = running.read(Read::Find(texts));
-    let ReadOutcome::Find(found) = outcome else {
-        panic!("{outcome:?}")
-    };
-    let found: Vec<Vec<u64>> = found
-        .iter()
-        .map(|matches| matches.iter().map(|placed| placed.position).collect())
-        .collect();
+    let ReadOutcome::Find(found) = outcome else { panic!("{outcome:?}") };
+    let found: Vec<Vec<u64>> =
+        found.iter().map(|matches| matches.iter().map(|placed| placed.position).collect()).collect();
     assert_eq!(found[..2], [[5], [5]]);
     assert_eq!(found[2].len(), 2);
     assert!(found[3].is_empty() && found[4].is_empty());
@@ -197,41 +149,20 @@ fn history_filters_and_pages() {
     let mut running = home.start();
     let coder = bob.agent("coder");
     let first = ann.say("all");
-    let task = ann.say_as(
-        "tester",
-        "do it",
-        std::slice::from_ref(&coder),
-        MessageType::Task,
-        Some("job"),
-    );
+    let task = ann.say_as("tester", "do it", std::slice::from_ref(&coder), MessageType::Task, Some("job"));
     let id = task.op.id();
-    let result = bob.say_as(
-        "coder",
-        "done",
-        &[ann.agent("tester")],
-        MessageType::Result,
-        Some("job"),
-    );
+    let result = bob.say_as("coder", "done", &[ann.agent("tester")], MessageType::Result, Some("job"));
     running.commit(vec![
         first.at(1),
         task.at(2),
         result.at(3),
         changed(4, ann.change(0), 0),
         ann.say("bye").at(5),
-        Write::Acknowledged {
-            agent: coder.clone(),
-            message: id,
-        },
-        Write::Acknowledged {
-            agent: coder.clone(),
-            message: id,
-        },
+        Write::Acknowledged { agent: coder.clone(), message: id },
+        Write::Acknowledged { agent: coder.clone(), message: id },
     ]);
     let narrowed = |narrow: Narrow<'_>| {
-        let mut filter = HistoryFilter {
-            limit: 10,
-            ..HistoryFilter::default()
-        };
+        let mut filter = HistoryFilter { limit: 10, ..HistoryFilter::default() };
         narrow(&mut filter);
         filter
     };
@@ -244,10 +175,7 @@ fn history_filters_and_pages() {
         (&|f| f.conversation = Some(bob.conversation), &[3]),
         (&|f| f.correlation = Some("job".to_owned()), &[2, 3]),
         (&|f| f.id = Some(id), &[2]),
-        (
-            &|f| (f.id, f.kind) = (Some(ann.head), Some(MessageType::Task)),
-            &[],
-        ),
+        (&|f| (f.id, f.kind) = (Some(ann.head), Some(MessageType::Task)), &[]),
         (&|f| f.id = Some(OpId::from_bytes([1; 32])), &[]),
         (&|f| f.since_ms = Some(START_MS + 2_000), &[2, 5]),
         (&|f| f.until_ms = Some(START_MS + 2_000), &[1, 3]),
@@ -270,10 +198,7 @@ fn an_inbox_starts_after_its_cursor() {
     let home = Home::new();
     let (mut ann, mut bob) = (Author::new(2), Author::new(3));
     let mut running = home.start();
-    let waits = |position| Write::Inbox {
-        agent: name("coder"),
-        position,
-    };
+    let waits = |position| Write::Inbox { agent: name("coder"), position };
     running.commit(vec![
         ann.say("1").at(1),
         bob.say("2").at(2),
@@ -285,37 +210,19 @@ fn an_inbox_starts_after_its_cursor() {
         waits(3),
         waits(5),
         waits(5),
-        Write::Inbox {
-            agent: name("other"),
-            position: 4,
-        },
+        Write::Inbox { agent: name("other"), position: 4 },
     ]);
     assert_eq!(inbox(&mut running, "coder", 3), (vec![1, 2, 3], 1));
 
-    running.commit(vec![Write::Cursor {
-        agent: name("coder"),
-        position: 1,
-    }]);
-    let outcome = running.read(Read::InboxUpTo {
-        agent: name("coder"),
-        position: 3,
-    });
-    let ReadOutcome::InboxUpTo {
-        mut surfaced,
-        cursor,
-    } = outcome
-    else {
-        panic!("{outcome:?}")
-    };
+    running.commit(vec![Write::Cursor { agent: name("coder"), position: 1 }]);
+    let outcome = running.read(Read::InboxUpTo { agent: name("coder"), position: 3 });
+    let ReadOutcome::InboxUpTo { mut surfaced, cursor } = outcome else { panic!("{outcome:?}") };
     surfaced.sort_unstable();
     let mut expected = [(ann.log_key(), 2), (bob.log_key(), 1)];
     expected.sort_unstable();
     assert_eq!((surfaced.as_slice(), cursor), (expected.as_slice(), 1));
 
-    running.commit(vec![Write::Cursor {
-        agent: name("coder"),
-        position: 3,
-    }]);
+    running.commit(vec![Write::Cursor { agent: name("coder"), position: 3 }]);
     assert_eq!(inbox(&mut running, "coder", 3), (vec![5], 0));
     assert_eq!(inbox(&mut running, "nobody", 3), (vec![], 0));
 }
@@ -325,48 +232,21 @@ fn the_audit_view_reads_like_a_list_for_people() {
     let home = Home::new();
     let mut author = Author::new(2);
     let mut running = home.start();
-    running.commit(vec![
-        author.say("hello, \"world\"").at(1),
-        changed(2, author.change(0), 0),
-    ]);
+    running.commit(vec![author.say("hello, \"world\"").at(1), changed(2, author.change(0), 0)]);
     let conn = home.sqlite();
     let row = conn
-        .query_row(
-            "SELECT at, author, agent, kind, type, text, seq FROM audit WHERE position = 1",
-            (),
-            |row| {
-                Ok((
-                    (
-                        row.get::<_, String>(0)?,
-                        row.get::<_, String>(1)?,
-                        row.get::<_, String>(2)?,
-                    ),
-                    (
-                        row.get::<_, String>(3)?,
-                        row.get::<_, String>(4)?,
-                        row.get::<_, String>(5)?,
-                    ),
-                    row.get::<_, u64>(6)?,
-                ))
-            },
-        )
+        .query_row("SELECT at, author, agent, kind, type, text, seq FROM audit WHERE position = 1", (), |row| {
+            Ok((
+                (row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?),
+                (row.get::<_, String>(3)?, row.get::<_, String>(4)?, row.get::<_, String>(5)?),
+                row.get::<_, u64>(6)?,
+            ))
+        })
         .unwrap();
-    let hex = author
-        .key
-        .id()
-        .as_bytes()
-        .map(|byte| format!("{byte:02x}"))
-        .concat();
-    let expected = (
-        "2025-06-15T15:06:41.000Z".to_owned(),
-        hex,
-        "coder".to_owned(),
-    );
+    let hex = author.key.id().as_bytes().map(|byte| format!("{byte:02x}")).concat();
+    let expected = ("2025-06-15T15:06:41.000Z".to_owned(), hex, "coder".to_owned());
     assert_eq!(row.0, expected);
     let (kind, kind_of_message, text) = row.1;
-    assert_eq!(
-        (kind.as_str(), kind_of_message.as_str(), text.as_str()),
-        ("message", "chat", "hello, \"world\"")
-    );
+    assert_eq!((kind.as_str(), kind_of_message.as_str(), text.as_str()), ("message", "chat", "hello, \"world\""));
     assert_eq!(row.2, 1);
 }

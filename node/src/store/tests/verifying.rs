@@ -14,9 +14,7 @@ fn filled() -> (Home, [Author; 2]) {
     let mut running = home.start();
     let writes = (1..=300).map(|position: u64| {
         let text = format!("message number {position}");
-        authors[usize::from(position.is_multiple_of(2))]
-            .say(&text)
-            .at(position)
+        authors[usize::from(position.is_multiple_of(2))].say(&text).at(position)
     });
     running.commit(writes.collect());
     running.store.close().unwrap();
@@ -31,18 +29,7 @@ fn broken(home: &Home) -> Broken {
 fn a_whole_history_is_proven() {
     let (home, _) = filled();
     let reply = verify_file(&home.path()).unwrap();
-    assert_eq!(
-        Reply {
-            took_ms: 0,
-            ..reply
-        },
-        Reply {
-            ops: 300,
-            logs: 2,
-            broken: None,
-            took_ms: 0
-        }
-    );
+    assert_eq!(Reply { took_ms: 0, ..reply }, Reply { ops: 300, logs: 2, broken: None, took_ms: 0 });
     let mut running = home.start();
     let outcome = running.read(Read::Verify);
     assert!(
@@ -56,33 +43,17 @@ fn a_byte_that_was_flipped_in_the_file_is_found() {
     let (home, authors) = filled();
     let mut bytes = fs::read(home.path()).unwrap();
     let text = b"message number 177";
-    let place = bytes
-        .windows(text.len())
-        .position(|window| window == text)
-        .unwrap();
+    let place = bytes.windows(text.len()).position(|window| window == text).unwrap();
     bytes[place] ^= 1;
     fs::write(home.path(), bytes).unwrap();
     assert_eq!(broken(&home).position, 177);
-    assert!(
-        broken(&home).problem.contains("payload hash"),
-        "{:?}",
-        broken(&home)
-    );
+    assert!(broken(&home).problem.contains("payload hash"), "{:?}", broken(&home));
 
     let mut running = home.start();
-    let damaged = Read::At {
-        key: authors[0].log_key(),
-        seq: 89,
-    };
+    let damaged = Read::At { key: authors[0].log_key(), seq: 89 };
     let outcome = running.read(damaged);
-    assert!(
-        matches!(outcome, ReadOutcome::Failed(StoreError::Corrupt(_))),
-        "{outcome:?}"
-    );
-    let outcome = running.read(Read::At {
-        key: authors[0].log_key(),
-        seq: 88,
-    });
+    assert!(matches!(outcome, ReadOutcome::Failed(StoreError::Corrupt(_))), "{outcome:?}");
+    let outcome = running.read(Read::At { key: authors[0].log_key(), seq: 88 });
     assert!(matches!(outcome, ReadOutcome::At(Some(_))), "{outcome:?}");
 }
 
@@ -93,33 +64,19 @@ fn what_was_changed_with_sql_is_found() {
         ("UPDATE ops SET agent = 'other' WHERE position = 150", 150),
         ("UPDATE ops SET hlc = hlc + 1 WHERE position = 150", 150),
         ("UPDATE ops SET id = zeroblob(32) WHERE position = 150", 150),
-        (
-            "UPDATE ops SET signature = zeroblob(64) WHERE position = 150",
-            150,
-        ),
-        (
-            "UPDATE ops SET header = zeroblob(900) WHERE position = 150",
-            150,
-        ),
+        ("UPDATE ops SET signature = zeroblob(64) WHERE position = 150", 150),
+        ("UPDATE ops SET header = zeroblob(900) WHERE position = 150", 150),
         ("UPDATE ops SET log_ref = 77 WHERE position = 150", 150),
         ("DELETE FROM ops WHERE position = 150", 152),
         ("DELETE FROM ops WHERE position = 300", 298),
         ("UPDATE logs SET height = height + 1 WHERE ref = 1", 299),
         ("UPDATE logs SET head = zeroblob(32) WHERE ref = 2", 300),
-        (
-            "INSERT INTO logs SELECT 9, author, conversation, conversation, 1, head, hlc FROM logs LIMIT 1",
-            300,
-        ),
+        ("INSERT INTO logs SELECT 9, author, conversation, conversation, 1, head, hlc FROM logs LIMIT 1", 300),
     ];
     for (sql, position) in cases {
         let (home, _) = filled();
         home.sqlite().execute_batch(sql).unwrap();
-        assert_eq!(
-            broken(&home).position,
-            position,
-            "{sql}: {:?}",
-            broken(&home)
-        );
+        assert_eq!(broken(&home).position, position, "{sql}: {:?}", broken(&home));
     }
 }
 
@@ -147,10 +104,7 @@ fn pages_full_of_rubbish_are_a_finding_and_not_a_panic() {
         match verify_file(&home.path()) {
             Ok(reply) => assert!(reply.broken.is_some(), "page {page}"),
             // A page of the schema: not even the tables are known.
-            Err(error) => assert!(
-                matches!(error, OpenError::Database { .. }),
-                "page {page}: {error:?}"
-            ),
+            Err(error) => assert!(matches!(error, OpenError::Database { .. }), "page {page}: {error:?}"),
         }
     }
 }
@@ -163,9 +117,7 @@ fn what_is_no_database_of_ours_is_not_verified() {
     fs::write(home.path(), "").unwrap();
     let error = verify_file(&home.path()).unwrap_err();
     assert!(matches!(error, OpenError::Empty { .. }), "{error:?}");
-    home.sqlite()
-        .execute_batch("CREATE TABLE theirs (a)")
-        .unwrap();
+    home.sqlite().execute_batch("CREATE TABLE theirs (a)").unwrap();
     let error = verify_file(&home.path()).unwrap_err();
     assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
 }

@@ -23,22 +23,10 @@ fn what_was_committed_is_there_after_a_restart() {
     let mut running = home.start();
     assert_eq!(running.opened.stored.position, 1);
     let log = &running.opened.stored.logs[0];
-    assert_eq!(
-        (log.key, log.height, log.head),
-        (author.log_key(), 1, op.id())
-    );
-    assert_eq!(
-        (log.conversation, log.hlc),
-        (LOBBY, op.header().hlc.to_u64())
-    );
-    let outcome = running.read(Read::At {
-        key: author.log_key(),
-        seq: 1,
-    });
-    assert!(
-        matches!(&outcome, ReadOutcome::At(Some(placed)) if placed.op == op),
-        "{outcome:?}"
-    );
+    assert_eq!((log.key, log.height, log.head), (author.log_key(), 1, op.id()));
+    assert_eq!((log.conversation, log.hlc), (LOBBY, op.header().hlc.to_u64()));
+    let outcome = running.read(Read::At { key: author.log_key(), seq: 1 });
+    assert!(matches!(&outcome, ReadOutcome::At(Some(placed)) if placed.op == op), "{outcome:?}");
 }
 
 #[test]
@@ -50,43 +38,16 @@ fn every_kind_of_write_is_loaded_again() {
     let epoch = LogEpochId::from_bytes([9; 16]);
     let peer = |addresses: &[&str], last_seen| Write::Peer {
         node: node(4),
-        addresses: addresses
-            .iter()
-            .map(|&address| address.to_owned())
-            .collect(),
+        addresses: addresses.iter().map(|&address| address.to_owned()).collect(),
         last_seen,
     };
     running.commit(vec![
-        Write::Reach {
-            peer: node(4),
-            key,
-            height: 3,
-        },
-        Write::Reach {
-            peer: node(4),
-            key,
-            height: 5,
-        },
-        Write::Surfaced {
-            agent: agent.clone(),
-            key,
-            seq: 6,
-        },
-        Write::Member {
-            node: node(4),
-            chain: b"old".to_vec(),
-        },
-        Write::Member {
-            node: node(4),
-            chain: b"new".to_vec(),
-        },
-        Write::Fork {
-            key,
-            conversation: LOBBY,
-            seq: 2,
-            common: OpId::from_bytes([6; 32]),
-            proof: b"proof".to_vec(),
-        },
+        Write::Reach { peer: node(4), key, height: 3 },
+        Write::Reach { peer: node(4), key, height: 5 },
+        Write::Surfaced { agent: agent.clone(), key, seq: 6 },
+        Write::Member { node: node(4), chain: b"old".to_vec() },
+        Write::Member { node: node(4), chain: b"new".to_vec() },
+        Write::Fork { key, conversation: LOBBY, seq: 2, common: OpId::from_bytes([6; 32]), proof: b"proof".to_vec() },
         Write::OwnChain(b"renewed".to_vec()),
         Write::Epoch(epoch),
         peer(&["/ip4/10.0.0.4"], 10),
@@ -125,10 +86,7 @@ fn tickets_are_loaded_until_a_week_after_they_expired() {
     let (_, opened) = home.open();
     let tickets = opened.stored.tickets;
     assert_eq!(tickets.len(), 1);
-    assert_eq!(
-        (tickets[0].secret, tickets[0].used_by),
-        ([1; 32], Some(node(4)))
-    );
+    assert_eq!((tickets[0].secret, tickets[0].used_by), ([1; 32], Some(node(4))));
 }
 
 #[test]
@@ -163,10 +121,7 @@ fn after_a_failure_the_rest_of_the_generation_is_refused() {
     let (token, result) = running.next_commit();
     assert_eq!(token, guilty);
     assert!(matches!(result, Err(StoreError::Other(_))), "{result:?}");
-    assert_eq!(
-        running.next_commit(),
-        (follower, Err(StoreError::Superseded))
-    );
+    assert_eq!(running.next_commit(), (follower, Err(StoreError::Superseded)));
     assert_eq!(running.next_commit(), (newer, Ok(())));
 
     running.generation -= 1;
@@ -179,23 +134,14 @@ fn a_commit_is_written_whole_or_not_at_all() {
     let home = Home::new();
     let mut running = home.start();
     let mut author = Author::new(2);
-    let mut writes = vec![
-        author.say("half").at(1),
-        Write::Inbox {
-            agent: name("coder"),
-            position: 1,
-        },
-    ];
+    let mut writes = vec![author.say("half").at(1), Write::Inbox { agent: name("coder"), position: 1 }];
     writes.extend(gap());
     running.try_commit(writes).unwrap_err();
     running.store.close().unwrap();
     let running = home.start();
     assert_eq!(running.opened.stored.position, 0);
     assert!(running.opened.stored.logs.is_empty());
-    let count: u32 = home
-        .sqlite()
-        .query_row("SELECT count(*) FROM inbox", (), |row| row.get(0))
-        .unwrap();
+    let count: u32 = home.sqlite().query_row("SELECT count(*) FROM inbox", (), |row| row.get(0)).unwrap();
     assert_eq!(count, 0);
 }
 
@@ -229,10 +175,7 @@ fn a_full_disk_fails_the_commit_and_later_ones_go_on() {
     let mut home = Home::new();
     let (database, _) = home.open();
     database.close().unwrap();
-    let pages: u32 = home
-        .sqlite()
-        .query_row("PRAGMA page_count", (), |row| row.get(0))
-        .unwrap();
+    let pages: u32 = home.sqlite().query_row("PRAGMA page_count", (), |row| row.get(0)).unwrap();
     home.options.max_pages = Some(pages + 2);
     let mut running = home.start();
     let mut author = Author::new(2);
@@ -259,10 +202,7 @@ fn a_full_queue_refuses_and_so_does_the_rest_of_the_generation() {
     // Nobody takes events out, so the writer waits and its queue fills.
     let (sender, mut events) = mpsc::channel(1);
     let store = database.start(sender).unwrap();
-    let commit = |generation, number| Commit {
-        token: CommitToken { generation, number },
-        writes: vec![],
-    };
+    let commit = |generation, number| Commit { token: CommitToken { generation, number }, writes: vec![] };
     let refused = (1..10_000).find_map(|number| store.commit(commit(0, number)).err());
     assert_eq!(refused, Some(Refused::Busy));
     events.blocking_recv().unwrap();
