@@ -81,6 +81,10 @@ pub(crate) struct Start {
     #[arg(long)]
     pub(crate) no_mdns: bool,
 
+    /// Log only what an admin should know, not every message, pulse and vote; always so with --detach
+    #[arg(long)]
+    pub(crate) quiet: bool,
+
     /// What a commit survives: normal a killed process, full a power cut too
     #[arg(long, value_name = "LEVEL", default_value = "normal")]
     pub(crate) durability: Durability,
@@ -188,7 +192,11 @@ fn foreground(start: Start, context: &Context) -> Result<(), Error> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Error::system("start the runtime"))?;
     let (out, live, program) = (context.out.clone(), Live::new(&context.out), context.program.clone());
+    let quiet = start.quiet;
     let report = move |report: Report| {
+        if quiet && matches!(&report, Report::Event(event) if !matches!(**event, watch::Event::Notice { .. })) {
+            return;
+        }
         let printed = match report {
             Report::Ready(status) if out.json() => out.envelope(status::Request::NAME, &status, None),
             Report::Event(event) if out.json() => out.envelope(watch::Request::NAME, &event, None),
@@ -243,7 +251,7 @@ fn spawn(start: &Start, context: &Context, log: File) -> Result<Child, Error> {
     let program = std::env::current_exe().map_err(Error::system("find this program's file"))?;
     let errors = log.try_clone().map_err(Error::system("open the log file"))?;
     let mut command = Command::new(program);
-    command.arg("--home").arg(context.home.root()).args(["--color", "never", "up"]).args(start.words());
+    command.arg("--home").arg(context.home.root()).args(["--color", "never", "up", "--quiet"]).args(start.words());
     match &start.join {
         Some(ticket) => command.env(TICKET, ticket),
         None => command.env_remove(TICKET),

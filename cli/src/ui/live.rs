@@ -78,7 +78,6 @@ fn describe(event: &Event) -> (&'static str, Style, String) {
         }
         Event::Agent(address) => ("agent", Style::Plain, format!("{address} spoke for the first time")),
         Event::Notice { text } => ("notice", Style::Doubtful, text.clone()),
-        _ => ("event", Style::Plain, "something happened that this program does not know".to_owned()),
     }
 }
 

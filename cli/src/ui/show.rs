@@ -28,7 +28,6 @@ pub(crate) fn kind(kind: AgentKind) -> &'static str {
     match kind {
         AgentKind::Person => "person",
         AgentKind::Ai => "ai",
-        _ => "other",
     }
 }
 
@@ -190,7 +189,6 @@ fn ballots(proposal: &Proposal, clock: &Clock, output: &Output) -> String {
             Counts::Outdated => Cell::styled("no: older revision", Style::Doubtful),
             Counts::Unknown => Cell::styled("no: not an option", Style::Bad),
             Counts::Late => Cell::styled("no: too late", Style::Doubtful),
-            _ => Cell::styled("no", Style::Doubtful),
         };
         table.row([
             ballot.voter.to_string().into(),
