@@ -201,3 +201,23 @@ fn a_read_only_home_is_refused_at_the_start_and_while_running() {
     taichi.kill();
     drop(disk);
 }
+
+#[test]
+fn a_disk_that_is_full_from_the_start_leaves_nothing_half_made() {
+    if !lab::is_available() {
+        return;
+    }
+    let world = World::new();
+    let disk = Disk::new(&world.path("taichi"), 4 * 1024);
+    let filler = disk.fill();
+    let mut taichi = world.node("taichi");
+    let (code, kind, words) = last_words(&taichi.try_up(&[]).unwrap_err());
+    assert_eq!((code, kind.as_str()), (1, "storage"), "{words}");
+    let detached = taichi.cli(&["up", "--detach"]);
+    assert_eq!((detached.code, detached.hint().is_empty()), (1, false), "{detached:#?}");
+    fs::remove_file(filler).unwrap();
+    taichi.up(&[]);
+    taichi.send(&[], "room");
+    taichi.kill();
+    drop(disk);
+}
