@@ -304,7 +304,7 @@ impl Worker {
         self.close(id);
     }
 
-    fn close(&mut self, id: ConnectionId) {
+    pub(super) fn close(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.stage = Stage::Closing;
             connection.deadline = None;

@@ -15,7 +15,7 @@ use futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, 
 use libp2p::PeerId;
 use libp2p::swarm::{ConnectionId, Stream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::connections::{Connection, Report};
 use super::frames::{self, FrameError};
@@ -32,6 +32,9 @@ const BATCH_BYTES: usize = 64 * 1024;
 const OTHER_OPENS: Duration = Duration::from_secs(3);
 /// A session that is younger is not replaced by another stream: a peer could make the loop spin by opening many.
 const SETTLED: Duration = Duration::from_secs(1);
+/// How long a frame may take to come. Cores say something every 5 seconds, so a peer that takes longer is gone, and
+/// TCP would not say so for a quarter of an hour.
+const SILENCE: Duration = Duration::from_secs(20);
 /// First and longest delay before a failed sync stream is opened again.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
@@ -42,6 +45,9 @@ pub(super) enum SessionError {
     /// The stream broke, or a frame was too large.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// Nothing came for too long: the connection is dead.
+    #[error("silent for too long")]
+    Silent,
     /// The worker or the loop does not want it any longer.
     #[error("ended here")]
     Cancelled,
@@ -89,9 +95,10 @@ impl Session {
 async fn read(peer: NodeId, reader: impl AsyncRead + Unpin, events: &mpsc::Sender<Event>) -> SessionError {
     let mut reader = BufReader::with_capacity(BATCH_BYTES, reader);
     loop {
-        let frame = match frames::read(&mut reader, MAX_FRAME_BYTES).await {
-            Ok(frame) => frame,
-            Err(error) => return error.into(),
+        let frame = match timeout(SILENCE, frames::read(&mut reader, MAX_FRAME_BYTES)).await {
+            Ok(Ok(frame)) => frame,
+            Ok(Err(error)) => return error.into(),
+            Err(_) => return SessionError::Silent,
         };
         if events.send(Event::Frame { peer, frame }).await.is_err() {
             return SessionError::Cancelled;
@@ -207,9 +214,17 @@ impl Worker {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        if known.session.take().is_some_and(|session| now - session.since > REOPEN.1) {
+        let session = known.session.take();
+        if session.as_ref().is_some_and(|session| now - session.since > REOPEN.1) {
             known.failures = 0;
         }
+        if let (SessionError::Silent, Some(session)) = (ended, &session) {
+            // What else goes over it is dead too. Once it is closed the dialler looks for another way.
+            self.close(session.connection);
+        }
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
         if let (true, Some(node)) = (ended.is_violation(), address::node_of(&peer)) {
             self.disconnect(&node, &ended.to_string());
         } else if let Some((id, stream)) = known.next.take() {
