@@ -132,17 +132,18 @@ impl Core {
     }
 
     pub(crate) fn disconnected(&mut self, peer: NodeId) {
-        if self.sessions.remove(&peer).is_none() {
+        let Some(session) = self.sessions.remove(&peer) else {
             return;
-        }
+        };
         self.abandon_fetches_of(&peer);
-        let (now, wall_ms) = (self.now.monotonic, self.now.wall_ms);
+        // It counts from the last sign of life: that a dead connection is noticed later makes nobody live longer.
+        let silence = self.now.monotonic.saturating_sub(session.heard);
         if let Some(seen) = self.seen.get_mut(&peer) {
-            seen.lost = Some(now);
-            seen.wall_ms = wall_ms;
+            seen.lost = Some(session.heard);
         }
-        self.set_presence(peer, Presence::Suspect);
-        let write = Write::Peer { node: peer, addresses: Vec::new(), last_seen: wall_ms };
+        self.set_presence(peer, if silence < GONE_AFTER { Presence::Suspect } else { Presence::Gone });
+        let last_seen = self.seen.get(&peer).map_or(self.now.wall_ms, |seen| seen.wall_ms);
+        let write = Write::Peer { node: peer, addresses: Vec::new(), last_seen };
         self.commit_entries(Entries { writes: vec![write], written: Vec::new() });
     }
 
