@@ -145,8 +145,7 @@ fn joining_that_was_killed_midway_is_finished_with_the_same_ticket() {
     let [taichi] = world.mesh(["taichi"]);
     let mut baby = world.node("baby");
     let ticket = taichi.invite();
-    let start =
-        baby.follow(&["up", "--name", "baby", "--join", &ticket, "--listen", "127.0.0.1:0", "--no-mdns"]);
+    let start = baby.follow(&["up", "--name", "baby", "--join", &ticket, "--listen", "127.0.0.1:0", "--no-mdns"]);
     taichi.wait_for_line("baby joined", |line| line.to_string().contains("baby joined").then_some(()));
     drop(start);
     baby.up(&["--join", &ticket]);

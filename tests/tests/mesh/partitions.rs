@@ -172,12 +172,14 @@ fn a_long_cut_is_noticed_on_both_sides_and_healed_soon_after_it_ends() {
             let presence = node.peers().remove(0).presence;
             holds(presence == Presence::Gone, presence)
         });
-        assert!(node.cli(&["pulse"]).ok().stdout.is_empty() || node.cli(&["agents"]).ok().stdout.contains("gone"));
+        assert!(node.cli(&["agents"]).ok().stdout.contains("gone"));
     }
     lab.mend(0);
-    let mended = std::time::Instant::now();
     taichi.wait_for_delivery(&ids[0], DeliveryState::Stored);
     aorus.wait_for_delivery(&ids[1], DeliveryState::Stored);
-    eprintln!("HEALED after {:?}", mended.elapsed());
+    for node in [&taichi, &aorus] {
+        let presence = node.peers().remove(0).presence;
+        assert_eq!(presence, Presence::Reachable);
+    }
     agree(&[&taichi, &aorus]);
 }
