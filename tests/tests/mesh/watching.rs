@@ -3,6 +3,9 @@
 use std::fs::File;
 
 use fedp2p_protocols::api::message::DeliveryState;
+use fedp2p_protocols::api::state;
+use fedp2p_protocols::api::watch::{Event, Topic};
+use fedp2p_protocols::pulse::Pulse;
 use fedp2p_tests::world::World;
 
 #[test]
@@ -37,6 +40,26 @@ fn a_pulse_that_is_watched_shows_every_change() {
     aorus.cli(&["state", "--summary", "Testing"]).ok();
     words.wait_for("Testing");
     json.wait_for("Testing");
+}
+
+#[test]
+fn pulses_that_follow_each_other_within_a_millisecond_are_all_told() {
+    let world = World::new();
+    let [taichi, aorus] = world.mesh(["taichi", "aorus"]);
+    let mut events = aorus.session().watch(&[Topic::Pulse]);
+    let mut session = taichi.session();
+    for number in 0..100 {
+        let pulse = Pulse { action: Some(format!("STEP {number}")), ..Pulse::default() };
+        session.call(state::Request { pulse, clear: Vec::new() }).unwrap();
+    }
+    for number in 0..100 {
+        let action = format!("STEP {number}");
+        events.wait(&action, |event| {
+            let Event::Pulse(row) = event else { return None };
+            assert_eq!(row.pulse.action.as_deref(), Some(action.as_str()), "the next one is told next");
+            Some(())
+        });
+    }
 }
 
 #[test]

@@ -20,7 +20,8 @@ use crate::store::Read;
 /// What a node's content said before a change, as far as events are made from it.
 #[derive(Debug)]
 pub(crate) struct Glance {
-    agents: BTreeMap<AgentName, u64>,
+    /// What each agent says, and not only since when: two pulses can fall into one millisecond.
+    agents: BTreeMap<AgentName, Option<Said>>,
     proposals: BTreeMap<String, (u32, bool)>,
     ballots: BTreeMap<ProposalKey, usize>,
 }
@@ -28,10 +29,9 @@ pub(crate) struct Glance {
 impl Core {
     pub(crate) fn glance(&self, conversation: &ConversationId, node: &NodeId) -> Glance {
         let content = self.documents.content(conversation, node);
-        let said = |agent: &Agent| agent.said.as_ref().map_or(0, |said| said.at);
         let state = |proposal: &Proposal| (proposal.revision, proposal.closed.is_some());
         Glance {
-            agents: content.agents.iter().map(|(name, agent)| (name.clone(), said(agent))).collect(),
+            agents: content.agents.iter().map(|(name, agent)| (name.clone(), agent.said.clone())).collect(),
             proposals: content.proposals.iter().map(|(id, proposal)| (id.clone(), state(proposal))).collect(),
             ballots: content.ballots.iter().map(|(key, ballots)| (key.clone(), count(ballots))).collect(),
         }
@@ -51,16 +51,15 @@ impl Core {
                 votes.insert(key.clone());
             }
         }
-        for (name, at) in after.agents {
+        for (name, said) in after.agents {
             let agent = AgentId { node, name };
             match before.agents.get(&agent.name) {
                 None => self.tell(watch::Event::Agent(self.address(&agent))),
-                Some(then) if *then == at => continue,
+                Some(then) if *then == said => continue,
                 Some(_) => {}
             }
-            if at > 0
-                && let Some(row) = self.pulse_row(&agent)
-            {
+            // Without a pulse there is no row.
+            if let Some(row) = self.pulse_row(&agent) {
                 self.tell(watch::Event::Pulse(row));
             }
         }
