@@ -289,6 +289,10 @@ impl Core {
         }
         let ours = self.logs.get(&key).map_or(0, |log| log.durable_height());
         let height = height.min(ours);
+        if height == 0 {
+            // Of a log that is not there nothing is kept: a peer could name any number of them.
+            return;
+        }
         let known = self.reaches.entry((peer, key)).or_default();
         if height <= *known {
             return;
