@@ -154,11 +154,10 @@ impl Core {
         let serial = Serial::from_bytes(self.random());
         let ticket = self.tickets.get(&id).cloned().ok_or(Turned::Unable)?;
         match ticket.used_by {
-            // The answer may have been lost on the way: the same node may ask again.
-            Some(user) if user == peer => {}
-            Some(_) => return Err(Turned::Used),
-            None if ticket.expires <= now_ms => return Err(Turned::Expired),
-            None => {}
+            Some(user) if user != peer => return Err(Turned::Used),
+            _ if ticket.expires <= now_ms => return Err(Turned::Expired),
+            // The answer may have been lost on the way: the same node may ask again, as long as the ticket is good.
+            Some(_) | None => {}
         }
         if self.members.name_taken(&request.name, &peer) {
             return Err(Turned::NameTaken { free: self.members.free_name(&request.name, &peer) });
