@@ -163,8 +163,8 @@ impl<'a> Loop<'a> {
                 break exit;
             }
             let due = self.clock.instant(self.core.deadline());
+            // No source comes first: a peer that never pauses must not keep people and timers waiting.
             let input = tokio::select! {
-                biased;
                 stop = self.stop.recv() => match stop {
                     Some(()) => break Exit::Stop,
                     None => break Exit::Lost("signals"),
