@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fedp2p_protocols::api::{self, Answer, Call, Error, ErrorCode, Greeting, Reply};
 use fedp2p_protocols::limits::{MAX_REPLY_BYTES, MAX_REQUEST_BYTES};
@@ -20,6 +21,8 @@ use crate::frame;
 
 /// Most clients at one time.
 const MAX_CLIENTS: usize = 256;
+/// How long to wait before accepting again after the system refused.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// Most events that wait for one watching client; it is cut off when they do not fit.
 const MAX_WAITING_EVENTS: usize = 1024;
 /// Most calls that wait for the loop.
@@ -70,7 +73,7 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Incoming>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, most likely: clients that are served will free some.
-            tokio::task::yield_now().await;
+            tokio::time::sleep(ACCEPT_AGAIN).await;
             continue;
         };
         let allowed = stream.peer_cred().is_ok_and(|caller| caller.uid() == us || caller.uid() == 0);
