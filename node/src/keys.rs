@@ -77,6 +77,10 @@ pub(crate) fn create(path: &Path) -> Result<NodeKey, KeyError> {
     writeln!(file, "{}", base32(&seed)).map_err(fail)?;
     file.sync_all().map_err(fail)?;
     std::fs::rename(&temporary, path).map_err(fail)?;
+    // The database that names this key must not outlive it.
+    if let Some(folder) = path.parent() {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
+    }
     Ok(NodeKey::from_seed(seed))
 }
 
