@@ -124,9 +124,11 @@ impl Dialler {
             // It may have moved.
             target.next = target.next.min(now + MOVED);
         }
-        let mut merged = addresses;
-        merged.append(&mut target.addresses);
-        for address in merged {
+        let mut known = std::mem::take(&mut target.addresses);
+        // What is new comes first, but hearsay about a peer that is known better must not push out where it was found.
+        let kept = if standing < target.standing { known.len().min(MAX_ADDRESSES / 2) } else { 0 };
+        let rest = known.split_off(kept);
+        for address in known.into_iter().chain(addresses).chain(rest) {
             if target.addresses.len() < MAX_ADDRESSES && !target.addresses.contains(&address) {
                 target.addresses.push(address);
             }
@@ -425,6 +427,21 @@ mod tests {
         }
         assert_eq!(std::iter::from_fn(|| dialler.next(now)).count(), MAX_DIALS);
         assert_eq!(dialler.deadline(), None);
+    }
+
+    #[test]
+    fn hearsay_does_not_push_out_where_a_member_was_found() {
+        let (mut dialler, now) = dialler();
+        let peer = PeerId::random();
+        dialler.learn(peer, vec![address(1)], Standing::Member, now);
+        let false_ones = |from: u16| (from..from + 20).map(address).collect();
+        dialler.learn(peer, false_ones(100), Standing::Hint, now);
+        dialler.learn(peer, false_ones(200), Standing::Hint, now);
+        let known = &dialler.targets[&peer].addresses;
+        assert!(known.contains(&address(1)) && known.contains(&address(200)));
+        assert_eq!(known.len(), MAX_ADDRESSES);
+        dialler.learn(peer, vec![address(2)], Standing::Member, now);
+        assert_eq!(dialler.targets[&peer].addresses[0], address(2));
     }
 
     #[test]
