@@ -199,7 +199,13 @@ fn inbox(conn: &Connection, agent: &AgentName, position: u64) -> Result<(), Faul
 }
 
 fn cursor(conn: &Connection, agent: &AgentName, position: u64) -> Result<(), Fault> {
-    run(conn, "INSERT OR REPLACE INTO cursors (agent, position) VALUES (?, ?)", (agent.as_str(), position))
+    run(
+        conn,
+        // Two readers of one inbox may report in the other order.
+        "INSERT INTO cursors (agent, position) VALUES (?, ?)
+         ON CONFLICT DO UPDATE SET position = max(position, excluded.position)",
+        (agent.as_str(), position),
+    )
 }
 
 fn reach(conn: &Connection, peer: &NodeId, key: &LogKey, height: u64) -> Result<(), Fault> {

@@ -194,6 +194,18 @@ fn history_filters_and_pages() {
 }
 
 #[test]
+fn a_cursor_never_goes_back() {
+    let home = Home::new();
+    let mut running = home.start();
+    let agent: AgentName = "coder".parse().unwrap();
+    for position in [10, 5] {
+        running.commit(vec![Write::Cursor { agent: agent.clone(), position }]);
+    }
+    let outcome = running.read(Read::InboxUpTo { agent, position: 1 });
+    assert!(matches!(outcome, ReadOutcome::InboxUpTo { cursor: 10, .. }), "{outcome:?}");
+}
+
+#[test]
 fn an_inbox_starts_after_its_cursor() {
     let home = Home::new();
     let (mut ann, mut bob) = (Author::new(2), Author::new(3));
