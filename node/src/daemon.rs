@@ -105,7 +105,11 @@ pub async fn run(options: Options, report: impl Fn(Report) + Send + Sync + 'stat
     let mut ticket = options.join.clone().map(|ticket| join::Request { ticket, name: options.name.clone() });
     let mut waiting: Option<mpsc::Sender<Answer>> = None;
     loop {
-        let started = begin(&home, &options, ticket.take(), &report).await;
+        let started = tokio::select! {
+            started = begin(&home, &options, ticket.take(), &report) => started,
+            // Joining waits for another node. Whoever stops it may show the same ticket again.
+            Some(()) = stop.recv() => return Ok(()),
+        };
         let (prepared, info) = match (started, &waiting) {
             (Ok(prepared), _) => prepared,
             (Err(Error::Refused(error)), Some(client)) => {
@@ -227,7 +231,7 @@ async fn begin(
     let (database, opened) =
         Database::open(&home.database(), &StoreOptions::with(durability)).map_err(|error| open_refused(&error))?;
     let key = own_key(home, &opened)?;
-    let applicant = Applicant { home, options, database: &database, opened: &opened, key: &key };
+    let applicant = Applicant { home, options, database: &database, opened: &opened, key: &key, report };
     let member = applicant.member(ticket).await?;
     let epoch = match opened.new_epoch {
         None | Some(NewEpoch::FirstStart) => member.epoch,
@@ -354,6 +358,7 @@ struct Applicant<'a> {
     database: &'a Database,
     opened: &'a Opened,
     key: &'a NodeKey,
+    report: &'a (dyn Fn(Report) + Send + Sync),
 }
 
 /// What a node is.
@@ -429,6 +434,8 @@ impl Applicant<'_> {
         if let Some(member) = present.as_ref() {
             let own = member.chain.certificate();
             if own.organisation == ticket.organisation {
+                // A start that was cut off after it had joined may not know yet where the others are.
+                self.remember_inviter(&ticket, &ticket.addresses)?;
                 return Ok(Member {
                     chain: member.chain.clone(),
                     root: member.root.clone(),
@@ -447,19 +454,21 @@ impl Applicant<'_> {
             request.name.clone().or_else(|| present.as_ref().map(|member| member.chain.certificate().name.clone()));
         let joined = self.shake_hands(&ticket, wanted.unwrap_or_else(|| self.name()), request.name.is_none()).await?;
         let name = joined.chain.certificate().name.clone();
+        let mut addresses = vec![joined.address.to_string()];
+        addresses
+            .extend(ticket.addresses.iter().filter(|address| **address != addresses[0]).cloned().collect::<Vec<_>>());
+        // Before the membership: a member that does not know where anybody is would be alone.
+        self.remember_inviter(&ticket, &addresses)?;
         let epoch = match &present {
             None => self.enter(&joined.chain, &name)?,
             Some(member) => {
                 self.database
                     .set_membership(&joined.chain.encode())
                     .map_err(|error| storage("the membership cannot be written", &error))?;
-                self.put_root_aside(member)?;
+                self.put_root_aside(member);
                 member.epoch
             }
         };
-        let mut addresses = vec![joined.address.to_string()];
-        addresses
-            .extend(ticket.addresses.iter().filter(|address| **address != addresses[0]).cloned().collect::<Vec<_>>());
         Ok(Member {
             chain: joined.chain,
             root: None,
@@ -479,16 +488,23 @@ impl Applicant<'_> {
         }
     }
 
-    /// Keeps the key of the organisation that was left, under another name.
-    fn put_root_aside(&self, left: &Member) -> Result<(), Error> {
+    fn remember_inviter(&self, ticket: &Ticket, addresses: &[String]) -> Result<(), Error> {
+        self.database
+            .remember_peer(&ticket.issuer, addresses, now_ms())
+            .map_err(|error| storage("the inviting node cannot be remembered", &error))
+    }
+
+    /// Keeps the key of the organisation that was left, under another name. The node has joined by then: a key that
+    /// stays where it is does no harm, for it is not that of the node's organisation.
+    fn put_root_aside(&self, left: &Member) {
         let path = self.home.organisation_key();
         let aside =
             self.home.root().join(format!("organisation-{}.key", left.chain.certificate().organisation.short()));
         match std::fs::rename(&path, aside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(storage("the key of the organisation that was left cannot be moved", &error))
-            }
-            _ => Ok(()),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => (self.report)(Report::Log(format!(
+                "the key of the organisation that was left cannot be moved: {error}"
+            ))),
+            _ => {}
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fedp2p_core::input::Stored;
-use fedp2p_core::store::StoreError;
+use fedp2p_core::store::{StoreError, Write};
 use fedp2p_protocols::id::{LogEpochId, NodeId};
 use fedp2p_protocols::name::NodeName;
 use rusqlite::Connection;
@@ -14,7 +14,7 @@ use super::fault::{self, Fault};
 use super::meta::{self, Key, LastRun, Meta};
 use super::place::{self, Place};
 use super::schema::{self, Purpose};
-use super::{Event, Store, load};
+use super::{Event, Store, apply, load};
 
 /// How safe a commit is once it is reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -256,6 +256,15 @@ impl Database {
     /// If the database cannot be written.
     pub fn set_name(&self, name: &NodeName) -> Result<(), StoreError> {
         self.write(|conn| meta::set(conn, Key::Name, name.as_str()))
+    }
+
+    /// Remembers where a node may be reached, so that it is dialled at every start.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub fn remember_peer(&self, node: &NodeId, addresses: &[String], last_seen: u64) -> Result<(), StoreError> {
+        let write = Write::Peer { node: *node, addresses: addresses.to_vec(), last_seen };
+        self.write(|conn| apply::write(conn, &mut apply::LogNumbers::default(), &write))
     }
 
     /// Returns what the database knows of its node.
