@@ -62,8 +62,6 @@ pub(crate) enum Again {
     Say(Kind, Vec<u8>),
     /// Making documents again.
     Remake { conversation: ConversationId, author: NodeId },
-    /// Taking over what an earlier log said.
-    Recover { conversation: ConversationId },
     /// Finding the entry before a fork.
     Common { key: LogKey, seq: u64 },
 }
@@ -262,7 +260,6 @@ impl Core {
                         .expect("what was an entry once fits into one");
                 }
                 Again::Remake { conversation, author } => self.read_changes(conversation, author),
-                Again::Recover { conversation } => self.recover_lost(conversation),
                 Again::Common { key, seq } => self.find_common(key, seq),
             }
         }

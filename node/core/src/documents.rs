@@ -150,14 +150,15 @@ impl Documents {
         }
         let content = shelf.document().map(Document::content).cloned().unwrap_or_default();
         let id = DocumentId { epoch: highest + 1, ..own };
-        let (mut document, changes) = Document::restate(id, &content, at_ms)?;
-        let restated = changes.len() as u64;
-        let change = document.write(edits, at_ms)?;
+        let (mut document, mut changes) = Document::restate(id, &content, at_ms)?;
+        // The edits belong to what makes the epoch complete, so that nobody sees an older state again meanwhile.
+        changes.extend(document.write(edits, at_ms)?);
+        let restated = document.changes();
         let mut drafts = vec![Draft {
             kind: Kind::Checkpoint,
             payload: Checkpoint { epoch: id.epoch, changes: changes.len() as u32 }.encode(),
         }];
-        drafts.extend(changes.into_iter().chain(change).map(|change| draft(id.epoch, change)));
+        drafts.extend(changes.into_iter().map(|change| draft(id.epoch, change)));
         shelf.epochs.insert((id.epoch, id.log), Epoch { document, restated, broken: false });
         shelf.settle();
         Ok(drafts)

@@ -13,7 +13,11 @@ use crate::Core;
 use crate::author::{Entries, log_key};
 use crate::commit::Written;
 use crate::doors::Then;
+use crate::ingest::Source;
 use crate::store::{Read, Write};
+
+/// For the void of how many logs a peer is asked at once.
+const MOST_VOID: usize = 4;
 
 impl Core {
     /// Two entries for one position are at hand.
@@ -50,6 +54,14 @@ impl Core {
         self.send(peer, &Frame::Want { conversation, more: false, wants });
     }
 
+    /// What others wrote may depend on a part of a log that does not count: asks for that, to see that it exists.
+    pub(crate) fn ask_for_void(&mut self, peer: NodeId) {
+        let forks: Vec<(LogKey, u64)> = self.forks.iter().map(|(key, seq)| (*key, *seq)).take(MOST_VOID).collect();
+        for (key, seq) in forks {
+            self.probe(key, seq, peer);
+        }
+    }
+
     /// Acts on a proof, whoever brought it, and says whether it was news. A proof that proves nothing changes nothing.
     pub(crate) fn fork_proven(&mut self, proof: &ForkProof) -> bool {
         let Ok((key, seq)) = proof.check() else { return false };
@@ -75,6 +87,8 @@ impl Core {
             // What this node said is restated in the new log, so its documents need not be made again.
             self.start_log_epoch("this node's key wrote the same log somewhere else");
         }
+        let void = self.pending.of_log(&key, seq);
+        self.place_all(Source::Waited(key.author), void);
         true
     }
 

@@ -14,7 +14,7 @@ use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{NodeId, OpId};
 use fedp2p_protocols::limits::{MAX_FUTURE, MAX_LOGS_PER_AUTHOR};
 use fedp2p_protocols::op::{Kind, Op, Verified};
-use fedp2p_protocols::payload::{LogStart, Message, Receipt, decode_certificate};
+use fedp2p_protocols::payload::{ForkProof, LogStart, Message, Receipt, decode_certificate};
 use fedp2p_protocols::vote::AgentId;
 
 use crate::Core;
@@ -133,6 +133,8 @@ enum Look {
 enum Placing {
     Accepted(Arc<Verified>),
     Waits,
+    /// It stands where its log no longer counts: it exists, and that is all.
+    Void(OpId, Hlc),
     /// It can never be accepted.
     Refused(&'static str),
     Known,
@@ -212,7 +214,8 @@ impl Core {
         let key = log_key_of(&op);
         if let Some(log) = self.logs.get(&key) {
             if !log.counts(header.seq) {
-                return Look::Pass;
+                // It is not taken; but somebody may have depended on it before the fork was known.
+                return if self.pending.wait_for_ops() { Look::Good(op) } else { Look::Pass };
             }
             if header.seq <= log.accepted_height() {
                 return Look::Taken(op);
@@ -268,11 +271,18 @@ impl Core {
             return;
         }
         self.verdict(&batch.source, Verdict::Accept);
-        self.place_all(batch.source, ops.into_iter().flatten().collect());
+        let ops: Vec<Verified> = ops.into_iter().flatten().collect();
+        let proofs = ops.iter().filter(|op| op.header().kind == Kind::ForkProof);
+        let proofs: Vec<ForkProof> = proofs.filter_map(|op| ForkProof::decode(op.payload()).ok()).collect();
+        self.place_all(batch.source, ops);
+        for proof in proofs {
+            // A proof proves itself, even while the entry that carries it waits: perhaps for what the fork holds up.
+            self.fork_proven(&proof);
+        }
     }
 
     /// Accepts what fits, lets the rest wait, and commits what was accepted.
-    fn place_all(&mut self, source: Source, ops: Vec<Verified>) {
+    pub(crate) fn place_all(&mut self, source: Source, ops: Vec<Verified>) {
         let peer = source.peer();
         let mut queue: VecDeque<Verified> = ops.into();
         let (mut writes, mut written) = (Vec::new(), Vec::new());
@@ -289,6 +299,10 @@ impl Core {
                 Placing::Refused(why) => {
                     self.notice(format!("refused an entry from {}: {why}", self.members.display(&peer)));
                 }
+                Placing::Void(id, hlc) => {
+                    self.recent.insert(id, hlc);
+                    queue.extend(self.pending.release(Need::Op(id)));
+                }
                 Placing::Waits | Placing::Known => {}
             }
         }
@@ -298,10 +312,13 @@ impl Core {
         };
         if writes.is_empty() {
             self.dealt_with(&source);
-            return;
+        } else {
+            self.progressed(&peer);
+            self.commit(writes, InFlight { written, fetched, ..InFlight::default() });
         }
-        self.progressed(&peer);
-        self.commit(writes, InFlight { written, fetched, ..InFlight::default() });
+        if std::mem::take(&mut self.epoch_due) {
+            self.start_log_epoch("another node holds entries of the old one that are missing here");
+        }
     }
 
     fn place(&mut self, op: Verified, source: &Source) -> Placing {
@@ -310,12 +327,12 @@ impl Core {
         let key = log_key(&op);
         let log = self.logs.get(&key);
         if log.is_some_and(|log| !log.counts(header.seq)) {
-            return Placing::Known;
+            return Placing::Void(op.id(), header.hlc);
         }
         let height = log.map_or(0, |log| log.accepted_height());
         if header.author == self.me() && key == self.own_log(&header.conversation) && header.seq > height {
             // Somebody holds more of our own log than we do: this database was restored or copied.
-            self.start_log_epoch("another node holds entries of the old one that are missing here");
+            self.epoch_due = true;
         }
         if header.seq <= height {
             let (seq, id) = (header.seq, op.id());
@@ -372,8 +389,9 @@ impl Core {
         let peer = source.peer();
         let unknown: Vec<OpId> =
             op.header().deps.iter().filter(|dep| self.recent.clock(dep).is_none()).copied().collect();
-        if let Some(first) = unknown.first().copied()
-            && !matches!(source, Source::Waived(_))
+        let waiting = unknown.iter().find(|dep| self.pending.contains(dep));
+        if let Some(first) = waiting.or(unknown.first()).copied()
+            && (waiting.is_some() || !matches!(source, Source::Waived(_)))
         {
             // The store may know them: they can be older than what is kept at hand.
             let waits = self.wait(op, Need::Op(first), peer);
@@ -436,12 +454,15 @@ impl Core {
     /// Lets go of what has waited too long. It is fetched again; but where a log has forked, an entry of somebody else
     /// may depend on a part of it that nobody hands out any more, so it is taken as it is.
     pub(crate) fn pending_due(&mut self) {
-        let expired = self.pending.expire(self.now.monotonic);
+        let now = self.now.monotonic;
+        let expired = self.pending.expire(now);
         let mut dropped = 0;
         for (op, need) in expired {
             match need {
-                Need::Op(_) if !self.forks.is_empty() => self.place_all(Source::Waived(op.header().author), vec![op]),
-                Need::Op(_) | Need::Entry(..) => dropped += 1,
+                // In its turn: what it depends on may be about to expire as well.
+                Need::Op(dep) if self.forks.is_empty() || self.pending.contains(&dep) => dropped += 1,
+                Need::Op(_) => self.place_all(Source::Waived(op.header().author), vec![op]),
+                Need::Entry(..) => dropped += 1,
             }
         }
         if dropped > 0 {

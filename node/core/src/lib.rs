@@ -31,6 +31,8 @@ mod pending;
 mod session;
 pub mod store;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -50,6 +52,7 @@ pub use input::{Input, Now, Start};
 
 use crate::commit::{Again, InFlight};
 use crate::documents::Documents;
+use crate::doors::picture::Recovery;
 use crate::doors::{Then, Watches};
 use crate::ingest::{Batch, Quotas, Recent};
 use crate::input::{CallId, StoredTicket, VerifyToken};
@@ -110,10 +113,12 @@ pub struct Core {
     remaking: BTreeMap<(ConversationId, NodeId), Vec<Arc<Verified>>>,
     /// Calls that came while the own document was being made again.
     deferred: Vec<(CallId, Caller, Request)>,
-    /// Conversations in which what an earlier log said is being taken over, and whether more of it came meanwhile.
-    recovering: BTreeMap<ConversationId, bool>,
+    /// Conversations in which an earlier log of this node is coming back.
+    recovering: BTreeMap<ConversationId, Recovery>,
     /// Entries for positions whose own entry is still on its way to the store.
     contested: Vec<(Verified, NodeId)>,
+    /// The own log was found to go further elsewhere, so a new one is to be started.
+    epoch_due: bool,
     /// What a failure of the store left undone.
     undone: Vec<Again>,
     undone_at: Option<Duration>,
@@ -178,6 +183,7 @@ impl Core {
             deferred: Vec::new(),
             recovering: BTreeMap::new(),
             contested: Vec::new(),
+            epoch_due: false,
             undone: Vec::new(),
             undone_at: None,
             effects: Vec::new(),
@@ -259,6 +265,7 @@ impl Core {
             .chain(presence)
             .chain(self.pending.deadline())
             .chain(self.undone_at)
+            .chain(self.recovering.values().filter_map(Recovery::deadline))
             .chain([self.renewal_due])
             .min()
             .unwrap_or(Duration::MAX)
@@ -267,6 +274,7 @@ impl Core {
     fn tick(&mut self) {
         self.pending_due();
         self.undone_due();
+        self.recoveries_due();
         self.sessions_due();
         self.presence_due();
         self.renew_if_due();

@@ -91,9 +91,22 @@ impl Pending {
         Some(op)
     }
 
+    /// Whether anything waits for what it depends on.
+    pub(crate) fn wait_for_ops(&self) -> bool {
+        self.by_need.keys().next_back().is_some_and(|need| matches!(need, Need::Op(_)))
+    }
+
     /// Takes out everything that waited for this.
     pub(crate) fn release(&mut self, need: Need) -> Vec<Verified> {
         let ids = self.by_need.get(&need).cloned().unwrap_or_default();
+        ids.iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// Takes out what waits in one log from this position on.
+    pub(crate) fn of_log(&mut self, key: &LogKey, seq: u64) -> Vec<Verified> {
+        let stands = |op: &Verified| crate::key_of(op) == *key && op.header().seq >= seq;
+        let ids: Vec<OpId> =
+            self.waiting.iter().filter(|(_, waiting)| stands(&waiting.op)).map(|(id, _)| *id).collect();
         ids.iter().filter_map(|id| self.remove(id)).collect()
     }
 

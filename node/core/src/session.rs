@@ -28,6 +28,8 @@ const GATHER: Duration = Duration::from_millis(10);
 const GATHER_REACH: Duration = Duration::from_millis(500);
 /// How soon a digest may follow another that was asked for by a gap.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// How soon others are shown what was fetched.
+const SPREAD: Duration = Duration::from_millis(200);
 /// First interval between digests; it doubles while nothing differs.
 pub(crate) const DIGEST_EVERY: Duration = Duration::from_secs(5);
 /// Longest interval between digests.
@@ -350,6 +352,15 @@ impl Core {
         }
         session.asked = Some(now);
         self.send_digest(peer);
+    }
+
+    /// What was fetched from one node is news to others: they may have no other way to it.
+    pub(crate) fn spread_soon(&mut self) {
+        let soon = self.now.monotonic + SPREAD;
+        for session in self.sessions.values_mut() {
+            session.digest_every = DIGEST_EVERY;
+            session.digest_at = session.digest_at.min(soon);
+        }
     }
 
     /// A node broke the rules.

@@ -305,6 +305,12 @@ impl Core {
         {
             // Asking again a peer that had nothing of use would go on for as long as it claims to have more.
             self.look_around(fetch.progress.then_some(peer));
+            if fetch.progress {
+                self.spread_soon();
+            }
+            if !fetch.progress && self.pending.wait_for_ops() {
+                self.ask_for_void(peer);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! store and answers when that has answered.
 
 mod messages;
-mod picture;
+pub(crate) mod picture;
 mod resolve;
 mod status;
 mod votes;
@@ -220,7 +220,7 @@ impl Core {
                 self.documents_read(conversation, author, &changes);
             }
             (Then::Recover { conversation }, ReadOutcome::Changes(changes)) => {
-                self.recover_read(conversation, &changes);
+                self.recover_read(conversation, Some(&changes));
             }
             (then, ReadOutcome::Failed(error)) => self.read_failed(token, then, &error),
             // Nothing was found that could be gone on with.
@@ -241,10 +241,7 @@ impl Core {
         match then {
             Then::Serve { peer } => self.range_read(peer, token, None),
             Then::Remake { author, conversation } => self.try_again(Again::Remake { conversation, author }),
-            Then::Recover { conversation } => {
-                self.recovering.remove(&conversation);
-                self.try_again(Again::Recover { conversation });
-            }
+            Then::Recover { conversation } => self.recover_read(conversation, None),
             Then::Common { key, seq } => self.try_again(Again::Common { key, seq }),
             // What waits is fetched again.
             Then::Call(..) | Then::Compare { .. } | Then::Known { .. } => {}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fedp2p_crdt::content::{Agent, Content, Edit, Said};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, agents, pulse, state, watch};
@@ -16,6 +17,24 @@ use crate::author::Entries;
 use crate::documents::Documents;
 use crate::input::CallId;
 use crate::store::Read;
+
+/// How long no more of a lost log comes before what it says is taken over.
+const RECOVER_AFTER: Duration = Duration::from_millis(500);
+
+/// An earlier log of this node that is coming back.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    due: Duration,
+    /// What the present log said when the earlier one overtook it.
+    said: Option<Content>,
+    reading: bool,
+}
+
+impl Recovery {
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        (!self.reading).then_some(self.due)
+    }
+}
 
 /// What a node's content said before a change, as far as events are made from it.
 #[derive(Debug)]
@@ -130,62 +149,78 @@ impl Core {
     }
 
     /// A change of an earlier log of this node came back from another node. It counts here as it does elsewhere, and
-    /// what it says is taken over into the present log.
+    /// once no more of them come, what it says is taken over into the present log.
     pub(crate) fn recover(&mut self, op: &Arc<Verified>) {
         let conversation = op.header().conversation;
         let (me, own) = (self.me(), self.own_log(&conversation));
         let said = self.documents.content(&conversation, &me).clone();
+        let was_own = self.documents.log(&conversation, &me) == Some(own.log);
         self.change_stored(op);
-        if self.documents.log(&conversation, &me).is_some_and(|log| log != own.log) {
+        let due = self.now.monotonic + RECOVER_AFTER;
+        let recovery = self.recovering.entry(conversation).or_insert(Recovery { due, said: None, reading: false });
+        recovery.due = due;
+        if was_own && self.documents.log(&conversation, &me) != Some(own.log) {
             // The earlier log got further with its document than the present one knew.
-            let mut entries = Entries::default();
-            let edits = missing_edits(&said, self.documents.content(&conversation, &me));
-            self.take_over(&mut entries, conversation, &edits);
-            self.commit_entries(entries);
+            recovery.said.get_or_insert(said);
         }
-        self.recover_lost(conversation);
     }
 
-    /// Reads what earlier logs of this node said, one reading at a time.
-    pub(crate) fn recover_lost(&mut self, conversation: ConversationId) {
-        if self.recovering.insert(conversation, self.recovering.contains_key(&conversation)).is_none() {
+    pub(crate) fn recoveries_due(&mut self) {
+        let now = self.now.monotonic;
+        let mut due = Vec::new();
+        for (conversation, recovery) in &mut self.recovering {
+            if recovery.deadline().is_some_and(|deadline| deadline <= now) {
+                recovery.reading = true;
+                due.push(*conversation);
+            }
+        }
+        for conversation in due {
             self.read(Read::Changes { author: self.me(), conversation }, Then::Recover { conversation });
         }
     }
 
-    fn take_over(&mut self, entries: &mut Entries, conversation: ConversationId, edits: &[Edit]) {
-        let me = self.me();
-        if self.remaking.contains_key(&(conversation, me)) {
+    /// What this node's logs say has been read; `None` if it could not be.
+    pub(crate) fn recover_read(&mut self, conversation: ConversationId, changes: Option<&[Arc<Verified>]>) {
+        let (now, me, own) = (self.now.monotonic, self.me(), self.own_log(&conversation));
+        let Some(recovery) = self.recovering.get_mut(&conversation) else { return };
+        recovery.reading = false;
+        let Some(changes) = changes.filter(|_| !self.remaking.contains_key(&(conversation, me))) else {
+            recovery.due = now + RECOVER_AFTER;
             return;
+        };
+        let said = recovery.said.take();
+        if recovery.due <= now {
+            self.recovering.remove(&conversation);
         }
-        let before = self.glance(&conversation, &me);
-        if self.edit(entries, conversation, None, edits).is_err() {
-            // Too much for one change, or one of them does not fit: what can be taken over, is.
-            for edit in edits {
-                drop(self.edit(entries, conversation, None, std::slice::from_ref(edit)));
-            }
-        }
-        self.tell_changes(&conversation, me, &before);
-    }
-
-    pub(crate) fn recover_read(&mut self, conversation: ConversationId, changes: &[Arc<Verified>]) {
-        let own = self.own_log(&conversation);
         let mut lost = Documents::default();
         for op in changes.iter().filter(|op| op.header().log != own.log) {
             if self.logs.get(&crate::key_of(op)).is_none_or(|log| log.counts(op.header().seq)) {
                 lost.apply(op.header(), op.payload());
             }
         }
+        self.take_over(conversation, lost.content(&conversation, &me));
+        if let Some(said) = said {
+            self.take_over(conversation, &said);
+        }
+    }
+
+    /// Says what only `lost` says. Nothing is said if nothing is missing: two homes with one key would go on for ever.
+    fn take_over(&mut self, conversation: ConversationId, lost: &Content) {
         let me = self.me();
-        let edits = missing_edits(lost.content(&conversation, &me), self.documents.content(&conversation, &me));
-        if !edits.is_empty() {
-            let mut entries = Entries::default();
-            self.take_over(&mut entries, conversation, &edits);
-            self.commit_entries(entries);
+        let edits = missing_edits(lost, self.documents.content(&conversation, &me));
+        if edits.is_empty() {
+            return;
         }
-        if self.recovering.remove(&conversation) == Some(true) {
-            self.recover_lost(conversation);
+        let before = self.glance(&conversation, &me);
+        let mut entries = Entries::default();
+        if self.edit(&mut entries, conversation, None, &edits).is_err() {
+            // Too much for one change, or one of them does not fit: what can be taken over, is.
+            for edit in &edits {
+                drop(self.edit(&mut entries, conversation, None, std::slice::from_ref(edit)));
+            }
         }
+        self.commit_entries(entries);
+        self.tell_changes(&conversation, me, &before);
     }
 }
 

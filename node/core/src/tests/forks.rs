@@ -1,0 +1,141 @@
+//! Nodes that contradict themselves, and nodes that find their own log further on than they wrote it.
+
+use super::*;
+
+fn forked(n: usize, count: usize) -> (Vec<Verified>, Vec<Verified>) {
+    let (mut scribe, ops) = Scribe::log(n, count, 2);
+    let mut other = Scribe { last: Some(ops[1].clone()), ..Scribe::new(n, count) };
+    let mut left = ops[..3].to_vec();
+    left.push(scribe.message("left 3"));
+    let mut right = ops[..2].to_vec();
+    right.extend([other.message("right 2"), other.message("right 3"), other.message("right 4")]);
+    (left, right)
+}
+
+#[test]
+fn a_fork_is_proven_and_the_log_frozen_alike_everywhere() {
+    let mut world = World::new(3);
+    let (left, right) = forked(3, 4);
+    world.connect(0, 2);
+    world.push(2, 0, &left.iter().collect::<Vec<_>>());
+    world.disconnect(0, 2);
+    world.connect(1, 2);
+    world.push(2, 1, &right.iter().collect::<Vec<_>>());
+    for (a, b) in [(0, 1), (0, 2)] {
+        world.connect(a, b);
+    }
+    world.wait(Duration::from_secs(40));
+    world.assert_agreed();
+    for n in 0..3 {
+        let forks = world.status(n).forks;
+        assert_eq!(forks.len(), 1, "n{n}");
+        assert_eq!(forks[0].seq, 3);
+    }
+    let shown: Vec<bool> = world.history(0).iter().map(|message| message.verified).collect();
+    assert_eq!(shown, [true, false, false]);
+    for n in 0..3 {
+        world.restart(n);
+    }
+    world.assert_agreed();
+}
+
+#[test]
+fn both_sides_of_a_fork_in_one_frame_are_noticed() {
+    let mut world = World::connected(2);
+    let (left, right) = forked(2, 3);
+    let all: Vec<&Verified> = left[..3].iter().chain([&right[2]]).collect();
+    world.push(1, 0, &all);
+    assert_eq!(world.status(0).forks.len(), 1);
+    world.wait(Duration::from_secs(10));
+    world.assert_agreed();
+}
+
+#[test]
+fn a_fork_at_the_very_start_leaves_nothing_of_the_log() {
+    let mut world = World::connected(2);
+    let (_, one) = Scribe::log(2, 3, 1);
+    let mut other = Scribe::new(2, 3);
+    let header = Header { hlc: fedp2p_protocols::hlc::Hlc::at(WALL_MS + 5), ..other.header(Kind::LogStart) };
+    let payload = LogStart { chain: other.chain.clone(), previous: None }.encode();
+    let second = other.sign(header, &payload);
+    world.push(1, 0, &one.iter().collect::<Vec<_>>());
+    world.push(0, 1, &[&second]);
+    world.wait(Duration::from_secs(40));
+    assert_eq!(world.status(0).forks.len(), 1);
+    world.assert_agreed();
+}
+
+#[test]
+fn what_others_wrote_on_a_frozen_part_is_not_held_up_by_it() {
+    let mut world = World::new(3);
+    let (left, right) = forked(3, 4);
+    world.connect(0, 1);
+    world.push(1, 0, &left.iter().collect::<Vec<_>>());
+    world.send(0, &[], "written on the left side").unwrap();
+    world.disconnect(0, 1);
+    // The third learns of the fork before it gets the left side.
+    world.connect(1, 2);
+    world.push(1, 2, &right.iter().collect::<Vec<_>>());
+    world.push(1, 2, &[&left[2]]);
+    world.connect(0, 2);
+    world.wait(Duration::from_secs(20));
+    assert!(world.texts(2).contains(&"written on the left side".to_owned()));
+    world.assert_agreed();
+}
+
+#[test]
+fn a_proof_that_proves_nothing_changes_nothing() {
+    let mut world = World::connected(2);
+    let (mut scribe, ops) = Scribe::log(2, 3, 2);
+    let side = |op: &Verified| (op.header_bytes().to_vec(), op.signature());
+    let proof = fedp2p_protocols::payload::ForkProof { one: side(&ops[1]), other: side(&ops[1]) };
+    let header = scribe.header(Kind::ForkProof);
+    let claim = scribe.sign(header, &proof.encode());
+    world.push(1, 0, &ops.iter().chain([&claim]).collect::<Vec<_>>());
+    assert!(world.holds(0, &claim));
+    assert!(world.status(0).forks.is_empty());
+}
+
+#[test]
+fn a_restored_backup_starts_a_new_log_and_gets_everything_back() {
+    let mut world = World::connected(2);
+    world.say(0, "before");
+    let backup = world.hosts[0].disk.clone();
+    world.wait(Duration::from_secs(1));
+    world.send(0, &["p1"], "after the backup").unwrap();
+    world.say(0, "after");
+    let lost = world.ops(0);
+    world.hosts[0].disk = backup;
+    world.restart(0);
+    let epoch = world.status(0).log_epoch;
+    world.connect(0, 1);
+    world.wait(Duration::from_secs(10));
+    assert_ne!(world.status(0).log_epoch, epoch);
+    assert!(world.status(0).forks.is_empty());
+    assert!(world.ops(0) >= lost);
+    let Ok(Reply::Pulse(picture)) = world.call(0, Request::Pulse(api::pulse::Request {})) else { panic!() };
+    assert_eq!(picture.agents[0].pulse.summary.as_deref(), Some("after"));
+    world.assert_agreed();
+    world.send(0, &["p1"], "and it goes on").unwrap();
+    assert_eq!(world.texts(1), ["after the backup", "and it goes on"]);
+    world.restart(0);
+    world.assert_agreed();
+}
+
+#[test]
+fn a_restored_backup_that_wrote_before_it_met_anybody_says_it_again_in_a_new_log() {
+    let mut world = World::connected(2);
+    let backup = world.hosts[0].disk.clone();
+    world.send(0, &["p1"], "forgotten").unwrap();
+    world.hosts[0].disk = backup;
+    world.restart(0);
+    world.wait(Duration::from_secs(1));
+    world.say(0, "alone");
+    world.connect(0, 1);
+    world.wait(Duration::from_secs(20));
+    assert_eq!(world.status(0).forks.len(), 1);
+    assert_eq!(world.status(1).forks.len(), 1);
+    world.assert_agreed();
+    let Ok(Reply::Pulse(picture)) = world.call(1, Request::Pulse(api::pulse::Request {})) else { panic!() };
+    assert_eq!(picture.agents[0].pulse.summary.as_deref(), Some("alone"));
+}

@@ -1,0 +1,176 @@
+//! A store in memory that keeps what it is told, until it is told to fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::*;
+use crate::input::{Stored, StoredFork, StoredLog, StoredTicket};
+use crate::store::{Commit, OpWrite, Placed, Read, ReadOutcome, Write};
+use fedp2p_protocols::id::TicketId;
+use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::sync::LogKey;
+use fedp2p_protocols::vote::AgentId;
+
+#[derive(Default, Clone)]
+pub(super) struct Disk {
+    pub(super) ops: BTreeMap<u64, OpWrite>,
+    pub(super) by_id: BTreeMap<OpId, u64>,
+    pub(super) logs: BTreeMap<LogKey, StoredLog>,
+    inbox: BTreeSet<(AgentName, u64)>,
+    cursors: BTreeMap<AgentName, u64>,
+    acknowledged: BTreeMap<OpId, BTreeSet<AgentId>>,
+    surfaced: BTreeMap<(AgentId, LogKey), u64>,
+    reaches: BTreeMap<(NodeId, LogKey), u64>,
+    members: BTreeMap<NodeId, Vec<u8>>,
+    tickets: BTreeMap<TicketId, StoredTicket>,
+    documents: BTreeMap<NodeId, u32>,
+    pub(super) forks: BTreeMap<LogKey, StoredFork>,
+    pub(super) epoch: Option<LogEpochId>,
+    pub(super) full: bool,
+    refused: Option<u32>,
+}
+
+impl Disk {
+    pub(super) fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
+        let generation = commit.token.generation;
+        if self.refused.is_some_and(|refused| generation <= refused) {
+            return Err(StoreError::Superseded);
+        }
+        if self.full {
+            self.refused = Some(generation);
+            return Err(StoreError::Full);
+        }
+        commit.writes.into_iter().for_each(|write| self.write(write));
+        Ok(())
+    }
+
+    fn write(&mut self, write: Write) {
+        match write {
+            Write::Op(write) => self.write_op(write),
+            Write::Inbox { agent, position } => drop(self.inbox.insert((agent, position))),
+            Write::Cursor { agent, position } => drop(self.cursors.insert(agent, position)),
+            Write::Reach { peer, key, height } => drop(self.reaches.insert((peer, key), height)),
+            Write::Surfaced { agent, key, seq } => drop(self.surfaced.insert((agent, key), seq)),
+            Write::Acknowledged { agent, message } => {
+                self.acknowledged.entry(message).or_default().insert(agent);
+            }
+            Write::Member { node, chain } => drop(self.members.insert(node, chain)),
+            Write::Ticket { id, secret, expires, used_by } => {
+                self.tickets.insert(id, StoredTicket { secret, expires, used_by });
+            }
+            Write::Fork { key, conversation, seq, common, .. } => {
+                self.forks.insert(key, StoredFork { key, conversation, seq, common });
+            }
+            Write::Document { author, epoch, .. } => drop(self.documents.insert(author, epoch)),
+            Write::Epoch(epoch) => self.epoch = Some(epoch),
+            Write::OwnChain(_) | Write::Peer { .. } => {}
+        }
+    }
+
+    fn write_op(&mut self, write: OpWrite) {
+        let header = write.op.header();
+        let key = LogKey { author: header.author, log: header.log };
+        let tip = self.logs.get(&key).map_or((0, fedp2p_protocols::op::NO_BACKLINK), |log| (log.height, log.head));
+        assert_eq!((header.seq, header.backlink), (tip.0 + 1, tip.1), "a log has a gap");
+        assert!(self.ops.keys().next_back().is_none_or(|last| *last < write.position), "positions go up");
+        let log = StoredLog {
+            key,
+            conversation: header.conversation,
+            height: header.seq,
+            head: write.op.id(),
+            hlc: header.hlc.to_u64(),
+        };
+        self.logs.insert(key, log);
+        self.by_id.insert(write.op.id(), write.position);
+        self.ops.insert(write.position, write);
+    }
+
+    pub(super) fn load(&mut self) -> Stored {
+        self.refused = None;
+        let counts = |write: &&OpWrite| {
+            let from = self.documents.get(&write.op.header().author).copied().unwrap_or(0);
+            write.document_epoch.is_some_and(|epoch| epoch >= from)
+        };
+        Stored {
+            logs: self.logs.values().cloned().collect(),
+            position: self.ops.keys().next_back().copied().unwrap_or(0),
+            members: self.members.values().cloned().collect(),
+            changes: self.ops.values().filter(counts).map(|write| Arc::clone(&write.op)).collect(),
+            tickets: self.tickets.values().cloned().collect(),
+            reaches: self.reaches.iter().map(|((peer, key), height)| (*peer, *key, *height)).collect(),
+            surfaced: self.surfaced.iter().map(|((agent, key), seq)| (agent.clone(), *key, *seq)).collect(),
+            forks: self.forks.values().cloned().collect(),
+            last_seen: Vec::new(),
+        }
+    }
+
+    fn placed(&self, position: u64) -> Placed {
+        Placed { position, op: Arc::clone(&self.ops[&position].op) }
+    }
+
+    fn all(&self, fits: impl Fn(&OpWrite) -> bool) -> Vec<Placed> {
+        self.ops.values().filter(|write| fits(write)).map(|write| self.placed(write.position)).collect()
+    }
+
+    fn waiting(&self, agent: &AgentName) -> Vec<u64> {
+        let after = self.cursors.get(agent).copied().unwrap_or(0);
+        self.inbox.iter().filter(|(name, at)| name == agent && *at > after).map(|(_, at)| *at).collect()
+    }
+
+    pub(super) fn read(&self, read: &Read) -> ReadOutcome {
+        let place = |write: &OpWrite| {
+            let header = write.op.header();
+            (LogKey { author: header.author, log: header.log }, header.seq)
+        };
+        match read {
+            Read::Range { wants, after, max_bytes, .. } => {
+                let wanted = |write: &OpWrite| {
+                    let (key, seq) = place(write);
+                    write.position > *after && wants.iter().any(|want| want.key == key && want.from <= seq)
+                };
+                let (mut ops, mut bytes) = (self.all(wanted), 0);
+                let all = ops.len();
+                ops.retain(|placed| {
+                    bytes += placed.op.bytes().len();
+                    bytes <= *max_bytes
+                });
+                ReadOutcome::Range { complete: ops.len() == all, ops }
+            }
+            Read::At { key, seq } => ReadOutcome::At(self.all(|write| place(write) == (*key, *seq)).pop()),
+            Read::Known(ids) => {
+                let known =
+                    ids.iter().filter_map(|id| self.by_id.get(id).map(|at| (*id, self.ops[at].op.header().hlc)));
+                ReadOutcome::Known(known.collect())
+            }
+            Read::Inbox { agent, limit } => {
+                let waiting = self.waiting(agent);
+                let messages: Vec<Placed> = waiting.iter().take(*limit as usize).map(|at| self.placed(*at)).collect();
+                ReadOutcome::Inbox { more: (waiting.len() - messages.len()) as u64, messages }
+            }
+            Read::InboxUpTo { agent, position } => {
+                let handed = self.waiting(agent).into_iter().filter(|at| at <= position);
+                let surfaced: BTreeMap<LogKey, u64> = handed.map(|at| place(&self.ops[&at])).collect();
+                let cursor = self.cursors.get(agent).copied().unwrap_or(0);
+                ReadOutcome::InboxUpTo { surfaced: surfaced.into_iter().collect(), cursor }
+            }
+            Read::History(filter) => {
+                let rows = self.all(|write| write.message.is_some() && filter.id.is_none_or(|id| id == write.op.id()));
+                let acknowledged = |placed: &Placed| {
+                    self.acknowledged.get(&placed.op.id()).into_iter().flatten().cloned().collect::<Vec<_>>()
+                };
+                ReadOutcome::History(rows.into_iter().map(|placed| (placed.clone(), acknowledged(&placed))).collect())
+            }
+            Read::Find(prefixes) => {
+                let find = |prefix: &String| {
+                    self.all(|write| write.message.is_some() && write.op.id().to_string().starts_with(prefix))
+                };
+                ReadOutcome::Find(prefixes.iter().map(find).collect())
+            }
+            Read::Verify => ReadOutcome::Failed(StoreError::Other("not here".to_owned())),
+            Read::Changes { author, .. } => {
+                let of = |write: &OpWrite| write.document_epoch.is_some() && write.op.header().author == *author;
+                ReadOutcome::Changes(self.all(of).into_iter().map(|placed| placed.op).collect())
+            }
+        }
+    }
+}
