@@ -179,7 +179,11 @@ impl Error {
         let refusal = |error: &api::Error| Report {
             code: word(error.code),
             message: error.message.clone(),
-            hint: error.hint.clone().unwrap_or_else(|| default_hint(error.code, program)),
+            hint: match &error.hint {
+                // The daemon does not know how its client was called.
+                Some(hint) => hint.replace("\"fedp2p ", &format!("\"{program} ")),
+                None => default_hint(error.code, program),
+            },
             suggestions: error.suggestions.clone(),
         };
         let (code, hint) = match self {
@@ -329,6 +333,13 @@ mod tests {
         assert_eq!((report.code.as_str(), report.hint.as_str()), ("not_found", "look"));
         assert_eq!(report.suggestions, ["baby@baby"]);
         assert_eq!(error.exit(), Exit::Refused);
+    }
+
+    #[test]
+    fn commands_in_a_hint_of_the_daemon_lead_to_the_same_home() {
+        let refusal = api::Error::new(ErrorCode::NotFound, "nobody").hint("\"fedp2p agents\" lists everybody");
+        let report = Error::Refused(refusal).report("fedp2p --home /x");
+        assert_eq!(report.hint, "\"fedp2p --home /x agents\" lists everybody");
     }
 
     #[test]

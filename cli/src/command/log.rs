@@ -49,7 +49,10 @@ async fn verify(context: &Context) -> Result<(), Error> {
         Err(ConnectError::NoDaemon) => verify_offline(&context.home)?,
         Err(error) => return Err(error.into()),
     };
-    let took = time::measured(Duration::from_millis(reply.took_ms));
+    let took = match reply.took_ms {
+        0 => "less than 1 ms".to_owned(),
+        took => time::measured(Duration::from_millis(took)),
+    };
     let counted = format!("{} entries in {} logs checked in {took}", reply.ops, reply.logs);
     match &reply.broken {
         None => context.show::<log_verify::Request>(&reply, |_| format!("{counted}: all as signed\n")),

@@ -145,7 +145,8 @@ impl Core {
         let proposal = picture.proposal(&key).expect("a proposal that was found is in the picture");
         if key.node != self.me() || proposal.by != caller.name {
             let by = self.address(&AgentId { node: key.node, name: proposal.by.clone() });
-            return Err(Error::new(ErrorCode::Forbidden, format!("only {by} can close {:?}", request.id)));
+            return Err(Error::new(ErrorCode::Forbidden, format!("only {by} can close {:?}", request.id))
+                .hint(format!("ask {by} to close it")));
         }
         if proposal.closed.is_some() {
             return Err(Error::new(ErrorCode::Conflict, format!("{:?} is closed already", request.id)));
