@@ -4,7 +4,7 @@
 //! checked. Calls of one connection are answered in order. A client that sends garbage, or does not take what it
 //! asked for, loses its connection and nothing else happens.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,16 +77,30 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Incoming>) {
             continue;
         };
         let allowed = stream.peer_cred().is_ok_and(|caller| caller.uid() == us || caller.uid() == 0);
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        if allowed {
+        if !allowed {
+            continue;
+        }
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
             let calls = calls.clone();
             drop(tokio::spawn(async move {
                 // However a client's connection ends, it concerns that client alone.
                 let _ended = serve(stream, calls).await;
                 drop(place);
             }));
+        } else {
+            // A client that is gone already need not be told.
+            let _told = turn_away(stream);
         }
     }
+}
+
+/// Tells a client that there is no place for it: a connection that just ends would look like no daemon at all.
+fn turn_away(stream: UnixStream) -> Result<(), frame::Error> {
+    let refusal = Error::new(ErrorCode::Busy, "the daemon serves too many clients").hint("try again in a moment");
+    let frame = frame::encode(&Answer::Error(refusal), MAX_REPLY_BYTES)?;
+    // The buffer of a new connection is empty, so this does not block.
+    stream.into_std()?.write_all(&frame)?;
+    Ok(())
 }
 
 async fn serve(stream: UnixStream, calls: mpsc::Sender<Incoming>) -> Result<(), frame::Error> {

@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 
-use fedp2p_tests::PATIENCE;
 use fedp2p_tests::node::Node;
 use fedp2p_tests::world::World;
+use fedp2p_tests::{PATIENCE, eventually, holds};
 use serde_json::{Value, json};
 
 fn read_frame(stream: &mut UnixStream) -> Option<Value> {
@@ -77,6 +77,29 @@ fn garbage_on_the_local_socket_is_refused_and_the_daemon_goes_on() {
     assert_eq!(taichi.cli(&["status"]).code, 0);
     drop(silent);
     taichi.down();
+}
+
+#[test]
+fn a_client_without_a_place_is_told_that_the_daemon_is_busy() {
+    let world = World::new();
+    let [taichi] = world.mesh(["taichi"]);
+    let greeted = |mut stream: UnixStream| (read_frame(&mut stream).unwrap(), stream);
+    let mut served = Vec::new();
+    let refused = loop {
+        let (greeting, stream) = greeted(taichi.socket());
+        if greeting["api"] != 1 {
+            break greeting;
+        }
+        served.push(stream);
+    };
+    assert_eq!(refused["error"]["code"], "busy", "{refused}");
+    let (code, error) = taichi.refused(&["status"]);
+    assert_eq!((code, error["code"].as_str()), (1, Some("busy")));
+    drop(served);
+    eventually("a place is free", || {
+        let output = taichi.cli(&["status"]);
+        holds(output.code == 0, output)
+    });
 }
 
 #[test]
