@@ -1,7 +1,7 @@
 //! The frames of `/fedp2p/sync/1`, the protocol that makes sure.
 //!
 //! Gossip may lose anything; sync finds out and mends it. A frame is a 32-bit length and at most
-//! [`MAX_FRAME_BYTES`](crate::limits::MAX_FRAME_BYTES) of content, whose first byte is its type. The machine that
+//! [`MAX_FRAME_BYTES`] of content, whose first byte is its type. The machine that
 //! decides what to send is in the core; this module is the shape of what it says.
 
 use crate::certificate::{Chain, ChainError};
