@@ -4,7 +4,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`daemon`] | a node from start to end: home, membership, restart |
+//! | [`daemon`], `applicant` | a node from start to end: home, restart; how it founds or joins an organisation |
 //! | `running` | the loop: one task, one await |
 //! | [`net`] | the network worker: libp2p, discovery, joining |
 //! | [`store`] | the database worker: SQLite, one writer |
@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod applicant;
 pub mod client;
 pub mod daemon;
 pub mod frame;
