@@ -43,6 +43,7 @@ pub(super) enum Key {
     Durability,
     Path,
     Inode,
+    Born,
     /// Why a new log epoch is needed; stands until one is written, whatever happens between.
     EpochDue,
 }
@@ -60,6 +61,7 @@ impl Key {
             Self::Durability => "durability",
             Self::Path => "path",
             Self::Inode => "inode",
+            Self::Born => "born",
             Self::EpochDue => "epoch_due",
         }
     }
@@ -129,8 +131,8 @@ impl LastRun {
             Some("full") => Durability::Full,
             _ => Durability::Normal,
         };
-        let inode = get(conn, Key::Inode)?;
-        let place = get(conn, Key::Path)?.map(|path| Place { path, inode });
+        let (inode, born) = (get(conn, Key::Inode)?, get(conn, Key::Born)?);
+        let place = get(conn, Key::Path)?.map(|path| Place { path, inode, born });
         let due = match get::<String>(conn, Key::EpochDue)?.as_deref() {
             None => None,
             Some("copied") => Some(NewEpoch::Copied),
@@ -181,9 +183,11 @@ pub(super) fn begin_run(
 ) -> Result<(), Fault> {
     set(conn, Key::Clean, false)?;
     set(conn, Key::Path, &place.path)?;
-    match place.inode {
-        Some(inode) => set(conn, Key::Inode, inode)?,
-        None => remove(conn, Key::Inode)?,
+    for (key, value) in [(Key::Inode, place.inode), (Key::Born, place.born)] {
+        match value {
+            Some(value) => set(conn, key, value)?,
+            None => remove(conn, key)?,
+        }
     }
     match boot {
         Some(boot) => set(conn, Key::Boot, boot)?,

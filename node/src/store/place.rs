@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 /// Where a database lies. A copy differs in at least one part.
 ///
@@ -14,14 +15,27 @@ pub(super) struct Place {
     pub(super) path: Vec<u8>,
     /// The number of the file on its disk, where there is one.
     pub(super) inode: Option<u64>,
+    /// When the file was made, in nanoseconds since 1970, where the disk remembers it. A file that is put back after
+    /// it was removed often gets its old number again.
+    pub(super) born: Option<u64>,
 }
 
 impl Place {
     /// Returns the place of the file at `path`.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let canonical = fs::canonicalize(path)?;
-        Ok(Self { inode: inode(&fs::metadata(&canonical)?), path: canonical.into_os_string().into_encoded_bytes() })
+        let metadata = fs::metadata(&canonical)?;
+        Ok(Self {
+            inode: inode(&metadata),
+            born: born(&metadata),
+            path: canonical.into_os_string().into_encoded_bytes(),
+        })
     }
+}
+
+fn born(metadata: &fs::Metadata) -> Option<u64> {
+    let since = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
 }
 
 #[cfg(unix)]
