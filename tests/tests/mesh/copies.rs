@@ -84,3 +84,38 @@ fn a_restored_backup_starts_a_new_log_and_gets_back_what_it_lost() {
         holds(a.ops_digest == b.ops_digest && a.picture_digest == b.picture_digest, (a, b))
     });
 }
+
+#[test]
+fn a_backup_written_over_the_file_itself_is_a_proven_fork_that_stops_nobody() {
+    let world = World::new();
+    let [mut taichi, aorus] = world.mesh(["taichi", "aorus"]);
+    taichi.down();
+    let database = taichi.folders().database();
+    let backup = world.path("backup.db");
+    std::fs::copy(&database, &backup).unwrap();
+    taichi.up(&[]);
+    taichi.wait_for_peers(1);
+    let lost = taichi.send(&["ada@aorus"], "after the backup");
+    taichi.wait_for_delivery(&lost, fedp2p_protocols::api::message::DeliveryState::Stored);
+    taichi.down();
+    // The same file with the old content: nothing at its place tells that it was not there all the time.
+    std::fs::copy(&backup, &database).unwrap();
+    aorus.signal(rustix::process::Signal::STOP);
+    taichi.up(&[]);
+    taichi.send(&[], "contradicts");
+    aorus.signal(rustix::process::Signal::CONT);
+    for node in [&taichi, &aorus] {
+        eventually(&format!("{} has the proof", node.name()), || {
+            let forks = node.status().forks;
+            holds(forks.len() == 1, forks)
+        });
+    }
+    let id = taichi.send(&["ada@aorus"], "goes on");
+    taichi.wait_for_delivery(&id, fedp2p_protocols::api::message::DeliveryState::Stored);
+    let id = aorus.send(&["ada@taichi"], "goes on");
+    aorus.wait_for_delivery(&id, fedp2p_protocols::api::message::DeliveryState::Stored);
+    eventually("they agree", || {
+        let [a, b] = [&taichi, &aorus].map(|node| node.status().conversations.swap_remove(0));
+        holds(a.ops_digest == b.ops_digest && a.picture_digest == b.picture_digest, (a, b))
+    });
+}
