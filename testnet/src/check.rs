@@ -163,7 +163,7 @@ impl Sim {
                     let has = node.disk.inbox.contains(&(agent.clone(), *position));
                     // Messages to all from before the second agent was known are not for it.
                     let early = message.to.is_empty() && number > 0;
-                    if has != is_for && !(early && !has) {
+                    if has != is_for && (has || !early) {
                         found.push(format!(
                             "n{index}: message {} in the inbox of {agent}: {has}, should be {is_for}",
                             write.op.id().short()

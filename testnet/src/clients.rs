@@ -152,28 +152,21 @@ impl Sim {
             self.clients.surfaced.retain(|(node, agent, _)| (*node, *agent) != (asked.node, asked.agent));
         }
         *self.clients.refused.entry(format!("{} {:?}", asked.request, error.code)).or_default() += 1;
-        let expected = match error.code {
-            ErrorCode::Storage | ErrorCode::Busy => self.scenario.faults.full_disks > 0,
-            ErrorCode::Conflict | ErrorCode::NotFound | ErrorCode::Forbidden | ErrorCode::Ambiguous => true,
-            _ => false,
-        };
+        let honest = [ErrorCode::Conflict, ErrorCode::NotFound, ErrorCode::Forbidden, ErrorCode::Ambiguous];
+        let full = [ErrorCode::Storage, ErrorCode::Busy].contains(&error.code) && self.scenario.faults.full_disks > 0;
+        let expected = full || honest.contains(&error.code);
         if !expected {
             self.fault(format!("n{} refused {}: {error:?}", asked.node, asked.request));
         }
     }
 
     fn replied(&mut self, asked: &Asked, invite: Option<usize>, reply: Reply) {
-        match reply {
-            Reply::Send(sent) => {
-                self.clients.promises.push(Promise { node: asked.node, id: sent.id, excused: false });
-            }
-            Reply::Inbox(inbox) => self.handed(asked, inbox),
-            Reply::Invite(invited) => {
-                if let Some(joiner) = invite {
-                    self.ticket_in_hand(joiner, &invited.ticket);
-                }
-            }
-            _ => {}
+        if let Reply::Send(sent) = reply {
+            self.clients.promises.push(Promise { node: asked.node, id: sent.id, excused: false });
+        } else if let Reply::Inbox(inbox) = reply {
+            self.handed(asked, inbox);
+        } else if let (Reply::Invite(invited), Some(joiner)) = (reply, invite) {
+            self.ticket_in_hand(joiner, &invited.ticket);
         }
     }
 

@@ -105,17 +105,18 @@ impl Sim {
             let long = self.dice.micros(2_000_000, 20_000_000);
             self.at(at + long, Event::Act(Act::Heal));
         }
-        let kinds: [(u32, fn(usize) -> Act); 3] = [
-            (faults.crashes, |node| Act::Crash { node }),
-            (faults.power_cuts, |node| Act::PowerCut { node }),
-            (faults.full_disks, |node| Act::FullDisk { node }),
-        ];
-        for (times, act) in kinds {
-            for _ in 0..times {
-                let node = self.dice.index(self.scenario.nodes);
-                let at = ready + self.within(chaos);
-                self.at(at, Event::Act(act(node)));
-            }
+        let total = faults.crashes + faults.power_cuts + faults.full_disks;
+        for number in 0..total {
+            let node = self.dice.index(self.scenario.nodes);
+            let at = ready + self.within(chaos);
+            let act = if number < faults.crashes {
+                Act::Crash { node }
+            } else if number < faults.crashes + faults.power_cuts {
+                Act::PowerCut { node }
+            } else {
+                Act::FullDisk { node }
+            };
+            self.at(at, Event::Act(act));
         }
         let node = self.dice.index(self.scenario.nodes);
         if faults.backup {

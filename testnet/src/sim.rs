@@ -28,7 +28,7 @@ pub(crate) enum Event {
     /// The disk writes the next commit.
     Write { node: usize, incarnation: u32 },
     /// The disk answers.
-    Read { node: usize, incarnation: u32, token: ReadToken, read: Read },
+    Read { node: usize, incarnation: u32, token: ReadToken, read: Box<Read> },
     /// A sync frame arrives, if its connection still stands.
     Frame { from: usize, to: usize, link: u64, bytes: Vec<u8> },
     /// A gossip message arrives.
@@ -237,7 +237,7 @@ impl Sim {
             }
             Effect::Read(token, read) => {
                 let delay = self.dice.micros(50, 2000);
-                self.after(delay, Event::Read { node, incarnation, token, read });
+                self.after(delay, Event::Read { node, incarnation, token, read: Box::new(read) });
             }
             Effect::Verify(token, ops) => self.verify(node, token, ops),
             Effect::Reply(call, answer) => self.answered(node, call, answer),
@@ -293,9 +293,10 @@ impl Sim {
         let effects = self.nodes[node].core.as_mut()?.handle(clock, Input::Call { id, caller, request });
         let mut found = None;
         for effect in effects {
-            match effect {
-                Effect::Reply(call, fedp2p_protocols::api::Answer::Ok(reply)) if call == id => found = Some(reply),
-                effect => self.effect(node, effect),
+            if let Effect::Reply(_, fedp2p_protocols::api::Answer::Ok(reply)) = effect {
+                found = Some(reply);
+            } else {
+                self.effect(node, effect);
             }
         }
         found

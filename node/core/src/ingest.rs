@@ -5,14 +5,14 @@
 //! peer could not have passed on in good faith is a violation and ends the connection; what may be honest is
 //! ignored or waits.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use fedp2p_protocols::codec::DecodeError;
 use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{NodeId, OpId};
-use fedp2p_protocols::limits::{MAX_FUTURE, MAX_LOGS_PER_AUTHOR};
+use fedp2p_protocols::limits::{MAX_FUTURE, MAX_LOGS_PER_AUTHOR, PENDING_TIMEOUT};
 use fedp2p_protocols::op::{Kind, Op, Verified};
 use fedp2p_protocols::payload::{ForkProof, LogStart, Message, Receipt, decode_certificate};
 use fedp2p_protocols::vote::AgentId;
@@ -57,61 +57,10 @@ pub(crate) struct Batch {
     ids: Vec<OpId>,
 }
 
-/// The ids and clocks of the ops seen last, to drop what comes twice without asking the store.
-#[derive(Debug, Default)]
-pub(crate) struct Recent {
-    clocks: BTreeMap<OpId, Hlc>,
-    order: VecDeque<OpId>,
-}
-
-const RECENT: usize = 8192;
 /// Most entries that are kept until they can be compared with what is on its way to the store.
 const MAX_CONTESTED: usize = 64;
-
-impl Recent {
-    pub(crate) fn insert(&mut self, id: OpId, hlc: Hlc) {
-        if self.clocks.insert(id, hlc).is_some() {
-            return;
-        }
-        self.order.push_back(id);
-        if self.order.len() > RECENT
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.clocks.remove(&oldest);
-        }
-    }
-
-    pub(crate) fn remove(&mut self, id: &OpId) {
-        self.clocks.remove(id);
-        self.order.retain(|other| other != id);
-    }
-
-    fn clock(&self, id: &OpId) -> Option<Hlc> {
-        self.clocks.get(id).copied()
-    }
-}
-
-/// A token bucket for each author: what one member may make every node check, unasked.
-#[derive(Debug, Default)]
-pub(crate) struct Quotas {
-    buckets: BTreeMap<NodeId, (Duration, f64)>,
-}
-
-const QUOTA_BURST: f64 = 50_000.0;
-const QUOTA_PER_SECOND: f64 = 10_000.0;
-
-impl Quotas {
-    fn take(&mut self, author: NodeId, now: Duration) -> bool {
-        let (at, tokens) = self.buckets.entry(author).or_insert((now, QUOTA_BURST));
-        *tokens = (*tokens + (now - *at).as_secs_f64() * QUOTA_PER_SECOND).min(QUOTA_BURST);
-        *at = now;
-        let enough = *tokens >= 1.0;
-        if enough {
-            *tokens -= 1.0;
-        }
-        enough
-    }
-}
+/// How long something may wait at most while a fork holds up what it waits for.
+const MOST_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the cheap checks say of an op.
 enum Look {
@@ -211,7 +160,7 @@ impl Core {
         if !asked && !self.quotas.take(header.author, self.now.monotonic) {
             return Look::Pass;
         }
-        let key = log_key_of(&op);
+        let key = crate::key_of(&op);
         if let Some(log) = self.logs.get(&key) {
             if !log.counts(header.seq) {
                 // It is not taken; but somebody may have depended on it before the fork was known.
@@ -282,7 +231,7 @@ impl Core {
     }
 
     /// Accepts what fits, lets the rest wait, and commits what was accepted.
-    pub(crate) fn place_all(&mut self, source: Source, ops: Vec<Verified>) {
+    pub(crate) fn place_all(&mut self, mut source: Source, ops: Vec<Verified>) {
         let peer = source.peer();
         let mut queue: VecDeque<Verified> = ops.into();
         let (mut writes, mut written) = (Vec::new(), Vec::new());
@@ -304,6 +253,10 @@ impl Core {
                     queue.extend(self.pending.release(Need::Op(id)));
                 }
                 Placing::Waits | Placing::Known => {}
+            }
+            // What is released by an entry that did not have to wait any longer has to wait like any other.
+            if let Source::Waived(peer) = source {
+                source = Source::Waited(peer);
             }
         }
         let fetched = match source {
@@ -451,18 +404,24 @@ impl Core {
         }
     }
 
-    /// Lets go of what has waited too long. It is fetched again; but where a log has forked, an entry of somebody else
-    /// may depend on a part of it that nobody hands out any more, so it is taken as it is.
+    /// Lets go of what has waited too long; it is fetched again. But where a log has forked, an entry of somebody else
+    /// may depend on a part of it that nobody in reach has any more. Such an entry is taken as it is, and what waits
+    /// for it waits on.
     pub(crate) fn pending_due(&mut self) {
         let now = self.now.monotonic;
-        let expired = self.pending.expire(now);
         let mut dropped = 0;
-        for (op, need) in expired {
-            match need {
-                // In its turn: what it depends on may be about to expire as well.
-                Need::Op(dep) if self.forks.is_empty() || self.pending.contains(&dep) => dropped += 1,
-                Need::Op(_) => self.place_all(Source::Waived(op.header().author), vec![op]),
-                Need::Entry(..) => dropped += 1,
+        for id in self.pending.overdue(now) {
+            let Some((op, need, since)) = self.pending.get(&id) else { continue };
+            let (author, forked) = (op.header().author, !self.forks.is_empty());
+            let in_turn = op.header().deps.iter().any(|dep| self.pending.contains(dep));
+            if forked && !in_turn && matches!(need, Need::Op(_)) {
+                let op = self.pending.remove(&id);
+                self.place_all(Source::Waived(author), op.into_iter().collect());
+            } else if forked && now < since + MOST_PATIENCE {
+                self.pending.postpone(&id, now + PENDING_TIMEOUT / 6);
+            } else {
+                self.pending.remove(&id);
+                dropped += 1;
             }
         }
         if dropped > 0 {
@@ -527,10 +486,6 @@ impl Core {
         let agents = self.documents.content(&op.header().conversation, &me).agents.keys();
         agents.filter(|name| author.as_ref() != Some(&AgentId { node: me, name: (*name).clone() })).cloned().collect()
     }
-}
-
-fn log_key_of(op: &Op) -> fedp2p_protocols::sync::LogKey {
-    crate::key_of(op)
 }
 
 /// What a receipt says, for the rows that deliveries are read from.

@@ -10,7 +10,7 @@
 //! | [`input`], [`effect`], [`store`] | what goes in, what comes out, what is asked of the store |
 //! | `logs`, `members`, `documents`, `pending` | the state: how far each log goes, who belongs, what they say, what waits |
 //! | `author` | writing own entries |
-//! | `ingest`, `forks` | taking others' entries, and what is done about a contradiction |
+//! | `ingest`, `recent`, `forks` | taking others' entries, at a bounded cost, and what is done about a contradiction |
 //! | `commit` | what follows once something is durable |
 //! | `session`, `sync` | connected nodes: presence, anti-entropy, catching up |
 //! | `membership` | hellos, tickets, certificates that renew themselves |
@@ -28,6 +28,7 @@ mod logs;
 mod members;
 pub mod membership;
 mod pending;
+mod recent;
 mod session;
 pub mod store;
 mod sync;
@@ -54,11 +55,12 @@ use crate::commit::{Again, InFlight};
 use crate::documents::Documents;
 use crate::doors::picture::Recovery;
 use crate::doors::{Then, Watches};
-use crate::ingest::{Batch, Quotas, Recent};
+use crate::ingest::Batch;
 use crate::input::{CallId, StoredTicket, VerifyToken};
 use crate::logs::{Logs, Tip};
 use crate::members::Members;
 use crate::pending::Pending;
+use crate::recent::{Quotas, Recent};
 use crate::session::{Seen, Session};
 use crate::store::{Commit, CommitToken, Read, ReadToken, Write};
 

@@ -24,6 +24,7 @@ pub(crate) enum Need {
 struct Waiting {
     op: Verified,
     need: Need,
+    since: Duration,
     until: Duration,
 }
 
@@ -67,12 +68,13 @@ impl Pending {
         let until = now + PENDING_TIMEOUT;
         self.by_need.entry(need).or_default().insert(id);
         self.by_time.insert((until, id));
-        self.waiting.insert(id, Waiting { op, need, until });
+        self.waiting.insert(id, Waiting { op, need, since: now, until });
         true
     }
 
-    fn remove(&mut self, id: &OpId) -> Option<Verified> {
-        let Waiting { op, need, until } = self.waiting.remove(id)?;
+    /// Takes out one op.
+    pub(crate) fn remove(&mut self, id: &OpId) -> Option<Verified> {
+        let Waiting { op, need, until, .. } = self.waiting.remove(id)?;
         self.by_time.remove(&(until, *id));
         if let Some(ids) = self.by_need.get_mut(&need) {
             ids.remove(id);
@@ -110,17 +112,23 @@ impl Pending {
         ids.iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    /// Takes out what has waited too long, with what it waited for.
-    pub(crate) fn expire(&mut self, now: Duration) -> Vec<(Verified, Need)> {
-        let mut expired = Vec::new();
-        while let Some((until, id)) = self.by_time.first().copied() {
-            if until > now {
-                break;
-            }
-            let need = self.waiting.get(&id).map(|waiting| waiting.need);
-            expired.extend(self.remove(&id).zip(need));
+    /// What has waited as long as it should, oldest first.
+    pub(crate) fn overdue(&self, now: Duration) -> Vec<OpId> {
+        self.by_time.iter().take_while(|(until, _)| *until <= now).map(|(_, id)| *id).collect()
+    }
+
+    /// An op that waits, what for, and since when.
+    pub(crate) fn get(&self, id: &OpId) -> Option<(&Verified, Need, Duration)> {
+        self.waiting.get(id).map(|waiting| (&waiting.op, waiting.need, waiting.since))
+    }
+
+    /// Lets an op wait on.
+    pub(crate) fn postpone(&mut self, id: &OpId, until: Duration) {
+        if let Some(waiting) = self.waiting.get_mut(id) {
+            self.by_time.remove(&(waiting.until, *id));
+            self.by_time.insert((until, *id));
+            waiting.until = until;
         }
-        expired
     }
 
     /// When the next one has waited too long.

@@ -197,13 +197,7 @@ fn votes_are_counted_alike_and_a_closed_one_stays() {
     refusal(world.call(1, close()), ErrorCode::Forbidden);
     world.call(0, close()).unwrap();
     refusal(world.call(2, cast("jwt")), ErrorCode::Conflict);
-    let shown = |world: &mut World, n| match world
-        .call(n, Request::VoteShow(api::vote_show::Request { id: "auth".to_owned() }))
-        .unwrap()
-    {
-        Reply::VoteShow(shown) => shown,
-        other => panic!("{other:?}"),
-    };
+    let shown = |world: &mut World, n| world.ask(n, api::vote_show::Request { id: "auth".to_owned() });
     let first = shown(&mut world, 0);
     assert_eq!(first.winner.as_deref(), Some("OAuth2"));
     assert_eq!(first.votes["OAuth2"], 2);

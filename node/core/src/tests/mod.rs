@@ -10,7 +10,7 @@ mod tickets;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use fedp2p_protocols::api::{self, Answer, Caller, ErrorCode, Reply, Request, watch};
+use fedp2p_protocols::api::{self, Answer, Caller, ErrorCode, Operation, Reply, Request, watch};
 use fedp2p_protocols::certificate::{Certificate, Chain, Roles};
 use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NodeId, OpId, OrganisationId, Serial};
 use fedp2p_protocols::joining;
@@ -298,13 +298,17 @@ impl World {
         self.call_as(n, &format!("p{n}"), request)
     }
 
+    /// As [`World::call`], for what is answered with a reply.
+    fn ask<R: Operation>(&mut self, n: usize, request: R) -> R::Reply {
+        let reply = self.call(n, request.into_request()).unwrap();
+        R::reply(reply).expect("the reply is that of the request")
+    }
+
     fn send(&mut self, n: usize, to: &[&str], text: &str) -> Result<api::send::Reply, api::Error> {
         let to = to.iter().map(ToString::to_string).collect();
         let request = api::send::Request { to, text: text.to_owned(), ..Default::default() };
-        match self.call(n, Request::Send(request))? {
-            Reply::Send(reply) => Ok(reply),
-            other => panic!("{other:?}"),
-        }
+        let reply = self.call(n, Request::Send(request))?;
+        Ok(<api::send::Request as Operation>::reply(reply).unwrap())
     }
 
     fn say(&mut self, n: usize, summary: &str) {
@@ -313,10 +317,7 @@ impl World {
     }
 
     fn inbox(&mut self, n: usize) -> api::inbox::Reply {
-        match self.call(n, Request::Inbox(api::inbox::Request { limit: 100 })).unwrap() {
-            Reply::Inbox(reply) => reply,
-            other => panic!("{other:?}"),
-        }
+        self.ask(n, api::inbox::Request { limit: 100 })
     }
 
     fn texts(&mut self, n: usize) -> Vec<String> {
@@ -324,17 +325,11 @@ impl World {
     }
 
     fn history(&mut self, n: usize) -> Vec<api::message::Message> {
-        match self.call(n, Request::History(api::history::Request::default())).unwrap() {
-            Reply::History(reply) => reply.messages,
-            other => panic!("{other:?}"),
-        }
+        self.ask(n, api::history::Request::default()).messages
     }
 
     fn status(&mut self, n: usize) -> api::status::Reply {
-        match self.call(n, Request::Status(api::status::Request {})).unwrap() {
-            Reply::Status(reply) => reply,
-            other => panic!("{other:?}"),
-        }
+        self.ask(n, api::status::Request {})
     }
 
     /// The digests of ops and picture.

@@ -6,10 +6,7 @@ use fedp2p_protocols::ticket::Ticket;
 
 fn ticket(world: &mut World) -> Ticket {
     world.give(0, Input::Listening(vec!["/ip4/127.0.0.1/tcp/4801".to_owned()]));
-    match world.call(0, Request::Invite(api::invite::Request::default())).unwrap() {
-        Reply::Invite(reply) => reply.ticket.parse().unwrap(),
-        other => panic!("{other:?}"),
-    }
+    world.ask(0, api::invite::Request::default()).ticket.parse().unwrap()
 }
 
 fn join(world: &mut World, node: u8, ticket: &Ticket, name: &str) -> Joined {
