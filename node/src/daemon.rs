@@ -151,7 +151,10 @@ fn lock(home: &Home) -> Result<File, Error> {
     let fail = |error: std::io::Error| storage("the home folder cannot be used", &error);
     make_home(home).map_err(fail)?;
     let path = home.lock();
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(fail)?;
     let taken = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
     match taken {
         Ok(()) => {

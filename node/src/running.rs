@@ -4,6 +4,7 @@
 //! as the failure that it is.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc::TrySendError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fedp2p_core::input::{CallId, VerifyToken};
@@ -99,6 +100,8 @@ struct Verifier {
     batches: std::sync::mpsc::SyncSender<(VerifyToken, Vec<Op>)>,
     results: mpsc::Receiver<(VerifyToken, Vec<Option<Verified>>)>,
     waiting: usize,
+    /// Batches for which the queue has no room; the core's quotas bound how many there can be.
+    backlog: VecDeque<(VerifyToken, Vec<Op>)>,
 }
 
 impl Verifier {
@@ -112,7 +115,17 @@ impl Verifier {
                 }
             }
         })?;
-        Ok(Self { batches, results, waiting: 0 })
+        Ok(Self { batches, results, waiting: 0, backlog: VecDeque::new() })
+    }
+
+    /// Moves what waits into the queue, as far as it has room, in order.
+    fn feed(&mut self) {
+        while let Some(batch) = self.backlog.pop_front() {
+            if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = self.batches.try_send(batch) {
+                self.backlog.push_front(batch);
+                return;
+            }
+        }
     }
 }
 
@@ -175,6 +188,7 @@ impl<'a> Loop<'a> {
                 },
                 Some((token, ops)) = self.verifier.results.recv() => {
                     self.verifier.waiting -= 1;
+                    self.verifier.feed();
                     Input::Verified(token, ops)
                 }
                 event = self.net_events.recv() => match event {
@@ -270,15 +284,9 @@ impl<'a> Loop<'a> {
             self.inputs.push_back(Input::Verified(token, check(ops)));
             return;
         }
-        match self.verifier.batches.try_send((token, ops)) {
-            Ok(()) => self.verifier.waiting += 1,
-            Err(
-                std::sync::mpsc::TrySendError::Full((token, ops))
-                | std::sync::mpsc::TrySendError::Disconnected((token, ops)),
-            ) => {
-                self.inputs.push_back(Input::Verified(token, check(ops)));
-            }
-        }
+        self.verifier.waiting += 1;
+        self.verifier.backlog.push_back((token, ops));
+        self.verifier.feed();
     }
 
     fn reply(&mut self, id: CallId, answer: Answer) {

@@ -15,6 +15,7 @@ use fedp2p_protocols::sync::LogKey;
 
 use crate::Core;
 use crate::commit::{Origin, Written};
+use crate::doors::Glance;
 use crate::effect::Effect;
 use crate::store::{MessageIndex, OpWrite, Write};
 
@@ -26,6 +27,8 @@ const SIGNATURE_AND_LENGTH_BYTES: usize = 64 + 2;
 pub(crate) struct Entries {
     pub(crate) writes: Vec<Write>,
     pub(crate) written: Vec<Written>,
+    /// What the own document said before these entries, to tell what is new once they are durable.
+    pub(crate) before: Option<Glance>,
 }
 
 impl Core {
@@ -66,7 +69,7 @@ impl Core {
         };
         let op = Arc::new(self.key.sign(header, payload)?);
         self.logs.accept(op.id(), op.header());
-        self.recent.insert(op.id(), op.header().hlc);
+        self.recent.insert_op(&op);
         let position = self.next_position();
         entries.writes.push(Write::Op(OpWrite {
             position,

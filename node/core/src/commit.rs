@@ -15,7 +15,7 @@ use fedp2p_protocols::vote::AgentId;
 use crate::Core;
 use crate::author::Entries;
 use crate::documents::Applied;
-use crate::doors::{Finish, Then};
+use crate::doors::{Finish, Glance, Then};
 use crate::effect::Effect;
 use crate::input::{CallId, Exchange};
 use crate::store::{CommitToken, Read, StoreError, Write};
@@ -43,6 +43,8 @@ pub(crate) struct InFlight {
     pub(crate) number: u64,
     /// The entries in it.
     pub(crate) written: Vec<Written>,
+    /// What the own document said before.
+    pub(crate) before: Option<Glance>,
     /// The call that it finishes.
     pub(crate) finish: Option<(CallId, Finish)>,
     /// The joiner that it admits.
@@ -91,13 +93,18 @@ impl Core {
         if entries.writes.is_empty() {
             return;
         }
-        let in_flight = InFlight { written: entries.written, ..InFlight::default() };
+        let in_flight = InFlight { written: entries.written, before: entries.before, ..InFlight::default() };
         self.commit(entries.writes, in_flight);
     }
 
     /// Commits own entries and finishes a call once they are durable.
     pub(crate) fn commit_call(&mut self, entries: Entries, call: CallId, finish: Finish) {
-        let in_flight = InFlight { written: entries.written, finish: Some((call, finish)), ..InFlight::default() };
+        let in_flight = InFlight {
+            written: entries.written,
+            before: entries.before,
+            finish: Some((call, finish)),
+            ..InFlight::default()
+        };
         self.commit(entries.writes, in_flight);
     }
 
@@ -123,6 +130,10 @@ impl Core {
             }
             for written in &commit.written {
                 self.follow(written);
+            }
+            if let Some(before) = commit.before {
+                let lobby = self.lobby;
+                self.tell_changes(&lobby, self.me(), &before);
             }
             if let Some((peer, bytes, last)) = commit.fetched {
                 self.fetched(peer, bytes, last);
@@ -167,7 +178,7 @@ impl Core {
         let epoch = self.documents.epoch(&header.conversation, &header.author);
         let applied = self.documents.apply(header, op.payload());
         let writes = self.document_write(header.conversation, header.author, epoch).into_iter().collect();
-        self.commit_entries(Entries { writes, written: Vec::new() });
+        self.commit_entries(Entries { writes, ..Entries::default() });
         match applied {
             Applied::Changed => self.tell_changes(&header.conversation, header.author, &before),
             Applied::Unchanged => {}
@@ -313,8 +324,16 @@ impl Core {
     }
 
     /// Tells whoever listens what the admin should know.
+    ///
+    /// How often is bounded: what a peer causes must not fill a log.
     pub(crate) fn notice(&mut self, text: String) {
-        self.tell(watch::Event::Notice { text });
+        if let Some(unsaid) = self.notices.take(self.now.monotonic) {
+            if unsaid > 0 {
+                let text = format!("{unsaid} more notices were left out");
+                self.tell(watch::Event::Notice { text });
+            }
+            self.tell(watch::Event::Notice { text });
+        }
     }
 }
 

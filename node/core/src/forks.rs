@@ -75,7 +75,7 @@ impl Core {
         }
         self.forks.insert(key, seq);
         let write = Write::Fork { key, conversation, seq, common: header.backlink, proof: proof.encode() };
-        self.commit_entries(Entries { writes: vec![write], written: Vec::new() });
+        self.commit_entries(Entries { writes: vec![write], ..Entries::default() });
         self.find_common(key, seq);
         let name = self.members.display(&key.author);
         self.notice(format!(

@@ -146,11 +146,19 @@ impl Core {
         if header.network != self.network || header.conversation != self.lobby {
             return Look::Violation("sent an entry of another network".to_owned());
         }
-        if self.members.get(&header.author).is_none() && !self.introduces_itself(&op) {
-            return Look::Gap;
+        if self.members.get(&header.author).is_none() {
+            match self.introduction(&op) {
+                Ok(true) => {}
+                Ok(false) => return Look::Gap,
+                Err(why) => return Look::Violation(why),
+            }
         }
-        if self.recent.clock(&op.id()).is_some() || self.pending.contains(&op.id()) {
-            return Look::Known;
+        if self.recent.clock(&op.id()).is_some() {
+            // The same header under another signature is nobody's to pass on.
+            return if self.recent.is_same(&op) { Look::Known } else { Look::Pass };
+        }
+        if self.pending.contains(&op.id()) {
+            return Look::Pass;
         }
         // Gossip is to be judged on its own: it may have to be passed on.
         if self.in_verification.contains(&op.id()) && !matches!(source, Source::Gossip(_)) {
@@ -170,7 +178,9 @@ impl Core {
                 return Look::Taken(op);
             }
         }
-        let latest = self.now.wall_ms.saturating_add(MAX_FUTURE.as_millis() as u64);
+        // Whoever answers an entry that was taken at the very edge must not be refused for it.
+        let seen = self.logs.clock(&header.conversation).milliseconds();
+        let latest = self.now.wall_ms.saturating_add(MAX_FUTURE.as_millis() as u64).max(seen);
         if header.hlc.milliseconds() > latest {
             self.note_clock(header.author, header.hlc.milliseconds());
             return Look::Pass;
@@ -179,15 +189,18 @@ impl Core {
     }
 
     /// Whether an op of an unknown author is the start of a log that proves who the author is.
-    fn introduces_itself(&mut self, op: &Op) -> bool {
+    ///
+    /// # Errors
+    /// If it is the start of a log and proves nothing: no honest node took it, so none passes it on.
+    fn introduction(&mut self, op: &Op) -> Result<bool, String> {
         if op.header().kind != Kind::LogStart {
-            return false;
+            return Ok(false);
         }
-        let Ok(start) = LogStart::decode(op.payload()) else {
-            return false;
-        };
+        let start = LogStart::decode(op.payload()).map_err(|error| format!("sent a log of nobody: {error}"))?;
         // The chain proves itself by the organisation's signature, whoever carries it.
-        self.members.learn(op.header().author, start.chain).is_ok()
+        let learnt = self.members.learn(op.header().author, start.chain);
+        learnt.map_err(|error| format!("sent a log of a stranger: {error}"))?;
+        Ok(true)
     }
 
     fn verdict(&mut self, source: &Source, verdict: Verdict) {
@@ -358,7 +371,7 @@ impl Core {
             return Placing::Refused("its clock is before that of what it depends on");
         }
         self.logs.accept(op.id(), op.header());
-        self.recent.insert(op.id(), op.header().hlc);
+        self.recent.insert_op(&op);
         Placing::Accepted(Arc::new(op))
     }
 

@@ -60,7 +60,7 @@ use crate::input::{CallId, StoredTicket, VerifyToken};
 use crate::logs::{Logs, Tip};
 use crate::members::Members;
 use crate::pending::Pending;
-use crate::recent::{Quotas, Recent};
+use crate::recent::{Notices, Quotas, Recent};
 use crate::session::{Seen, Session};
 use crate::store::{Commit, CommitToken, Read, ReadToken, Write};
 
@@ -110,6 +110,7 @@ pub struct Core {
     in_verification: BTreeSet<OpId>,
     next_verify: u64,
     watches: Watches,
+    notices: Notices,
     /// Documents that are being made again, and the changes that came meanwhile; those of this node must not be
     /// edited until that is done.
     remaking: BTreeMap<(ConversationId, NodeId), Vec<Arc<Verified>>>,
@@ -181,6 +182,7 @@ impl Core {
             in_verification: BTreeSet::new(),
             next_verify: 0,
             watches: Watches::default(),
+            notices: Notices::default(),
             remaking: BTreeMap::new(),
             deferred: Vec::new(),
             recovering: BTreeMap::new(),

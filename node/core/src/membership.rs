@@ -81,12 +81,12 @@ impl Core {
             Ok(news) if current => {
                 if news {
                     let write = Write::Member { node: peer, chain: encoded };
-                    self.commit_entries(Entries { writes: vec![write], written: Vec::new() });
+                    self.commit_entries(Entries { writes: vec![write], ..Entries::default() });
                 }
                 if !welcome.addresses.is_empty() {
                     let addresses = welcome.addresses.clone();
                     let write = Write::Peer { node: peer, addresses, last_seen: self.now.wall_ms };
-                    self.commit_entries(Entries { writes: vec![write], written: Vec::new() });
+                    self.commit_entries(Entries { writes: vec![write], ..Entries::default() });
                 }
                 self.effect(Effect::Admit { peer, addresses: welcome.addresses });
                 self.effect(Effect::HelloAnswer(exchange, true));
@@ -129,7 +129,7 @@ impl Core {
         self.tickets.insert(id, StoredTicket { secret, expires, used_by: None });
         let reply = invite::Reply { ticket: ticket.to_string(), id, expires };
         let write = Write::Ticket { id, secret, expires, used_by: None };
-        self.commit_call(Entries { writes: vec![write], written: Vec::new() }, call, Finish::Invited(reply));
+        self.commit_call(Entries { writes: vec![write], ..Entries::default() }, call, Finish::Invited(reply));
         Ok(())
     }
 
@@ -221,7 +221,15 @@ impl Core {
     }
 
     pub(crate) fn renewal_asked(&mut self, peer: NodeId) {
-        let Some(name) = self.members.name(&peer).cloned() else { return };
+        let now = self.now.monotonic;
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        if session.renewed.is_some_and(|renewed| now < renewed + RENEW_EVERY / 2) {
+            return;
+        }
+        session.renewed = Some(now);
+        // Who has expired needs a ticket again.
+        let current = self.members.get(&peer).filter(|chain| chain.is_current(self.now.wall_ms));
+        let Some(name) = current.map(|chain| chain.certificate().name.clone()) else { return };
         let serial = Serial::from_bytes(self.random());
         if let Some(chain) = self.issue(peer, name, serial) {
             self.send(peer, &Frame::Renewed(Box::new(chain)));

@@ -1,24 +1,39 @@
-//! What keeps a flood cheap: which ops were seen last, and how many more of an author are looked at.
+//! What keeps a flood cheap: which ops were seen last, how many more of an author are looked at, and how much is
+//! said about it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{NodeId, OpId};
+use fedp2p_protocols::op::{Op, Verified};
 
 /// The ids and clocks of the ops seen last, to drop what comes twice without asking the store.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    clocks: BTreeMap<OpId, Hlc>,
+    clocks: BTreeMap<OpId, (Hlc, Option<Form>)>,
     order: VecDeque<OpId>,
 }
+
+/// The signature of an op that was found good. The id is of the header alone, so others can dress it up anew.
+type Form = [u8; 64];
 
 /// How many are remembered.
 const RECENT: usize = 8192;
 
 impl Recent {
+    /// Remembers an op that was verified here.
+    pub(crate) fn insert_op(&mut self, op: &Verified) {
+        self.remember(op.id(), op.header().hlc, Some(op.signature()));
+    }
+
+    /// Remembers an op that the store knows.
     pub(crate) fn insert(&mut self, id: OpId, hlc: Hlc) {
-        if self.clocks.insert(id, hlc).is_some() {
+        self.remember(id, hlc, None);
+    }
+
+    fn remember(&mut self, id: OpId, hlc: Hlc, form: Option<Form>) {
+        if self.clocks.insert(id, (hlc, form)).is_some() {
             return;
         }
         self.order.push_back(id);
@@ -35,7 +50,12 @@ impl Recent {
     }
 
     pub(crate) fn clock(&self, id: &OpId) -> Option<Hlc> {
-        self.clocks.get(id).copied()
+        self.clocks.get(id).map(|(hlc, _)| *hlc)
+    }
+
+    /// Whether this is, byte for byte, an op that was verified here.
+    pub(crate) fn is_same(&self, op: &Op) -> bool {
+        self.clocks.get(&op.id()).is_some_and(|(_, form)| *form == Some(op.signature()))
     }
 }
 
@@ -60,5 +80,52 @@ impl Quotas {
             *tokens -= 1.0;
         }
         enough
+    }
+}
+
+/// A bucket for notices.
+#[derive(Debug)]
+pub(crate) struct Notices {
+    at: Duration,
+    left: f64,
+    unsaid: u64,
+}
+
+/// How many notices may come at once.
+const NOTICES_BURST: f64 = 100.0;
+/// How many more each second.
+const NOTICES_PER_SECOND: f64 = 0.5;
+
+impl Default for Notices {
+    fn default() -> Self {
+        Self { at: Duration::ZERO, left: NOTICES_BURST, unsaid: 0 }
+    }
+}
+
+impl Notices {
+    /// Returns how many were left out since the last one, or nothing if this one is to be left out too.
+    pub(crate) fn take(&mut self, now: Duration) -> Option<u64> {
+        let gained = now.saturating_sub(self.at).as_secs_f64() * NOTICES_PER_SECOND;
+        self.left = (self.left + gained).min(NOTICES_BURST);
+        self.at = now;
+        if self.left < 1.0 {
+            self.unsaid += 1;
+            return None;
+        }
+        self.left -= 1.0;
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_notices_is_counted_and_not_told() {
+        let mut notices = Notices::default();
+        let told = (0..1000).filter(|_| notices.take(Duration::from_secs(1)).is_some()).count();
+        assert_eq!(told, 100);
+        assert_eq!(notices.take(Duration::from_secs(3)), Some(900));
     }
 }

@@ -30,6 +30,8 @@ const GATHER_REACH: Duration = Duration::from_millis(500);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How soon others are shown what was fetched.
 const SPREAD: Duration = Duration::from_millis(200);
+/// How long a node is not asked for anything after it sent nothing of what it was asked for.
+const FRUITLESS: Duration = Duration::from_secs(20);
 /// First interval between digests; it doubles while nothing differs.
 pub(crate) const DIGEST_EVERY: Duration = Duration::from_secs(5);
 /// Longest interval between digests.
@@ -62,6 +64,10 @@ pub(crate) struct Session {
     reach: BTreeMap<LogKey, u64>,
     reach_at: Option<Duration>,
     clock_noted: bool,
+    /// When its certificate was renewed by this node.
+    pub(crate) renewed: Option<Duration>,
+    /// Until when it is not asked for anything: what it was asked for last brought nothing.
+    pub(crate) fruitless_until: Duration,
 }
 
 impl Session {
@@ -84,6 +90,8 @@ impl Session {
             reach: BTreeMap::new(),
             reach_at: None,
             clock_noted: false,
+            renewed: None,
+            fruitless_until: Duration::ZERO,
         }
     }
 
@@ -129,7 +137,7 @@ impl Core {
         self.seen.insert(peer, Seen { wall_ms: self.now.wall_ms, lost: None, presence: Presence::Gone });
         self.set_presence(peer, Presence::Reachable);
         let write = Write::Peer { node: peer, addresses, last_seen: self.now.wall_ms };
-        self.commit_entries(Entries { writes: vec![write], written: Vec::new() });
+        self.commit_entries(Entries { writes: vec![write], ..Entries::default() });
         self.send_digest(peer);
     }
 
@@ -146,7 +154,7 @@ impl Core {
         self.set_presence(peer, if silence < GONE_AFTER { Presence::Suspect } else { Presence::Gone });
         let last_seen = self.seen.get(&peer).map_or(self.now.wall_ms, |seen| seen.wall_ms);
         let write = Write::Peer { node: peer, addresses: Vec::new(), last_seen };
-        self.commit_entries(Entries { writes: vec![write], written: Vec::new() });
+        self.commit_entries(Entries { writes: vec![write], ..Entries::default() });
     }
 
     fn set_presence(&mut self, peer: NodeId, presence: Presence) {
@@ -206,11 +214,18 @@ impl Core {
         let stalled: Vec<_> =
             self.fetching.iter().filter(|(_, fetch)| fetch.deadline <= now).map(|(_, fetch)| fetch.peer).collect();
         for peer in stalled {
+            // It holds the one place for fetching and sends nothing: others first, for a while.
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.fruitless_until = now + FRUITLESS;
+            }
             self.abandon_fetches_of(&peer);
         }
     }
 
     fn session_due(&mut self, peer: NodeId, now: Duration) {
+        if !self.members.get(&peer).is_some_and(|chain| chain.is_current(self.now.wall_ms)) {
+            self.violation(peer, "has a certificate that has expired".to_owned());
+        }
         let jitter = Duration::from_millis(u64::from(self.random::<1>()[0]) * 4);
         let wall_ms = self.now.wall_ms;
         let Some(session) = self.sessions.get_mut(&peer) else { return };
@@ -250,7 +265,7 @@ impl Core {
             self.send_digest(peer);
         }
         let writes = reach.into_iter().map(|(key, height)| Write::Reach { peer, key, height }).collect();
-        self.commit_entries(Entries { writes, written: Vec::new() });
+        self.commit_entries(Entries { writes, ..Entries::default() });
     }
 
     pub(crate) fn send(&mut self, peer: NodeId, frame: &Frame) {

@@ -137,10 +137,12 @@ impl Core {
         for head in &heads {
             self.reached(peer, head.key, head.height);
         }
-        if self.fetching.contains_key(&conversation) {
-            if let Some(session) = self.sessions.get_mut(&peer) {
-                session.differs = true;
-            }
+        let now = self.now.monotonic;
+        let busy = self.fetching.contains_key(&conversation);
+        if let Some(session) = self.sessions.get_mut(&peer)
+            && (busy || now < session.fruitless_until)
+        {
+            session.differs = busy;
             return;
         }
         let wants: Vec<Want> = heads.iter().filter_map(|head| self.missing(head)).collect();

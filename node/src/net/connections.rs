@@ -30,7 +30,7 @@ const STRANGER: Duration = Duration::from_secs(15);
 /// How long a stranger whose knock failed may still start to join.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// Most handshakes of joiners at one time.
-const MAX_JOINS: usize = 4;
+const MAX_JOINS: usize = 32;
 /// Most connections of one member; strangers are held to it by the swarm's own limits.
 const MAX_PER_MEMBER: usize = 4;
 /// One connection.

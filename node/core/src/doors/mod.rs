@@ -25,6 +25,8 @@ use crate::effect::Effect;
 use crate::input::{CallId, Introduction};
 use crate::store::{Read, ReadOutcome, ReadToken, StoreError, Write};
 
+pub(crate) use picture::Glance;
+
 /// What a read was for.
 #[derive(Debug)]
 pub(crate) enum Then {
@@ -368,7 +370,7 @@ impl Core {
         let before = self.glance(&lobby, &self.me());
         self.edit(entries, lobby, Some(&caller.name), &edits)
             .map_err(|error| Error::new(ErrorCode::Invalid, error.to_string()))?;
-        self.tell_changes(&lobby, self.me(), &before);
+        entries.before.get_or_insert(before);
         Ok(())
     }
 

@@ -212,7 +212,7 @@ impl Core {
             return;
         }
         let before = self.glance(&conversation, &me);
-        let mut entries = Entries::default();
+        let mut entries = Entries { before: Some(before), ..Entries::default() };
         if self.edit(&mut entries, conversation, None, &edits).is_err() {
             // Too much for one change, or one of them does not fit: what can be taken over, is.
             for edit in &edits {
@@ -220,7 +220,6 @@ impl Core {
             }
         }
         self.commit_entries(entries);
-        self.tell_changes(&conversation, me, &before);
     }
 }
 
