@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 //! What must hold of real daemons, driven through the command line and the local socket.
 
+mod absence;
 mod copies;
 mod crashes;
 mod envelopes;
