@@ -49,7 +49,7 @@ impl Standing {
         match self {
             Self::Hint => (Duration::from_secs(5), Duration::from_secs(600)),
             Self::Local => (Duration::from_millis(250), Duration::from_secs(60)),
-            Self::Member => (Duration::from_millis(250), Duration::from_secs(30)),
+            Self::Member => (Duration::from_millis(250), Duration::from_secs(8)),
         }
     }
 }
@@ -389,7 +389,7 @@ mod tests {
             now = due;
         }
         assert!(waits[0] <= Duration::from_millis(300) && waits[0] >= Duration::from_millis(200));
-        assert!(waits[19] <= Duration::from_secs(36) && waits[19] >= Duration::from_secs(24));
+        assert!(waits[19] <= Duration::from_secs(10) && waits[19] >= Duration::from_secs(6));
     }
 
     #[test]

@@ -402,11 +402,11 @@ impl Worker {
 
     fn notice_counters(&mut self, now: Instant) {
         let names = [
-            ("ops not gossiped", &self.counters.gossip_unsent),
+            ("entries not gossiped", &self.counters.gossip_unsent),
             ("gossip messages not read", &self.counters.gossip_unread),
             ("frames for nobody", &self.counters.frames_unsent),
             ("strangers turned away", &self.counters.strangers),
-            ("connections refused", &self.counters.refused),
+            ("incoming connections that came to nothing", &self.counters.refused),
         ];
         let current = names.map(|(_, counter)| counter.load(Ordering::Relaxed));
         if current == self.noticed || now < self.next_counter_notice {
@@ -416,7 +416,7 @@ impl Worker {
             .iter()
             .zip(current.iter().zip(&self.noticed))
             .filter(|(_, (now, before))| now > before)
-            .map(|((name, _), (now, before))| format!("{} {name}", now - before))
+            .map(|((name, _), (now, before))| format!("{name}: {}", now - before))
             .collect();
         self.notice(news.join(", "));
         self.noticed = current;
