@@ -156,15 +156,21 @@ pub(crate) fn proposal(proposal: &Proposal, output: &Output) -> String {
     let head = format!("{}  {state}, by {}", paint.strong(&escape::line(&proposal.id)), proposal.by);
     let revision = if proposal.revision > 1 { format!(", revision {}", proposal.revision) } else { String::new() };
     out.push_str(&format!("{head}{revision}\n{}\n", escape::block(&proposal.question, QUOTE)));
-    let mut votes = Table::new(&[Column::text("Option"), Column::number("Votes"), Column::fixed("")]);
+    let mut columns = vec![Column::text("Option"), Column::number("Votes")];
+    columns.extend(proposal.winner.is_some().then(|| Column::fixed("")));
+    let mut votes = Table::new(&columns);
     for option in &proposal.options {
         let wins = proposal.winner.as_ref() == Some(option);
+        let count = proposal.votes.get(option).copied().unwrap_or(0);
+        if proposal.winner.is_none() {
+            votes.row([option.into(), count.to_string().into()]);
+            continue;
+        }
         let mark = match (wins, proposal.open) {
             (true, true) => Cell::styled("leads", Style::Good),
             (true, false) => Cell::styled("winner", Style::Good),
             (false, _) => "".into(),
         };
-        let count = proposal.votes.get(option).copied().unwrap_or(0);
         votes.row([option.into(), count.to_string().into(), mark]);
     }
     out.push_str(&votes.render(output.width(), paint));
