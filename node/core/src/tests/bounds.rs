@@ -1,0 +1,100 @@
+//! What one member can cause at the others, and that it ends there.
+
+use fedp2p_protocols::hlc::Hlc;
+use fedp2p_protocols::op::Op;
+use fedp2p_protocols::sync::{Head, LogKey};
+
+use super::*;
+
+fn frames_to(world: &World, n: usize, peer: NodeId, wanted: fn(&Frame) -> bool) -> usize {
+    world.hosts[n].sent.iter().filter(|(to, frame)| *to == peer && wanted(frame)).count()
+}
+
+#[test]
+fn a_known_header_under_another_signature_is_not_passed_on() {
+    let mut world = World::connected(2);
+    let (_, ops) = Scribe::log(2, 3, 1);
+    world.push(1, 0, &ops.iter().collect::<Vec<_>>());
+    let mut signature = ops[1].signature();
+    signature[9] ^= 1;
+    let dressed_up = Op::from_parts(ops[1].header_bytes(), &signature, ops[1].payload()).unwrap();
+    assert_eq!(world.gossip(1, 0, dressed_up.bytes()), Verdict::Ignore);
+    assert_eq!(world.gossip(1, 0, ops[1].bytes()), Verdict::Accept);
+}
+
+#[test]
+fn whoever_answers_an_entry_at_the_edge_is_heard_by_a_clock_behind() {
+    let mut world = World::connected(2);
+    let (mut scribe, ops) = Scribe::log(2, 3, 0);
+    let header = Header { hlc: Hlc::at(WALL_MS + 119_000), ..scribe.header(Kind::Message) };
+    let edge = scribe.sign(header, &message("at the edge"));
+    world.push(1, 0, &[&ops[0], &edge]);
+    assert!(world.holds(0, &edge));
+    world.skew_ms = -5_000;
+    let answer = scribe.message("after it");
+    world.push(1, 0, &[&answer]);
+    assert!(world.holds(0, &answer));
+    let header = Header { hlc: Hlc::at(WALL_MS + 119_001), ..scribe.header(Kind::Message) };
+    let later = scribe.sign(header, &message("later still"));
+    world.push(1, 0, &[&later]);
+    assert!(!world.holds(0, &later));
+}
+
+#[test]
+fn a_node_that_sends_nothing_of_what_it_claims_is_not_asked_again_for_a_while() {
+    let mut world = World::connected(3);
+    let (_, ops) = Scribe::log(1, 3, 1);
+    let header = ops[0].header();
+    let key = LogKey { author: header.author, log: header.log };
+    let head = Head { key, height: 9, head: ops[1].id(), floor: 1 };
+    let claim = Frame::Have { conversation: header.conversation, more: false, heads: vec![head] }.encode();
+    let liar = world.id(1);
+    let wants = |world: &World| frames_to(world, 0, liar, |frame| matches!(frame, Frame::Want { .. }));
+    world.links.clear();
+    world.hosts[0].sent.clear();
+    world.give(0, Input::Frame { peer: liar, frame: claim.clone() });
+    assert_eq!(wants(&world), 1);
+    world.wait(Duration::from_secs(6));
+    world.give(0, Input::Frame { peer: liar, frame: claim.clone() });
+    assert_eq!(wants(&world), 1);
+    world.wait(Duration::from_secs(25));
+    world.give(0, Input::Frame { peer: liar, frame: claim });
+    assert_eq!(wants(&world), 2);
+}
+
+#[test]
+fn a_member_whose_certificate_has_expired_is_cut_off_and_not_renewed() {
+    let mut world = World::connected(2);
+    let peer = world.id(1);
+    world.links.clear();
+    world.skew_ms = 31 * 24 * 3600 * 1000;
+    world.wait(Duration::from_secs(6));
+    assert!(world.hosts[0].thrown_out.iter().any(|why| why.contains("expired")));
+    world.give(0, Input::Frame { peer, frame: Frame::Renew.encode() });
+    assert_eq!(frames_to(&world, 0, peer, |frame| matches!(frame, Frame::Renewed(_))), 0);
+}
+
+#[test]
+fn a_flood_of_renewals_is_answered_once() {
+    let mut world = World::connected(2);
+    let peer = world.id(1);
+    for _ in 0..10 {
+        world.give(0, Input::Frame { peer, frame: Frame::Renew.encode() });
+    }
+    assert_eq!(frames_to(&world, 0, peer, |frame| matches!(frame, Frame::Renewed(_))), 1);
+}
+
+#[test]
+fn what_could_not_be_stored_is_not_told_to_those_who_watch() {
+    let mut world = World::connected(1);
+    world.say(0, "stored");
+    let told =
+        |world: &World| world.hosts[0].events.iter().filter(|event| matches!(event, watch::Event::Pulse(_))).count();
+    assert_eq!(told(&world), 1);
+    world.hosts[0].disk.full = true;
+    let pulse = Pulse { summary: Some("never".to_owned()), ..Pulse::default() };
+    let state = Request::State(api::state::Request { pulse, clear: Vec::new() });
+    refusal(world.call(0, state), ErrorCode::Storage);
+    let never = |event: &watch::Event| matches!(event, watch::Event::Pulse(row) if row.pulse.summary.as_deref() == Some("never"));
+    assert!(!world.hosts[0].events.iter().any(never));
+}
