@@ -1,37 +1,26 @@
-//! What one document says, as types, and the edits that change it.
+//! What one document says, as typed records, and the edits that change it.
 //!
 //! [`Document`](crate::document::Document) keeps a [`Content`] up to date; the writer changes it by [`Edit`]s. A
-//! content holds only what is well formed and within the limits of `fedp2p_protocols::limits`: reading leaves out
-//! the rest, always in the same way, and writing refuses it.
+//! content is a few sections, each a map from keys to records of one type. It holds only what is well formed and
+//! within the limits of `fedp2p_protocols::limits`: reading leaves out the rest, always in the same way, and writing
+//! refuses it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::str::FromStr;
 
-use fedp2p_protocols::limits::{
-    MAX_OPTION_BYTES, MAX_OPTIONS, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES,
-};
+use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::name::AgentName;
-use fedp2p_protocols::pulse::{AgentKind, Pulse, PulseTooLong};
-use fedp2p_protocols::vote::{Ballot, Closing, Proposal, ProposalKey};
+use fedp2p_protocols::pulse::{AgentKind, Pulse};
+use fedp2p_protocols::vote::{Ballot, Proposal, ProposalKey, Seen};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-/// Most ballots that a closing entry counts.
-pub const MAX_COUNTED: usize = 4_096;
+use crate::value::Value;
 
-/// The ballots of one voter on one proposal, by number.
-pub type Ballots = BTreeMap<u32, Ballot>;
-
-/// What one document says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Content {
-    /// The agents of the node.
-    pub agents: BTreeMap<AgentName, Agent>,
-    /// The proposals that agents of the node made, by id.
-    pub proposals: BTreeMap<String, Proposal>,
-    /// The ballots that agents of the node cast.
-    pub ballots: BTreeMap<ProposalKey, BTreeMap<AgentName, Ballots>>,
-}
+pub use crate::check::{Invalid, MAX_COUNTED};
 
 /// An agent of the node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
     /// Who stands behind it.
     pub kind: AgentKind,
@@ -40,7 +29,7 @@ pub struct Agent {
 }
 
 /// What an agent said of itself, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     /// What it said.
     pub pulse: Pulse,
@@ -48,169 +37,352 @@ pub struct Said {
     pub at: u64,
 }
 
-/// One change of what a document says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
-    /// Adds an agent, or changes who stands behind it.
-    Register {
-        /// Its name.
-        agent: AgentName,
-        /// Who stands behind it.
-        kind: AgentKind,
-    },
-    /// Replaces an agent's whole pulse. Only the fields that differ are written.
-    Say {
-        /// The agent, which must be registered.
-        agent: AgentName,
-        /// What it says now.
-        pulse: Pulse,
-        /// When, in milliseconds since 1970.
-        at: u64,
-    },
-    /// Opens a proposal or replaces it by a new revision.
-    Propose {
-        /// Its id among the proposals of this node.
-        id: String,
-        /// The proposal.
-        proposal: Proposal,
-    },
-    /// Closes an open proposal.
-    Close {
-        /// Its id among the proposals of this node.
-        id: String,
-        /// The closing entry; at most one ballot of each voter.
-        closing: Closing,
-    },
-    /// Casts a ballot. One that was cast never changes.
-    Cast {
-        /// What it answers.
-        proposal: ProposalKey,
-        /// Who casts it.
-        voter: AgentName,
-        /// Which of the voter's ballots, from 1.
-        number: u32,
-        /// The answer.
-        ballot: Ballot,
-    },
+/// Where a ballot stands: ordered by proposal, voter and number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BallotPlace {
+    /// What it answers.
+    pub proposal: ProposalKey,
+    /// Who cast it.
+    pub voter: AgentName,
+    /// Which of the voter's ballots, from 1.
+    pub number: u32,
 }
 
-/// Something is not well formed or over a limit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Invalid {
-    /// A field of a pulse is too long.
-    #[error(transparent)]
-    Pulse(#[from] PulseTooLong),
-    /// A proposal id is empty or too long.
-    #[error("a proposal id has 1 to {MAX_PROPOSAL_ID_BYTES} bytes")]
-    ProposalId,
-    /// A question is empty or too long.
-    #[error("a question has 1 to {MAX_QUESTION_BYTES} bytes")]
-    Question,
-    /// A proposal has no options, too many, or one twice.
-    #[error("a proposal has 1 to {MAX_OPTIONS} options, each once")]
-    Options,
-    /// An option is empty or too long.
-    #[error("an option has 1 to {MAX_OPTION_BYTES} bytes")]
-    Option,
-    /// A revision is 0.
-    #[error("revisions count from 1")]
-    Revision,
-    /// A ballot number is 0.
-    #[error("ballots count from 1")]
-    Number,
-    /// The reason of a ballot is too long.
-    #[error("a reason has at most {MAX_REASON_BYTES} bytes")]
-    Reason,
-    /// A closing entry names two ballots of one voter.
-    #[error("a closing entry counts one ballot of each voter")]
-    TwoBallots,
-    /// A closing entry counts more than [`MAX_COUNTED`] ballots.
-    #[error("a closing entry counts at most {MAX_COUNTED} ballots")]
-    TooManyCounted,
+/// Where an agent's word stands that it has seen a proposal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeenPlace {
+    /// What it has seen.
+    pub proposal: ProposalKey,
+    /// Who has.
+    pub agent: AgentName,
 }
 
-fn within(text: &str, most: usize) -> bool {
-    (1..=most).contains(&text.len())
+/// What a record is found by: the same number of keys below its section for each record of a type.
+pub(crate) trait Key: Ord + Clone {
+    /// How many keys.
+    const PARTS: usize;
+
+    /// The keys, from the outermost.
+    fn parts(&self) -> Vec<String>;
+
+    /// The key with these parts, if each is spelled the one way its value prints.
+    fn from_parts(parts: &[&str]) -> Option<Self>;
+
+    /// The least key whose parts begin so; nothing if there can be none.
+    fn least(prefix: &[&str]) -> Option<Self>;
 }
 
-/// Checks the id of a proposal.
-pub(crate) fn check_proposal_id(id: &str) -> Result<(), Invalid> {
-    if within(id, MAX_PROPOSAL_ID_BYTES) { Ok(()) } else { Err(Invalid::ProposalId) }
-}
+/// What stands in a section.
+pub(crate) trait Record: Serialize + DeserializeOwned + Clone + Eq {
+    /// Most leaves and maps of one record, as reading it again must stay cheap. One with more is none.
+    const MOST: usize = 64;
 
-/// Checks a proposal with its closing entry.
-pub(crate) fn check_proposal(proposal: &Proposal) -> Result<(), Invalid> {
-    let options = &proposal.options;
-    let distinct: BTreeSet<&String> = options.iter().collect();
-    if !within(&proposal.question, MAX_QUESTION_BYTES) {
-        return Err(Invalid::Question);
-    }
-    if !(1..=MAX_OPTIONS).contains(&options.len()) || distinct.len() != options.len() {
-        return Err(Invalid::Options);
-    }
-    if !options.iter().all(|option| within(option, MAX_OPTION_BYTES)) {
-        return Err(Invalid::Option);
-    }
-    if proposal.revision == 0 {
-        return Err(Invalid::Revision);
-    }
-    proposal.closed.as_ref().map_or(Ok(()), check_closing)
-}
-
-/// Checks a closing entry.
-pub(crate) fn check_closing(closing: &Closing) -> Result<(), Invalid> {
-    if closing.counted.len() > MAX_COUNTED {
-        return Err(Invalid::TooManyCounted);
-    }
-    let voters: BTreeSet<_> = closing.counted.iter().map(|key| &key.voter).collect();
-    if voters.len() != closing.counted.len() {
-        return Err(Invalid::TwoBallots);
-    }
-    if closing.counted.iter().any(|key| key.number == 0) {
-        return Err(Invalid::Number);
-    }
-    Ok(())
-}
-
-/// Checks a ballot and its number.
-pub(crate) fn check_ballot(number: u32, ballot: &Ballot) -> Result<(), Invalid> {
-    if number == 0 {
-        return Err(Invalid::Number);
-    }
-    if ballot.revision == 0 {
-        return Err(Invalid::Revision);
-    }
-    if !within(&ballot.choice, MAX_OPTION_BYTES) {
-        return Err(Invalid::Option);
-    }
-    if ballot.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
-        return Err(Invalid::Reason);
-    }
-    Ok(())
-}
-
-impl Edit {
-    /// Checks everything about the edit that does not depend on the document.
+    /// Checks what does not depend on anything else.
     ///
     /// # Errors
     /// The first thing that is not well formed or over a limit.
-    pub fn check(&self) -> Result<(), Invalid> {
-        match self {
-            Self::Register { .. } => Ok(()),
-            Self::Say { pulse, .. } => Ok(pulse.check()?),
-            Self::Propose { id, proposal } => {
-                check_proposal_id(id)?;
-                check_proposal(proposal)
+    fn check(&self) -> Result<(), Invalid>;
+
+    /// Checks that its writer may put it in the place of `before`.
+    ///
+    /// # Errors
+    /// When what stands there must not change.
+    fn check_follows(&self, before: &Self) -> Result<(), Invalid>;
+}
+
+/// Parses a key that must be spelled the one way its value prints.
+fn exact<T: FromStr + ToString>(key: &str) -> Option<T> {
+    key.parse().ok().filter(|value: &T| value.to_string() == key)
+}
+
+impl Key for AgentName {
+    const PARTS: usize = 1;
+
+    fn parts(&self) -> Vec<String> {
+        vec![self.to_string()]
+    }
+
+    fn from_parts(parts: &[&str]) -> Option<Self> {
+        exact(parts.first()?)
+    }
+
+    fn least(prefix: &[&str]) -> Option<Self> {
+        // The shortest name of the first character that names begin with.
+        exact(prefix.first().unwrap_or(&"0"))
+    }
+}
+
+impl Key for String {
+    const PARTS: usize = 1;
+
+    fn parts(&self) -> Vec<String> {
+        vec![self.clone()]
+    }
+
+    fn from_parts(parts: &[&str]) -> Option<Self> {
+        parts.first().filter(|id| crate::check::check_id(id).is_ok()).map(|id| (*id).to_owned())
+    }
+
+    fn least(prefix: &[&str]) -> Option<Self> {
+        Some(prefix.first().copied().unwrap_or_default().to_owned())
+    }
+}
+
+impl Key for ProposalKey {
+    const PARTS: usize = 2;
+
+    fn parts(&self) -> Vec<String> {
+        vec![self.node.to_string(), self.id.clone()]
+    }
+
+    fn from_parts(parts: &[&str]) -> Option<Self> {
+        let &[node, id] = parts else { return None };
+        Some(Self { node: exact(node)?, id: String::from_parts(&[id])? })
+    }
+
+    fn least(prefix: &[&str]) -> Option<Self> {
+        let node = prefix.first().map_or(Some(NodeId::from_bytes([0; 32])), |node| exact(node))?;
+        Some(Self { node, id: String::least(prefix.get(1..).unwrap_or_default())? })
+    }
+}
+
+impl Key for SeenPlace {
+    const PARTS: usize = ProposalKey::PARTS + 1;
+
+    fn parts(&self) -> Vec<String> {
+        let mut parts = self.proposal.parts();
+        parts.push(self.agent.to_string());
+        parts
+    }
+
+    fn from_parts(parts: &[&str]) -> Option<Self> {
+        let (agent, proposal) = parts.split_last()?;
+        Some(Self { proposal: ProposalKey::from_parts(proposal)?, agent: exact(agent)? })
+    }
+
+    fn least(prefix: &[&str]) -> Option<Self> {
+        let agent = AgentName::least(prefix.get(ProposalKey::PARTS..).unwrap_or_default())?;
+        Some(Self { proposal: ProposalKey::least(prefix)?, agent })
+    }
+}
+
+impl Key for BallotPlace {
+    const PARTS: usize = ProposalKey::PARTS + 2;
+
+    fn parts(&self) -> Vec<String> {
+        let mut parts = self.proposal.parts();
+        parts.extend([self.voter.to_string(), self.number.to_string()]);
+        parts
+    }
+
+    fn from_parts(parts: &[&str]) -> Option<Self> {
+        let &[ref proposal @ .., voter, number] = parts else { return None };
+        let number = exact(number).filter(|&number| number > 0)?;
+        Some(Self { proposal: ProposalKey::from_parts(proposal)?, voter: exact(voter)?, number })
+    }
+
+    fn least(prefix: &[&str]) -> Option<Self> {
+        let voter = AgentName::least(prefix.get(ProposalKey::PARTS..).unwrap_or_default())?;
+        let number = prefix.get(ProposalKey::PARTS + 1).map_or(Some(0), |number| exact(number))?;
+        Some(Self { proposal: ProposalKey::least(prefix)?, voter, number })
+    }
+}
+
+/// A part of the content.
+pub(crate) struct Section {
+    pub(crate) name: &'static str,
+    /// How many keys lead to a record.
+    pub(crate) parts: usize,
+    /// Most leaves and maps of one record.
+    pub(crate) most: usize,
+}
+
+macro_rules! sections {
+    ($($(#[$doc:meta])* $field:ident $variant:ident $name:literal: $key:ty => $record:ty;)*) => {
+        /// What one document says.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Content {
+            $($(#[$doc])* pub $field: BTreeMap<$key, $record>,)*
+        }
+
+        /// A record with its key.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Entry {
+            $($(#[$doc])* $variant($key, $record),)*
+        }
+
+        /// Where a record stands.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Place {
+            $($(#[$doc])* $variant($key),)*
+        }
+
+        /// Every section.
+        pub(crate) const SECTIONS: &[Section] = &[
+            $(Section { name: $name, parts: <$key as Key>::PARTS, most: <$record as Record>::MOST }),*
+        ];
+
+        impl Content {
+            /// Says what `entry` says.
+            pub fn put(&mut self, entry: Entry) {
+                match entry {
+                    $(Entry::$variant(key, record) => drop(self.$field.insert(key, record)),)*
+                }
             }
-            Self::Close { id, closing } => {
-                check_proposal_id(id)?;
-                check_closing(closing)
+
+            /// All records, section by section and in the order of their keys.
+            pub fn entries(&self) -> impl Iterator<Item = Entry> {
+                std::iter::empty()$(.chain(
+                    self.$field.iter().map(|(key, record)| Entry::$variant(key.clone(), record.clone()))
+                ))*
             }
-            Self::Cast { proposal, number, ballot, .. } => {
-                check_proposal_id(&proposal.id)?;
-                check_ballot(*number, ballot)
+
+            /// Says what stands at `parts` of `section`, if that is well formed.
+            pub(crate) fn put_value(&mut self, section: &str, parts: &[&str], value: Value) {
+                match section {
+                    $($name => put_value(&mut self.$field, parts, value),)*
+                    _ => {}
+                }
+            }
+
+            /// Forgets everything in `section` whose keys begin with `prefix`.
+            pub(crate) fn forget(&mut self, section: &str, prefix: &[&str]) {
+                match section {
+                    $($name => forget(&mut self.$field, prefix),)*
+                    _ => {}
+                }
+            }
+
+            /// Says what `other` says, as well.
+            pub(crate) fn extend(&mut self, other: Self) {
+                $(
+                    // Not `append`, which walks all that is there.
+                    self.$field.extend(other.$field);
+                )*
+            }
+
+            /// How many records each section has.
+            pub(crate) fn counts(&self) -> impl Iterator<Item = usize> {
+                [$(self.$field.len()),*].into_iter()
             }
         }
+
+        impl Entry {
+            /// Checks everything about the record that does not depend on the document.
+            ///
+            /// # Errors
+            /// The first thing that is not well formed or over a limit.
+            pub fn check(&self) -> Result<(), Invalid> {
+                match self {
+                    $(Self::$variant(key, record) => check_key(key).and_then(|()| record.check()),)*
+                }
+            }
+
+            /// Checks that the record may take the place of what stands there.
+            pub(crate) fn check_follows(&self, before: Value) -> Result<(), Invalid> {
+                match self {
+                    $(Self::$variant(_, record) => match before.read() {
+                        Ok(before) => record.check_follows(&before),
+                        Err(_) => Ok(()),
+                    },)*
+                }
+            }
+
+            /// The section, and the keys below it.
+            pub(crate) fn path(&self) -> (&'static str, Vec<String>) {
+                match self {
+                    $(Self::$variant(key, _) => ($name, key.parts()),)*
+                }
+            }
+
+            /// The record as documents spell it.
+            pub(crate) fn value(&self) -> Result<Value, Invalid> {
+                match self {
+                    $(Self::$variant(_, record) => Ok(Value::of(record)?),)*
+                }
+            }
+        }
+
+        impl Place {
+            /// The section, and the keys below it.
+            pub(crate) fn path(&self) -> (&'static str, Vec<String>) {
+                match self {
+                    $(Self::$variant(key) => ($name, key.parts()),)*
+                }
+            }
+        }
+    };
+}
+
+sections! {
+    /// The agents of the node.
+    agents Agent "agents": AgentName => Agent;
+    /// The proposals that agents of the node made, by id.
+    proposals Proposal "proposals": String => Proposal;
+    /// The ballots that agents of the node cast.
+    ballots Ballot "ballots": BallotPlace => Ballot;
+    /// Which proposals agents of the node say to have seen.
+    seen Seen "seen": SeenPlace => Seen;
+}
+
+fn put_value<K: Key, R: Record>(section: &mut BTreeMap<K, R>, parts: &[&str], value: Value) {
+    if let Some(key) = K::from_parts(parts)
+        && let Ok(record) = value.read::<R>()
+        && record.check().is_ok()
+    {
+        section.insert(key, record);
+    }
+}
+
+fn forget<K: Key, R>(section: &mut BTreeMap<K, R>, prefix: &[&str]) {
+    if prefix.is_empty() {
+        section.clear();
+        return;
+    }
+    let begins = |key: &K| key.parts().iter().zip(prefix).all(|(part, wanted)| part == wanted);
+    let Some(least) = K::least(prefix) else { return };
+    let gone: Vec<K> = section.range(least..).map(|(key, _)| key).take_while(|key| begins(key)).cloned().collect();
+    for key in gone {
+        section.remove(&key);
+    }
+}
+
+/// Checks that a key can be read back.
+fn check_key<K: Key>(key: &K) -> Result<(), Invalid> {
+    let parts = key.parts();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    if K::from_parts(&parts).is_some() { Ok(()) } else { Err(Invalid::Key) }
+}
+
+/// One change of what a document says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Puts a record in its place. Only what differs from the one that stands there is written.
+    Put(Box<Entry>),
+    /// Removes a record.
+    Remove(Place),
+}
+
+impl From<Entry> for Edit {
+    fn from(entry: Entry) -> Self {
+        Self::Put(Box::new(entry))
+    }
+}
+
+impl Content {
+    /// Which ballots stand on a proposal, by voter and number.
+    pub fn ballots_on(&self, proposal: &ProposalKey) -> impl Iterator<Item = (&BallotPlace, &Ballot)> {
+        let least = BallotPlace {
+            proposal: proposal.clone(),
+            voter: AgentName::least(&[]).expect("a digit is a name"),
+            number: 0,
+        };
+        self.ballots.range(least..).take_while(move |(place, _)| place.proposal == *proposal)
+    }
+
+    /// Who says to have seen a proposal.
+    pub fn seen_by(&self, proposal: &ProposalKey) -> impl Iterator<Item = (&SeenPlace, &Seen)> {
+        let least = SeenPlace { proposal: proposal.clone(), agent: AgentName::least(&[]).expect("a digit is a name") };
+        self.seen.range(least..).take_while(move |(place, _)| place.proposal == *proposal)
     }
 }

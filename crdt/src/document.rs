@@ -11,21 +11,29 @@
 //! - Equal sequences of admitted changes give equal documents, saved byte for byte.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use automerge::transaction::CommitOptions;
-use automerge::{ActorId, Automerge, AutomergeError, Change};
+use automerge::{ActorId, Automerge, AutomergeError, Change, ChangeHash};
 use fedp2p_protocols::id::{ConversationId, LogId, NodeId};
 use fedp2p_protocols::limits::MAX_EPOCH_CHANGES;
 
 use crate::content::{Content, Edit};
 use crate::gate::{self, MAX_TIME, Refusal, Tip};
 use crate::genesis;
-use crate::ledger::{Ledger, Path};
-use crate::read;
+use crate::ledger::{Additions, Ledger, Path};
+use crate::read::{self, Finder};
 use crate::scan::scan;
 use crate::write::{self, Writer};
 
 pub use crate::write::WriteError;
+
+/// After how many changes it is looked again whether an epoch is worn.
+const LOOK_EVERY: u64 = 16;
+/// An epoch is worn with this many times the operations that say the same, and these besides. So restating adds at
+/// most a third to what is written anyway.
+const WORN_TIMES: u64 = 4;
+const WORN_OPS: u64 = 64;
 
 /// Names one epoch of one node's document.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -74,6 +82,10 @@ pub struct Document {
     /// The key of the writer's own map.
     own: String,
     automerge: Automerge,
+    /// The bytes of all changes after the first one, to make the document again should Automerge fail in it.
+    raw: Vec<Arc<[u8]>>,
+    /// Automerge failed on a change, so that none follows.
+    spoilt: bool,
     tip: Tip,
     ledger: Ledger,
     content: Content,
@@ -87,7 +99,8 @@ impl Document {
         let actor = id.actor();
         let tip = Tip { actor, hash: genesis::hash(), changes: 0, max_op: ledger.max_op() };
         let automerge = genesis::document().with_actor(ActorId::from(actor));
-        Self { id, own, automerge, tip, ledger, content: Content::default() }
+        let content = Content::default();
+        Self { id, own, automerge, raw: Vec::new(), spoilt: false, tip, ledger, content }
     }
 
     /// Rebuilds a document from changes that were admitted before, in order.
@@ -103,15 +116,13 @@ impl Document {
         for bytes in changes {
             let scanned = scan(bytes)?;
             document.tip.check(&scanned)?;
-            document.ledger.extend(&scanned)?;
+            let added = document.ledger.judge(&scanned)?;
             let change = gate::read(bytes)?;
-            document.advance(&change);
+            document.advance(change.hash(), bytes, added);
             parsed.push(change);
         }
         let own = &document.own;
-        let (automerge, content) = gate::apply(&document.automerge, parsed, |copy| read::below(copy, own, &[]))?;
-        document.automerge = automerge;
-        document.content = content;
+        document.content = gate::apply(&mut document.automerge, parsed, |whole| Finder::new(whole, own).below(&[]))?;
         Ok(document)
     }
 
@@ -136,33 +147,59 @@ impl Document {
         self.tip.changes >= MAX_EPOCH_CHANGES
     }
 
+    /// Whether the epoch is mostly history, so that its owner does well to begin another: each change costs every
+    /// node time in proportion to what was said before at the same keys. The owner alone decides, so nobody has to
+    /// agree. Looks only now and then, because looking costs time in proportion to what the document says.
+    pub fn is_worn(&self) -> bool {
+        let looks = self.tip.changes > 0 && self.tip.changes.is_multiple_of(LOOK_EVERY);
+        let worn = |groups: Vec<_>| {
+            let needed = groups.iter().map(Vec::len).sum::<usize>() as u64;
+            self.ledger.max_op() >= needed.saturating_mul(WORN_TIMES) + WORN_OPS
+        };
+        looks && write::restating(&self.content).is_ok_and(worn)
+    }
+
     /// Lets the next change of this document in, if it passes the [`gate`].
     ///
     /// The caller has checked who wrote it. The cost of a small change does not depend on how much the document
-    /// says.
+    /// says, but on how much stands in the maps that the change writes to.
     ///
     /// # Errors
     /// The reason why the change may not enter, the same on every node.
     pub fn admit(&mut self, change: &[u8]) -> Result<(), Refusal> {
+        if self.spoilt {
+            return Err(Refusal::Spoilt);
+        }
+        let mut added = self.judge(change)?;
+        let parsed = gate::parse(change)?;
+        let hash = parsed.hash();
+        let found = self.apply(parsed, added.take_paths())?;
+        self.take(found);
+        self.advance(hash, change, added);
+        Ok(())
+    }
+
+    /// Takes a change through all checks that can be made without Automerge.
+    fn judge(&self, change: &[u8]) -> Result<Additions, Refusal> {
         let scanned = scan(change)?;
         self.tip.check(&scanned)?;
-        let mark = self.ledger.mark();
-        let admitted = self.ledger.extend(&scanned).and_then(|paths| {
-            let parsed = gate::parse(change)?;
-            let (own, then) = (&self.own, parsed.clone());
-            gate::apply(&self.automerge, vec![then], |copy| findings(copy, own, paths))
-                .map(|(copy, found)| (parsed, copy, found))
-        });
-        match admitted {
-            Ok((parsed, copy, found)) => {
-                self.take(&parsed, copy, found);
-                Ok(())
-            }
-            Err(refusal) => {
-                self.ledger.rewind(mark);
-                Err(refusal)
+        self.ledger.judge(&scanned)
+    }
+
+    /// Applies a change and reads what stands below `paths` then.
+    fn apply(&mut self, change: Change, paths: Vec<Path>) -> Result<Vec<(Path, Content)>, Refusal> {
+        let own = &self.own;
+        let applied = gate::apply(&mut self.automerge, vec![change], |document| findings(document, own, paths));
+        if applied.is_err() {
+            self.spoilt = true;
+            // They applied before. If they did not now, the content would still be right.
+            let changes = self.raw.iter().filter_map(|bytes| gate::read(bytes).ok()).collect();
+            let mut again = genesis::document().with_actor(ActorId::from(self.tip.actor));
+            if gate::apply(&mut again, changes, |_| ()).is_ok() {
+                self.automerge = again;
             }
         }
+        applied
     }
 
     /// Writes `edits` as one change and returns its bytes for publication, or nothing if nothing changed.
@@ -173,20 +210,31 @@ impl Document {
     /// # Errors
     /// When an edit is not valid, the edits do not fit in one change, or the epoch is full.
     pub fn write(&mut self, edits: &[Edit], at_ms: u64) -> Result<Option<Vec<u8>>, WriteError> {
-        if self.is_full() {
+        self.transact(at_ms, |writer| {
+            for edit in edits {
+                writer.write(edit)?;
+                if !writer.fits() {
+                    return Err(WriteError::TooLarge);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Lets `work` write one change and returns its bytes, or nothing if nothing changed.
+    fn transact(
+        &mut self,
+        at_ms: u64,
+        work: impl FnOnce(&mut Writer<'_, '_>) -> Result<(), WriteError>,
+    ) -> Result<Option<Vec<u8>>, WriteError> {
+        if self.is_full() || self.spoilt {
             return Err(WriteError::EpochFull);
         }
         let time = i64::try_from(at_ms / 1000).ok().filter(|&time| time < MAX_TIME);
         let time = time.ok_or(WriteError::Time)?;
         let mut copy = self.automerge.clone();
         let mut transaction = copy.transaction();
-        let mut writer = Writer::new(&mut transaction, self.own.clone());
-        for edit in edits {
-            writer.write(edit)?;
-            if !writer.fits() {
-                return Err(WriteError::TooLarge);
-            }
-        }
+        work(&mut Writer::new(&mut transaction, self.own.clone()))?;
         let (hash, _) = transaction.commit_with(CommitOptions::default().with_time(time));
         if hash.is_none() {
             return Ok(None);
@@ -194,7 +242,8 @@ impl Document {
         let change = copy.get_last_local_change().expect("the transaction just committed a change of this actor");
         let bytes = change.raw_bytes().to_vec();
         self.take_own(&bytes, copy).map_err(|refusal| {
-            let full = refusal == Refusal::EpochFull;
+            // A new epoch holds only what stands, so it also has room where too much was written to one map.
+            let full = matches!(refusal, Refusal::EpochFull | Refusal::TooMuchTouched);
             if full { WriteError::EpochFull } else { WriteError::Refused(refusal) }
         })?;
         Ok(Some(bytes))
@@ -209,8 +258,9 @@ impl Document {
     pub fn restate(id: DocumentId, content: &Content, at_ms: u64) -> Result<(Self, Vec<Vec<u8>>), WriteError> {
         let mut document = Self::new(id);
         let mut changes = Vec::new();
-        for edits in write::restating(content) {
-            changes.extend(document.write(&edits, at_ms)?);
+        for leaves in write::restating(content)? {
+            let restate = |writer: &mut Writer<'_, '_>| leaves.iter().try_for_each(|leaf| writer.restate(leaf));
+            changes.extend(document.transact(at_ms, restate)?);
         }
         Ok((document, changes))
     }
@@ -234,33 +284,25 @@ impl Document {
 
     /// Checks the change that we just wrote into `copy` and makes `copy` the document.
     fn take_own(&mut self, bytes: &[u8], copy: Automerge) -> Result<(), Refusal> {
-        let scanned = scan(bytes)?;
-        self.tip.check(&scanned)?;
-        let mark = self.ledger.mark();
-        let written = self.ledger.extend(&scanned).and_then(|paths| Ok((paths, gate::parse(bytes)?)));
-        match written {
-            Ok((paths, parsed)) => {
-                let found = findings(&copy, &self.own, paths);
-                self.take(&parsed, copy, found);
-                Ok(())
-            }
-            Err(refusal) => {
-                self.ledger.rewind(mark);
-                Err(refusal)
-            }
-        }
+        let mut added = self.judge(bytes)?;
+        let hash = gate::parse(bytes)?.hash();
+        let found = findings(&copy, &self.own, added.take_paths());
+        self.automerge = copy;
+        self.take(found);
+        self.advance(hash, bytes, added);
+        Ok(())
     }
 
-    fn take(&mut self, change: &Change, automerge: Automerge, found: Vec<(Path, Content)>) {
-        self.automerge = automerge;
-        self.advance(change);
+    fn take(&mut self, found: Vec<(Path, Content)>) {
         for (path, found) in found {
             read::replace(&mut self.content, &path, found);
         }
     }
 
-    fn advance(&mut self, change: &Change) {
-        self.tip.hash = change.hash();
+    fn advance(&mut self, hash: ChangeHash, bytes: &[u8], added: Additions) {
+        self.ledger.take(added);
+        self.raw.push(bytes.into());
+        self.tip.hash = hash;
         self.tip.changes += 1;
         self.tip.max_op = self.ledger.max_op();
     }
@@ -268,8 +310,8 @@ impl Document {
 
 /// Reads what stands below each of `paths` now.
 fn findings(document: &Automerge, own: &str, paths: Vec<Path>) -> Vec<(Path, Content)> {
-    let read = |path: Path| (read::below(document, own, &path), path);
-    paths.into_iter().map(read).map(|(found, path)| (path, found)).collect()
+    let mut finder = Finder::new(document, own);
+    paths.into_iter().map(|path| (finder.below(&path), path)).map(|(found, path)| (path, found)).collect()
 }
 
 /// Returns one ordinary Automerge document made of all the given documents.
@@ -293,4 +335,39 @@ pub fn merged<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Result<V
 fn save(work: impl FnOnce() -> Result<Vec<u8>, AutomergeError>) -> Result<Vec<u8>, SaveError> {
     let saved = catch_unwind(AssertUnwindSafe(work)).map_err(|_| SaveError::Panicked)?;
     Ok(saved?)
+}
+
+#[cfg(test)]
+mod tests {
+    use automerge::ExpandedChange;
+    use automerge::legacy::{ObjectId, OpId};
+    use fedp2p_protocols::pulse::AgentKind;
+
+    use super::*;
+    use crate::content::{Agent, Entry};
+
+    fn register(name: &str) -> Edit {
+        Entry::Agent(name.parse().unwrap(), Agent { kind: AgentKind::Ai, said: None }).into()
+    }
+
+    /// Should Automerge ever fail on a change that has passed all other checks.
+    #[test]
+    fn a_document_is_made_again_after_automerge_has_failed_in_it() {
+        let id = DocumentId {
+            node: NodeId::from_bytes([1; 32]),
+            log: LogId::from_bytes([2; 16]),
+            conversation: ConversationId::from_bytes([3; 16]),
+            epoch: 0,
+        };
+        let mut document = Document::new(id);
+        document.write(&[register("one")], 1).unwrap();
+        let before = (document.save().unwrap(), document.content().clone());
+        let next = document.clone().write(&[register("two")], 1).unwrap().unwrap();
+        let mut broken: ExpandedChange = gate::read(&next).unwrap().decode();
+        broken.operations[0].obj = ObjectId::Id(OpId::new(77, &broken.actor_id));
+        assert!(document.apply(broken.into(), Vec::new()).is_err());
+        assert_eq!((document.save().unwrap(), document.content().clone()), before);
+        assert_eq!(document.admit(&next), Err(Refusal::Spoilt));
+        assert!(matches!(document.write(&[register("two")], 1), Err(WriteError::EpochFull)));
+    }
 }

@@ -25,18 +25,26 @@
 //! | path | value |
 //! |---|---|
 //! | `agents/<agent>/kind` | `person` or `ai` |
-//! | `agents/<agent>/at` | time of the last pulse; absent if there was none |
-//! | `agents/<agent>/<field>` | one text for each pulse field: `summary`, `action`, `thinking`, `wondering`, `offering`, `status` |
+//! | `agents/<agent>/said/at` | time of the last pulse; absent if there was none |
+//! | `agents/<agent>/said/pulse/<field>` | one text for each field: `summary`, `action`, `thinking`, `wondering`, `offering`, `status` |
 //! | `proposals/<id>/by` | the agent that asks |
 //! | `proposals/<id>/question` | the question |
 //! | `proposals/<id>/options/<nn>` | the options, keyed `00`, `01`, … in the asker's order |
-//! | `proposals/<id>/mechanism` | `poll` |
+//! | `proposals/<id>/rules/mechanism` | `poll`, `vote`, `approval` or `ranked` |
+//! | `proposals/<id>/rules/threshold`, `quorum` | `majority`, `two-thirds`, `unanimous` or a fraction; may be absent |
+//! | `proposals/<id>/rules/of` | `voting` or `electorate` |
+//! | `proposals/<id>/rules/electorate` | `all`, `people`, or the map `agents` with a list of maps of `node` and `name` |
+//! | `proposals/<id>/rules/acknowledge_until`, `deadline` | times; may be absent |
+//! | `proposals/<id>/rules/early` | 0 or 1 |
 //! | `proposals/<id>/revision` | number, from 1 |
 //! | `proposals/<id>/opened` | time |
 //! | `proposals/<id>/closed/at` | time; present once the proposal is closed |
-//! | `proposals/<id>/closed/counted/<node id>/<agent>` | number of the ballot that counts for this voter |
+//! | `proposals/<id>/closed/cause` | `asker`, `settled`, `deadline` or `withdrawn` |
+//! | `proposals/<id>/closed/eligible` | how many could vote |
+//! | `proposals/<id>/closed/counted/<node id>/<agent>` | the ballot that counts: its number, a colon, the places of its choices |
 //! | `ballots/<node id>/<proposal id>/<voter>/<number>/revision` | the revision that the voter saw |
-//! | `…/choice`, `…/reason`, `…/at` | the option, why (may be absent), time |
+//! | `…/choices/<nn>`, `…/reason`, `…/at` | the options, why (may be absent), time |
+//! | `seen/<node id>/<proposal id>/<agent>/revision`, `at` | what the agent says to have seen, and when |
 //!
 //! Lists, counters and Automerge text objects do not occur, and the gate refuses them: a map of scalars has the
 //! fewest ways to go wrong in the hands of a hostile writer, and two writers never meet in one map.
@@ -44,7 +52,7 @@
 //! # Example
 //!
 //! ```
-//! use fedp2p_crdt::content::Edit;
+//! use fedp2p_crdt::content::{Agent, Entry};
 //! use fedp2p_crdt::document::{Document, DocumentId};
 //! use fedp2p_protocols::id::{ConversationId, LogId, NodeId};
 //! use fedp2p_protocols::pulse::AgentKind;
@@ -56,8 +64,8 @@
 //!     epoch: 0,
 //! };
 //! let mut ours = Document::new(id);
-//! let edit = Edit::Register { agent: "coder".parse()?, kind: AgentKind::Ai };
-//! let change = ours.write(&[edit], 1_700_000_000_000)?.expect("the agent is new");
+//! let entry = Entry::Agent("coder".parse()?, Agent { kind: AgentKind::Ai, said: None });
+//! let change = ours.write(&[entry.into()], 1_700_000_000_000)?.expect("the agent is new");
 //!
 //! let mut theirs = Document::new(id);
 //! theirs.admit(&change)?;
@@ -79,9 +87,11 @@ pub mod genesis;
 pub mod picture;
 pub mod standing;
 
+mod check;
 mod digest;
 mod ledger;
 mod read;
 mod runs;
 mod scan;
+mod value;
 mod write;

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::name::AgentName;
-use fedp2p_protocols::vote::{Ballot, BallotKey, Proposal, ProposalKey};
+use fedp2p_protocols::vote::{AgentId, Ballot, BallotKey, Proposal, ProposalKey, Seen};
 
-use crate::content::{Agent, Ballots, Content};
+use crate::content::{Agent, BallotPlace, Content};
 use crate::digest::Digest;
 
-pub use crate::standing::{BallotState, Cast, Standing, countable, standing};
+pub use crate::standing::{BallotState, Cast, Phase, Standing, standing};
 
 /// What all documents of a conversation say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,17 +55,30 @@ impl<'a> Picture<'a> {
         self.node(&key.node)?.proposals.get(&key.id)
     }
 
-    /// The ballots on a proposal, ordered by the voter's node and name.
-    pub fn ballots(&self, key: &ProposalKey) -> impl Iterator<Item = (NodeId, &'a AgentName, &'a Ballots)> {
-        self.nodes()
-            .filter_map(|(node, content)| Some((node, content.ballots.get(key)?)))
-            .flat_map(|(node, voters)| voters.iter().map(move |(voter, ballots)| (node, voter, ballots)))
+    /// The ballots on a proposal, ordered by the voter's node and name and the ballot's number.
+    pub fn ballots(&self, proposal: &ProposalKey) -> impl Iterator<Item = (BallotKey, &'a Ballot)> {
+        self.nodes().flat_map(|(node, content)| {
+            let key = move |place: &BallotPlace| BallotKey {
+                voter: AgentId { node, name: place.voter.clone() },
+                number: place.number,
+            };
+            content.ballots_on(proposal).map(move |(place, ballot)| (key(place), ballot))
+        })
     }
 
     /// One ballot on a proposal.
     pub fn ballot(&self, proposal: &ProposalKey, key: &BallotKey) -> Option<&'a Ballot> {
-        let voters = self.node(&key.voter.node)?.ballots.get(proposal)?;
-        voters.get(&key.voter.name)?.get(&key.number)
+        let BallotKey { voter, number } = key.clone();
+        let place = BallotPlace { proposal: proposal.clone(), voter: voter.name, number };
+        self.node(&voter.node)?.ballots.get(&place)
+    }
+
+    /// Who says to have seen a proposal, ordered by node and name.
+    pub fn seen(&self, proposal: &ProposalKey) -> impl Iterator<Item = (AgentId, &'a Seen)> {
+        self.nodes().flat_map(|(node, content)| {
+            let agent = move |name: &AgentName| AgentId { node, name: name.clone() };
+            content.seen_by(proposal).map(move |(place, seen)| (agent(&place.agent), seen))
+        })
     }
 
     /// Returns BLAKE3 over one canonical encoding of everything in the picture.

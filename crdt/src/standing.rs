@@ -1,12 +1,17 @@
-//! The standing of one proposal: which ballots count, and what they say.
+//! The standing of one proposal: who may vote, which ballots count, and what they say.
 //!
-//! An open proposal counts each voter's highest-numbered ballot, if that names the current revision and a real
-//! option. A closed proposal counts exactly the ballots that its closing entry names, as far as they are present
-//! and name the current revision and a real option; later ballots change nothing any more.
+//! An open proposal counts each voter's highest-numbered ballot, if the voter is in the electorate and the ballot names
+//! the current revision and choices that the options and the mechanism allow. A closed proposal counts exactly what its
+//! closing entry says, so that its result never changes; ballots that say otherwise by now are shown as disputed, and
+//! later ones as late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fedp2p_protocols::vote::{AgentId, Ballot, BallotKey, Proposal, ProposalKey, Tally};
+use fedp2p_protocols::pulse::AgentKind;
+use fedp2p_protocols::vote::{
+    AgentId, Ballot, BallotKey, Cause, Choices, Closing, Count, Counted, Electorate, Outcome, Proposal, ProposalKey,
+    Tally,
+};
 
 use crate::picture::Picture;
 
@@ -18,12 +23,18 @@ pub enum BallotState {
     Counts,
     /// The voter cast another with a higher number, or the closing entry names another of the same voter.
     Replaced,
+    /// The voter took its answer back.
+    Withdrawn,
+    /// The voter is not in the electorate.
+    NotAsked,
     /// It answers another revision of the proposal.
     OtherRevision,
-    /// It chooses what is not an option.
+    /// It chooses what is not an option, or more than the mechanism allows.
     NotAnOption,
     /// It came too late: the closing entry names no ballot of this voter, or an earlier one.
     Late,
+    /// The closing entry counts it, but says that it chose something else.
+    Disputed,
 }
 
 /// One ballot on a proposal.
@@ -37,6 +48,19 @@ pub struct Cast<'a> {
     pub state: BallotState,
 }
 
+/// How far a proposal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Voting opens when all have acknowledged it, or at this time in milliseconds since 1970.
+    Acknowledging(u64),
+    /// It takes ballots.
+    Open,
+    /// Its deadline has passed, and its asker's node has not closed it yet.
+    Overdue,
+    /// It is closed.
+    Closed,
+}
+
 /// The state of one proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing<'a> {
@@ -44,10 +68,16 @@ pub struct Standing<'a> {
     pub key: ProposalKey,
     /// What it asks; `closed` says whether it is still open.
     pub proposal: &'a Proposal,
+    /// Who may vote, as far as they are known now.
+    pub electorate: BTreeSet<AgentId>,
+    /// Those of the electorate who have seen the current revision: they said so, voted on it or asked it.
+    pub seen: BTreeSet<AgentId>,
     /// All ballots on it, by voter and number.
     pub ballots: Vec<Cast<'a>>,
-    /// Ballots that the closing entry names and that are not here yet. While there are any, the tally may change.
+    /// Ballots that the closing entry counts and that are nowhere else.
     pub missing: Vec<BallotKey>,
+    /// The choices that count, by voter.
+    pub counted: BTreeMap<AgentId, Counted>,
     /// What the ballots that count say.
     pub tally: Tally,
 }
@@ -57,59 +87,157 @@ impl Standing<'_> {
     pub fn is_open(&self) -> bool {
         self.proposal.closed.is_none()
     }
+
+    /// How far the proposal is at this time, in milliseconds since 1970.
+    pub fn phase(&self, now_ms: u64) -> Phase {
+        let rules = &self.proposal.rules;
+        let gathering = rules.acknowledge_until.filter(|until| now_ms < *until && self.waiting().next().is_some());
+        match gathering {
+            _ if !self.is_open() => Phase::Closed,
+            _ if rules.deadline.is_some_and(|deadline| deadline <= now_ms) => Phase::Overdue,
+            Some(until) => Phase::Acknowledging(until),
+            None => Phase::Open,
+        }
+    }
+
+    /// Those of the electorate who have not seen the current revision yet.
+    pub fn waiting(&self) -> impl Iterator<Item = &AgentId> {
+        self.electorate.iter().filter(|agent| !self.seen.contains(agent))
+    }
+
+    /// Those of the electorate of whom no ballot counts.
+    pub fn silent(&self) -> impl Iterator<Item = &AgentId> {
+        self.electorate.iter().filter(|agent| !self.counted.contains_key(agent))
+    }
+
+    /// Whether the result is the same whatever those say who are silent.
+    pub fn is_settled(&self) -> bool {
+        let ballots: Vec<Choices> = self.counted.values().map(|counted| counted.choices.clone()).collect();
+        let remaining = u32::try_from(self.silent().count()).unwrap_or(u32::MAX);
+        self.count().is_settled(&ballots, remaining)
+    }
+
+    /// Returns the entry that closes the proposal as it stands.
+    pub fn close(&self, at: u64, cause: Cause) -> Closing {
+        let mut closing = Closing { at, cause, eligible: self.eligible(), counted: BTreeMap::new() };
+        for (voter, counted) in &self.counted {
+            closing.counted.entry(voter.node).or_default().insert(voter.name.clone(), counted.clone());
+        }
+        closing
+    }
+
+    fn eligible(&self) -> u32 {
+        match &self.proposal.closed {
+            Some(closing) => closing.eligible,
+            None => u32::try_from(self.electorate.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn count(&self) -> Count<'_> {
+        Count { options: &self.proposal.options, rules: &self.proposal.rules, eligible: self.eligible() }
+    }
 }
 
 /// Returns the standing of the proposal with this key, if there is one.
 pub fn standing<'a>(picture: &Picture<'a>, key: &ProposalKey) -> Option<Standing<'a>> {
     let proposal = picture.proposal(key)?;
-    let named: Option<BTreeMap<&AgentId, u32>> =
-        proposal.closed.as_ref().map(|closing| closing.counted.iter().map(|key| (&key.voter, key.number)).collect());
-    let mut ballots = Vec::new();
-    for (node, name, of_voter) in picture.ballots(key) {
-        let voter = AgentId { node, name: name.clone() };
-        // The number that counts if its ballot is valid, and whether higher ones came too late.
-        let (counted, closed) = match &named {
-            None => (of_voter.keys().next_back().copied(), false),
-            Some(named) => (named.get(&voter).copied(), true),
-        };
-        for (&number, ballot) in of_voter {
-            let state = match counted {
-                Some(counted) if number < counted => BallotState::Replaced,
-                Some(counted) if number == counted => validity(proposal, ballot),
-                Some(_) | None if closed => BallotState::Late,
-                Some(_) | None => BallotState::Replaced,
-            };
-            ballots.push(Cast { key: BallotKey { voter: voter.clone(), number }, ballot, state });
-        }
-    }
-    let named = proposal.closed.iter().flat_map(|closing| &closing.counted);
-    let missing = named.filter(|named| picture.ballot(key, named).is_none()).cloned().collect();
-    let counting = ballots.iter().filter(|cast| cast.state == BallotState::Counts);
-    let tally = Tally::poll(&proposal.options, counting.map(|cast| cast.ballot.choice.as_str()));
-    Some(Standing { key: key.clone(), proposal, ballots, missing, tally })
-}
-
-/// Returns what a closing entry should name now: of each voter the highest-numbered ballot, if that names the
-/// current revision and a real option.
-pub fn countable(picture: &Picture<'_>, key: &ProposalKey) -> Vec<BallotKey> {
-    let Some(proposal) = picture.proposal(key) else {
-        return Vec::new();
+    let electorate = electorate(picture, proposal);
+    let mut standing = Standing {
+        key: key.clone(),
+        proposal,
+        seen: seen(picture, key, proposal),
+        electorate,
+        ballots: Vec::new(),
+        missing: Vec::new(),
+        counted: BTreeMap::new(),
+        tally: Tally::default(),
     };
-    let highest = picture.ballots(key).filter_map(|(node, name, ballots)| {
-        let (&number, ballot) = ballots.last_key_value()?;
-        let counts = validity(proposal, ballot) == BallotState::Counts;
-        counts.then(|| BallotKey { voter: AgentId { node, name: name.clone() }, number })
-    });
-    highest.collect()
+    standing.counted = match &proposal.closed {
+        Some(closing) => closing.ballots().map(|(key, counted)| (key.voter, counted.clone())).collect(),
+        None => countable(picture, &standing),
+    };
+    standing.ballots = cast(picture, &standing);
+    let keys =
+        standing.counted.iter().map(|(voter, counted)| BallotKey { voter: voter.clone(), number: counted.number });
+    standing.missing = keys.filter(|named| picture.ballot(key, named).is_none()).collect();
+    let choices: Vec<Choices> = standing.counted.values().map(|counted| counted.choices.clone()).collect();
+    standing.tally = standing.count().tally(&choices);
+    if proposal.closed.as_ref().is_some_and(|closing| closing.cause == Cause::Withdrawn) {
+        standing.tally = Tally { winner: None, outcome: Outcome::Withdrawn, ..standing.tally };
+    }
+    Some(standing)
 }
 
-/// Judges a ballot by itself.
-fn validity(proposal: &Proposal, ballot: &Ballot) -> BallotState {
-    if ballot.revision != proposal.revision {
-        BallotState::OtherRevision
-    } else if !proposal.options.contains(&ballot.choice) {
-        BallotState::NotAnOption
-    } else {
-        BallotState::Counts
+fn electorate(picture: &Picture<'_>, proposal: &Proposal) -> BTreeSet<AgentId> {
+    let of = |wanted: fn(AgentKind) -> bool| {
+        let agents = picture.agents().filter(|(_, _, agent)| wanted(agent.kind));
+        agents.map(|(node, name, _)| AgentId { node, name: name.clone() }).collect()
+    };
+    match &proposal.rules.electorate {
+        Electorate::All => of(|_| true),
+        Electorate::People => of(|kind| kind == AgentKind::Person),
+        Electorate::Agents(agents) => agents.iter().cloned().collect(),
     }
+}
+
+fn seen(picture: &Picture<'_>, key: &ProposalKey, proposal: &Proposal) -> BTreeSet<AgentId> {
+    let current = |revision: u32| revision == proposal.revision;
+    let said = picture.seen(key).filter(|(_, seen)| current(seen.revision)).map(|(agent, _)| agent);
+    let voted = picture.ballots(key).filter(|(_, ballot)| current(ballot.revision)).map(|(key, _)| key.voter);
+    let asker = AgentId { node: key.node, name: proposal.by.clone() };
+    said.chain(voted).chain([asker]).collect()
+}
+
+/// What counts while the proposal is open.
+fn countable(picture: &Picture<'_>, standing: &Standing<'_>) -> BTreeMap<AgentId, Counted> {
+    let valid = highest(picture, &standing.key).into_iter().filter_map(|(voter, (number, ballot))| {
+        let choices = judge(standing, &voter, ballot).ok()?;
+        Some((voter, Counted { number, choices }))
+    });
+    valid.collect()
+}
+
+/// Each voter's ballot with the highest number.
+fn highest<'a>(picture: &Picture<'a>, key: &ProposalKey) -> BTreeMap<AgentId, (u32, &'a Ballot)> {
+    // The last one of each voter stays.
+    picture.ballots(key).map(|(key, ballot)| (key.voter, (key.number, ballot))).collect()
+}
+
+/// All ballots, each with its state.
+fn cast<'a>(picture: &Picture<'a>, standing: &Standing<'_>) -> Vec<Cast<'a>> {
+    let highest = highest(picture, &standing.key);
+    let state = |key: &BallotKey, ballot: &Ballot| {
+        let judged = judge(standing, &key.voter, ballot);
+        let counted = standing.counted.get(&key.voter);
+        match (counted, standing.is_open()) {
+            (Some(counted), _) if key.number < counted.number => BallotState::Replaced,
+            (Some(counted), _) if key.number == counted.number => match judged {
+                Ok(choices) if choices == counted.choices => BallotState::Counts,
+                Ok(_) | Err(_) => BallotState::Disputed,
+            },
+            (_, false) => judged.err().unwrap_or(BallotState::Late),
+            (_, true) if highest.get(&key.voter).is_some_and(|(number, _)| key.number < *number) => {
+                BallotState::Replaced
+            }
+            // The highest one of a voter either counts or is judged not to.
+            (_, true) => judged.err().unwrap_or(BallotState::Replaced),
+        }
+    };
+    picture.ballots(&standing.key).map(|(key, ballot)| Cast { state: state(&key, ballot), key, ballot }).collect()
+}
+
+/// Judges a ballot by itself: its choices, or why it cannot count.
+fn judge(standing: &Standing<'_>, voter: &AgentId, ballot: &Ballot) -> Result<Choices, BallotState> {
+    if !standing.electorate.contains(voter) {
+        return Err(BallotState::NotAsked);
+    }
+    if ballot.revision != standing.proposal.revision {
+        return Err(BallotState::OtherRevision);
+    }
+    if ballot.choices.is_empty() {
+        return Err(BallotState::Withdrawn);
+    }
+    let place = |choice: &String| standing.proposal.options.iter().position(|option| option == choice);
+    let choices: Choices = ballot.choices.iter().map(place).collect::<Option<_>>().ok_or(BallotState::NotAnOption)?;
+    if standing.count().is_valid(&choices) { Ok(choices) } else { Err(BallotState::NotAnOption) }
 }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fedp2p_core::Core;
 use fedp2p_core::input::Start;
+use fedp2p_core::store::StoreError;
 use fedp2p_protocols::api::{self, Answer, ErrorCode, NodeInfo, Reply, join, status, watch};
 use fedp2p_protocols::certificate::Chain;
 use fedp2p_protocols::id::LogEpochId;
@@ -231,8 +232,8 @@ async fn begin(
     report: &(impl Fn(Report) + Send + Sync),
 ) -> Result<(Prepared, NodeInfo), Error> {
     let durability = if options.full_durability { Durability::Full } else { Durability::Normal };
-    let (database, opened) =
-        Database::open(&home.database(), &StoreOptions::with(durability)).map_err(|error| open_refused(&error))?;
+    let (database, opened) = Database::open(&home.database(), &StoreOptions::with(durability))
+        .map_err(|error| open_refused(home, &error))?;
     let key = own_key(home, &opened)?;
     let applicant = Applicant { home, options, database: &database, opened: &opened, key: &key, report };
     let member = applicant.member(ticket).await?;
@@ -277,10 +278,11 @@ fn reason(why: NewEpoch) -> &'static str {
     }
 }
 
-fn open_refused(error: &OpenError) -> Error {
+fn open_refused(home: &Home, error: &OpenError) -> Error {
     let hint = match error {
         OpenError::Newer { .. } => "update fedp2p on this machine, or give another home with --home DIR",
         OpenError::Foreign { .. } => "give another home with --home DIR; nothing was touched",
+        OpenError::Database { source: StoreError::Corrupt(_), .. } => &home.without_database(),
         OpenError::File { .. } | OpenError::Empty { .. } | OpenError::Database { .. } => {
             "check the folder, its space and its permissions; \"fedp2p log verify\" looks for damage"
         }

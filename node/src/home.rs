@@ -180,6 +180,22 @@ impl Home {
         self.root.join("fedp2p.db")
     }
 
+    /// What to do when the database is damaged: everything but the keys comes back from the other nodes, and the name
+    /// that was in it has to be given again.
+    pub fn without_database(&self) -> String {
+        let database = self.database();
+        let start = if self.organisation_key().exists() {
+            "--name NAME --organisation NAME\" with the names of before"
+        } else {
+            "--name NAME --join TICKET\" with its old name and a new ticket"
+        };
+        format!(
+            "stop the node, put {} and the files -wal and -shm beside it aside, leave the keys, start with \"fedp2p up \
+             {start}, and let the other nodes send the history again",
+            database.display()
+        )
+    }
+
     /// The file whose lock says that a daemon uses the home.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")

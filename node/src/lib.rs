@@ -21,6 +21,7 @@
 
 mod applicant;
 pub mod client;
+mod committing;
 pub mod daemon;
 pub mod frame;
 pub mod home;

@@ -13,8 +13,10 @@ use fedp2p_protocols::api::{Answer, Caller, Reply, Request, join, status};
 use fedp2p_protocols::op::{self, Op, Verified};
 use fedp2p_protocols::pulse::AgentKind;
 use rand_core::OsRng;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::committing::Committing;
 use crate::daemon::Report;
 use crate::net::{self, Net};
 use crate::server::Incoming;
@@ -24,6 +26,12 @@ use crate::store::{self, Store};
 const VERIFY_INLINE: usize = 2;
 /// Most batches that wait for their signatures to be checked.
 const VERIFY_QUEUE: usize = 1024;
+/// How long the loop stays awake for a commit when there is nothing else to do: the time of a small one, twice.
+const STAY: Duration = Duration::from_micros(200);
+/// How long ago the commit before must be. Under load the loop had better collect what the store writes together.
+const RESTED: Duration = Duration::from_millis(1);
+/// For how many commits it does not, once one took longer.
+const ASLEEP_FOR: u32 = 16;
 
 /// Why the loop ended.
 pub(crate) enum Exit {
@@ -42,6 +50,11 @@ pub(crate) struct Loop<'a> {
     net_events: mpsc::Receiver<net::Event>,
     store: Store,
     store_events: mpsc::Receiver<store::Event>,
+    committing: Committing,
+    /// When the store was last given a commit.
+    committed_at: Option<Instant>,
+    /// For how many commits the loop does not stay awake, because it did so in vain.
+    asleep_for: u32,
     calls: &'a mut mpsc::Receiver<Incoming>,
     stop: &'a mut mpsc::Receiver<()>,
     verifier: Verifier,
@@ -100,6 +113,8 @@ struct Verifier {
     batches: std::sync::mpsc::SyncSender<(VerifyToken, Vec<Op>)>,
     results: mpsc::Receiver<(VerifyToken, Vec<Option<Verified>>)>,
     waiting: usize,
+    /// Checks on the loop what is not worth handing over.
+    inline: op::Verifier,
     /// Batches for which the queue has no room; the core's quotas bound how many there can be.
     backlog: VecDeque<(VerifyToken, Vec<Op>)>,
 }
@@ -109,13 +124,14 @@ impl Verifier {
         let (batches, to_check) = std::sync::mpsc::sync_channel::<(VerifyToken, Vec<Op>)>(VERIFY_QUEUE);
         let (checked, results) = mpsc::channel(VERIFY_QUEUE);
         std::thread::Builder::new().name("verify".to_owned()).spawn(move || {
+            let mut verifier = op::Verifier::default();
             while let Ok((token, ops)) = to_check.recv() {
-                if checked.blocking_send((token, check(ops))).is_err() {
+                if checked.blocking_send((token, check(&mut verifier, ops))).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Self { batches, results, waiting: 0, backlog: VecDeque::new() })
+        Ok(Self { batches, results, waiting: 0, inline: op::Verifier::default(), backlog: VecDeque::new() })
     }
 
     /// Moves what waits into the queue, as far as it has room, in order.
@@ -129,8 +145,8 @@ impl Verifier {
     }
 }
 
-fn check(ops: Vec<Op>) -> Vec<Option<Verified>> {
-    op::verify_batch(ops, &mut OsRng).into_iter().map(Result::ok).collect()
+fn check(verifier: &mut op::Verifier, ops: Vec<Op>) -> Vec<Option<Verified>> {
+    verifier.verify(ops, &mut OsRng).into_iter().map(Result::ok).collect()
 }
 
 impl<'a> Loop<'a> {
@@ -151,6 +167,9 @@ impl<'a> Loop<'a> {
             net_events: workers.net_events,
             store: workers.store,
             store_events: workers.store_events,
+            committing: Committing::default(),
+            committed_at: None,
+            asleep_for: 0,
             calls: outside.calls,
             stop: outside.stop,
             verifier: Verifier::start()?,
@@ -176,6 +195,7 @@ impl<'a> Loop<'a> {
                 break exit;
             }
             let due = self.clock.instant(self.core.deadline());
+            let has_room = self.committing.has_room();
             // No source comes first: a peer that never pauses must not keep people and timers waiting.
             let input = tokio::select! {
                 stop = self.stop.recv() => match stop {
@@ -183,15 +203,15 @@ impl<'a> Loop<'a> {
                     None => break Exit::Lost("signals"),
                 },
                 event = self.store_events.recv() => match event {
-                    Some(event) => from_store(event),
+                    Some(event) => self.told_by_store(event),
                     None => break Exit::Lost("the store"),
                 },
-                Some((token, ops)) = self.verifier.results.recv() => {
+                Some((token, ops)) = self.verifier.results.recv(), if has_room => {
                     self.verifier.waiting -= 1;
                     self.verifier.feed();
                     Input::Verified(token, ops)
                 }
-                event = self.net_events.recv() => match event {
+                event = self.net_events.recv(), if has_room => match event {
                     Some(net::Event::Notice(text)) => {
                         self.note(text);
                         continue;
@@ -199,13 +219,25 @@ impl<'a> Loop<'a> {
                     Some(event) => from_net(event),
                     None => break Exit::Lost("the network"),
                 },
-                Some(incoming) = self.calls.recv() => self.call(incoming),
+                Some(incoming) = self.calls.recv(), if has_room => self.call(incoming),
                 () = tokio::time::sleep_until(due) => Input::Tick,
             };
             self.take(input);
         };
         self.close().await;
         exit
+    }
+
+    fn told_by_store(&mut self, event: store::Event) -> Input {
+        let input = match event {
+            store::Event::Committed(token) => Input::Committed(token),
+            store::Event::CommitFailed(token, error) => Input::CommitFailed(token, error),
+            store::Event::Read(token, outcome) => return Input::Read(token, outcome),
+        };
+        self.committing.ended();
+        // After this input and before anything new.
+        self.inputs.extend(self.committing.failure());
+        input
     }
 
     fn note(&self, text: String) {
@@ -230,17 +262,63 @@ impl<'a> Loop<'a> {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
+        let before = self.committing.under_way();
         for effect in effects {
             self.dispatch(effect);
         }
+        if self.committing.under_way() > before {
+            let rested = self.committed_at.replace(Instant::now()).is_none_or(|at| at.elapsed() > RESTED);
+            if rested && self.is_idle() {
+                self.stay_for_store();
+            }
+        }
+    }
+
+    /// Stays awake while the store writes a commit.
+    ///
+    /// To fall asleep and be woken takes longer than most commits do. What takes longer than [`STAY`], because the
+    /// disk is slow or the processor busy, is waited for like everything else.
+    fn stay_for_store(&mut self) {
+        if self.asleep_for > 0 {
+            self.asleep_for -= 1;
+            return;
+        }
+        let until = Instant::now() + STAY;
+        while Instant::now() < until {
+            match self.store_events.try_recv() {
+                Ok(event) => {
+                    let input = self.told_by_store(event);
+                    // Before what follows from it.
+                    self.inputs.push_front(input);
+                    return;
+                }
+                // The store may need this very processor.
+                Err(TryRecvError::Empty) => std::thread::yield_now(),
+                Err(TryRecvError::Disconnected) => return,
+            }
+        }
+        self.asleep_for = ASLEEP_FOR;
+    }
+
+    /// Whether nothing waits but what the store was told to do.
+    fn is_idle(&self) -> bool {
+        self.verifier.waiting == 0
+            && self.inputs.is_empty()
+            && self.exit.is_none()
+            && self.calls.is_empty()
+            && self.net_events.is_empty()
     }
 
     fn dispatch(&mut self, effect: Effect) {
         match effect {
             Effect::Commit(commit) => {
                 let token = commit.token;
-                if let Err(refused) = self.store.commit(commit) {
-                    self.inputs.push_back(Input::CommitFailed(token, refused.into()));
+                match self.store.commit(commit) {
+                    Ok(()) => self.committing.taken(),
+                    Err(refused) => {
+                        self.committing.refused(token, refused.into());
+                        self.inputs.extend(self.committing.failure());
+                    }
                 }
             }
             Effect::Read(token, read) => {
@@ -281,7 +359,7 @@ impl<'a> Loop<'a> {
     fn verify(&mut self, token: VerifyToken, ops: Vec<Op>) {
         // Only with nothing before it: batches keep their order.
         if self.verifier.waiting == 0 && ops.len() <= VERIFY_INLINE {
-            self.inputs.push_back(Input::Verified(token, check(ops)));
+            self.inputs.push_back(Input::Verified(token, check(&mut self.verifier.inline, ops)));
             return;
         }
         self.verifier.waiting += 1;
@@ -318,14 +396,6 @@ impl<'a> Loop<'a> {
         if let Ok(Err(error)) = closed {
             (self.report)(Report::Log(format!("the store did not close cleanly: {error}")));
         }
-    }
-}
-
-fn from_store(event: store::Event) -> Input {
-    match event {
-        store::Event::Committed(token) => Input::Committed(token),
-        store::Event::CommitFailed(token, error) => Input::CommitFailed(token, error),
-        store::Event::Read(token, outcome) => Input::Read(token, outcome),
     }
 }
 

@@ -21,8 +21,11 @@ pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 pub const MAX_FRAME_LOGS: usize = 400;
 /// Most bytes of ops sent before the receiver must acknowledge.
 pub const SYNC_WINDOW_BYTES: usize = 256 * 1024;
-/// Most logs that one author may have open in one conversation.
-pub const MAX_LOGS_PER_AUTHOR: usize = 64;
+/// Most logs that one author may have in one conversation. An honest node starts another one after a power cut or a
+/// restored backup that lost what others hold; each costs everybody its start, about a KiB, and a head in every list.
+pub const MAX_LOGS_PER_AUTHOR: usize = 256;
+/// Most logs beyond those of one author that are remembered as left out, so that nobody is asked for them.
+pub const MAX_LOGS_LEFT_OUT: usize = 1024;
 
 /// Most ops of one author that wait for something they depend on.
 pub const MAX_PENDING_OPS: usize = 256;
@@ -33,10 +36,10 @@ pub const PENDING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Largest raw Automerge change.
 pub const MAX_CHANGE_BYTES: usize = 48 * 1024;
-/// Most operations in one Automerge change.
-pub const MAX_CHANGE_OPS: u64 = 4_096;
-/// Most predecessors in one Automerge change.
-pub const MAX_CHANGE_PREDS: u64 = 8_192;
+/// Most operations in one Automerge change. Automerge takes about half a KiB for each while it applies them.
+pub const MAX_CHANGE_OPS: u64 = 384;
+/// Most predecessors in one Automerge change; no operation has more than one.
+pub const MAX_CHANGE_PREDS: u64 = 384;
 /// Most dependencies of one Automerge change.
 pub const MAX_CHANGE_DEPS: usize = 16;
 /// Most other actors that one Automerge change may name.
@@ -60,6 +63,10 @@ pub const MAX_QUESTION_BYTES: usize = 2048;
 pub const MAX_OPTIONS: usize = 32;
 /// Longest option of a proposal, in bytes.
 pub const MAX_OPTION_BYTES: usize = 256;
+/// Longest time that a proposal may wait for acknowledgements or its deadline, in seconds.
+pub const MAX_POLL_TIME_S: u32 = 30 * 24 * 3600;
+/// Most agents that a proposal may name as its electorate.
+pub const MAX_ELECTORATE: usize = 100;
 /// Longest reason that a ballot may give, in bytes.
 pub const MAX_REASON_BYTES: usize = 1024;
 /// Longest id of a proposal, in bytes.

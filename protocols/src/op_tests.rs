@@ -164,6 +164,28 @@ fn a_batch_and_single_checks_agree_on_every_op() {
     assert_eq!(batch.iter().filter(|good| !**good).count(), 3);
 }
 
+#[test]
+fn kept_keys_change_no_verdict() {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut verifier = Verifier::default();
+    for round in 0..2 {
+        // More authors than keys are kept for.
+        for author in 0..300_u16 {
+            let mut seed = [0; 32];
+            seed[..2].copy_from_slice(&author.to_le_bytes());
+            let own = NodeKey::from_seed(seed);
+            let op = own.sign(header(7), b"hello").unwrap().0;
+            let signature = key(2).sign_bytes(DOMAIN, op.header_bytes());
+            let stolen = Op::from_parts(op.header_bytes(), &signature, op.payload()).unwrap();
+            for (op, good) in [(op, true), (stolen, false)] {
+                let verdict = verifier.verify(vec![op], &mut rng).pop().unwrap().is_ok();
+                assert_eq!(verdict, good, "author {author} in round {round}");
+            }
+        }
+    }
+    assert!(verifier.keys.len() <= MAX_KEYS);
+}
+
 fn side(op: &Verified) -> (Vec<u8>, [u8; 64]) {
     (op.header_bytes().to_vec(), op.signature())
 }

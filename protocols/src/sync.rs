@@ -12,6 +12,15 @@ use crate::limits::{MAX_FRAME_BYTES, MAX_FRAME_LOGS, MAX_JOIN_BYTES, MAX_OP_BYTE
 /// Name of the stream protocol.
 pub const PROTOCOL: &str = "/fedp2p/sync/1";
 
+/// The first byte of [`Frame::Digest`].
+pub const DIGEST: u8 = 1;
+/// The first byte of [`Frame::Want`].
+pub const WANT: u8 = 3;
+/// The first byte of [`Frame::Ops`].
+pub const OPS: u8 = 4;
+/// The first byte of [`Frame::Push`].
+pub const PUSH: u8 = 6;
+
 /// Names one log everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogKey {
@@ -57,6 +66,9 @@ pub fn digest<'a>(heads: impl IntoIterator<Item = &'a Head>) -> [u8; 32] {
     }
     *hasher.finalize().as_bytes()
 }
+
+/// The type of [`Frame::Ping`].
+const PING: u8 = 8;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,12 +177,17 @@ fn write_ops(w: &mut Writer, ops: &[Vec<u8>]) {
 }
 
 impl Frame {
+    /// Whether an encoded frame is a [`Frame::Ping`], to which every node answers at once.
+    pub fn is_ping(frame: &[u8]) -> bool {
+        frame.first() == Some(&PING)
+    }
+
     /// The content of the frame, without its length.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {
             Self::Digest(entries) => {
-                w.u8(1).count(entries.len());
+                w.u8(DIGEST).count(entries.len());
                 for (conversation, digest) in entries {
                     w.conversation_id(conversation).raw(digest);
                 }
@@ -180,20 +197,20 @@ impl Frame {
                 write_heads(&mut w, heads);
             }
             Self::Want { conversation, more, wants } => {
-                w.u8(3).conversation_id(conversation).flag(*more).count(wants.len());
+                w.u8(WANT).conversation_id(conversation).flag(*more).count(wants.len());
                 for want in wants {
                     w.node_id(&want.key.author).log_id(&want.key.log).u64(want.from);
                 }
             }
             Self::Ops { conversation, last, ops } => {
-                w.u8(4).conversation_id(conversation).flag(*last);
+                w.u8(OPS).conversation_id(conversation).flag(*last);
                 write_ops(&mut w, ops);
             }
             Self::Ack { bytes } => {
                 w.u8(5).u32(*bytes);
             }
             Self::Push { ops } => {
-                w.u8(6);
+                w.u8(PUSH);
                 write_ops(&mut w, ops);
             }
             Self::Stored { conversation, heads } => {
@@ -201,7 +218,7 @@ impl Frame {
                 write_heads(&mut w, heads);
             }
             Self::Ping(number) => {
-                w.u8(8).u64(*number);
+                w.u8(PING).u64(*number);
             }
             Self::Pong(number) => {
                 w.u8(9).u64(*number);
@@ -230,25 +247,27 @@ impl Frame {
         }
         let mut r = Reader::new(bytes);
         let frame = match r.u8("frame type")? {
-            1 => Self::Digest(read_list(&mut r, MAX_FRAME_LOGS, |r| Ok((r.conversation_id()?, r.array("digest")?)))?),
+            DIGEST => {
+                Self::Digest(read_list(&mut r, MAX_FRAME_LOGS, |r| Ok((r.conversation_id()?, r.array("digest")?)))?)
+            }
             2 => Self::Have {
                 conversation: r.conversation_id()?,
                 more: r.flag("more")?,
                 heads: read_list(&mut r, MAX_FRAME_LOGS, read_head)?,
             },
-            3 => Self::Want {
+            WANT => Self::Want {
                 conversation: r.conversation_id()?,
                 more: r.flag("more")?,
                 wants: read_list(&mut r, MAX_FRAME_LOGS, |r| Ok(Want { key: read_key(r)?, from: r.u64("position")? }))?,
             },
-            4 => Self::Ops { conversation: r.conversation_id()?, last: r.flag("last")?, ops: read_ops(&mut r)? },
+            OPS => Self::Ops { conversation: r.conversation_id()?, last: r.flag("last")?, ops: read_ops(&mut r)? },
             5 => Self::Ack { bytes: r.u32("bytes")? },
-            6 => Self::Push { ops: read_ops(&mut r)? },
+            PUSH => Self::Push { ops: read_ops(&mut r)? },
             7 => Self::Stored {
                 conversation: r.conversation_id()?,
                 heads: read_list(&mut r, MAX_FRAME_LOGS, read_head)?,
             },
-            8 => Self::Ping(r.u64("number")?),
+            PING => Self::Ping(r.u64("number")?),
             9 => Self::Pong(r.u64("number")?),
             10 => Self::Renew,
             11 => Self::Renewed(Box::new(Chain::decode(r.bytes(MAX_JOIN_BYTES, "certificate chain")?)?)),

@@ -1,8 +1,11 @@
-//! What must hold: DESIGN section 10.
+//! What must hold once everything is healed and all nodes agree: DESIGN section 10. What is checked at every step
+//! stands in `watch`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
 
-use fedp2p_protocols::api::{self, Reply, Request, message::DeliveryState};
+use fedp2p_protocols::api::{self, Answer, Reply, Request, message::DeliveryState};
 use fedp2p_protocols::id::OpId;
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::Kind;
@@ -10,50 +13,174 @@ use fedp2p_protocols::payload::Message;
 use fedp2p_protocols::sync::LogKey;
 use fedp2p_protocols::vote::AgentId;
 
-use crate::disk::Complaint;
 use crate::sim::Sim;
+
+/// What must hold.
+///
+/// That nothing of a revoked author counts after the cut is not among them: there is no revocation yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Invariant {
+    /// Nothing that was acknowledged is lost, and nothing is acknowledged before it is stored.
+    Durable,
+    /// All nodes come to hold the same and to show the same.
+    Converge,
+    /// Nodes that hold the same show the same.
+    SamePicture,
+    /// No op is stored or shown before what it depends on.
+    Causal,
+    /// An author's entries keep their order.
+    AuthorOrder,
+    /// Every tally is the same everywhere, and one that is closed stays as it is.
+    Tally,
+    /// Nothing is stored, shown or handed out twice.
+    Once,
+    /// Nothing is told to other nodes before it is stored.
+    Published,
+    /// No queue holds more than it may.
+    Bounded,
+    /// Nodes that agree are quiet.
+    Quiet,
+    /// What happens comes to an end.
+    Rest,
+    /// Every call is answered, once, and as it should be.
+    Answers,
+    /// Messages lie in the inboxes of those that they are for, and in no other.
+    Inboxes,
+    /// A sender sees what has become of a message.
+    Deliveries,
+    /// Nobody that keeps the rules is thrown out.
+    Honest,
+    /// Nobody gets in who is no member.
+    Strangers,
+    /// A process that starts again shows what it showed before.
+    Restart,
+    /// Nothing panics.
+    Panic,
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Durable => "nothing acknowledged is lost",
+            Self::Converge => "all come to hold and show the same",
+            Self::SamePicture => "the same entries give the same picture",
+            Self::Causal => "nothing before what it depends on",
+            Self::AuthorOrder => "an author's entries keep their order",
+            Self::Tally => "tallies are the same everywhere",
+            Self::Once => "nothing twice",
+            Self::Published => "nothing is told before it is stored",
+            Self::Bounded => "queues keep to their bounds",
+            Self::Quiet => "nodes that agree are quiet",
+            Self::Rest => "it comes to rest",
+            Self::Answers => "every call is answered rightly",
+            Self::Inboxes => "messages reach their inboxes",
+            Self::Deliveries => "senders see deliveries",
+            Self::Honest => "whoever keeps the rules stays",
+            Self::Strangers => "strangers stay out",
+            Self::Restart => "a restart shows the same",
+            Self::Panic => "nothing panics",
+        })
+    }
+}
+
+/// Something that did not hold.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Fault {
+    /// What did not hold.
+    pub invariant: Invariant,
+    /// How it did not.
+    pub text: String,
+    /// When, since the start.
+    pub at: Duration,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {:.3} s, {}: {}", self.at.as_secs_f64(), self.invariant, self.text)
+    }
+}
 
 impl Sim {
     /// The digests that a node shows, and how many entries wait.
-    fn digests(&mut self, node: usize) -> Option<(String, String, u32)> {
+    pub(crate) fn digests(&mut self, node: usize) -> Option<(String, String, u32)> {
         let Some(Reply::Status(status)) = self.ask(node, Request::Status(api::status::Request {})) else { return None };
-        let lobby = status.conversations.first()?;
-        Some((lobby.ops_digest.clone(), lobby.picture_digest.clone(), lobby.pending))
+        let lobby = status.conversations.into_iter().next()?;
+        Some((lobby.ops_digest, lobby.picture_digest, lobby.pending))
+    }
+
+    /// The nodes that must agree.
+    pub(crate) fn honest(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|node| self.nodes[*node].counts()).collect()
     }
 
     /// Whether all nodes hold and show the same.
     pub(crate) fn agree(&mut self) -> bool {
-        let mut all = BTreeSet::new();
-        for node in 0..self.nodes.len() {
-            all.insert(self.digests(node));
+        let mut first = None;
+        for node in self.honest() {
+            let digests = if self.lenient { self.shown_of_honest(node) } else { self.digests(node) };
+            if digests.as_ref().is_none_or(|(_, _, pending)| *pending > 0) {
+                return false;
+            }
+            if *first.get_or_insert_with(|| digests.clone()) != digests {
+                return false;
+            }
         }
-        all.len() == 1 && all.iter().all(|digests| digests.as_ref().is_some_and(|(_, _, pending)| *pending == 0))
+        true
+    }
+
+    /// What a node holds and shows of those that keep the rules, in the place of its digests.
+    ///
+    /// Which logs of a member are one too many depends on which came first, so of such a member nodes hold different ones.
+    fn shown_of_honest(&mut self, node: usize) -> Option<(String, String, u32)> {
+        let honest: BTreeSet<_> = self.honest().into_iter().map(|node| self.nodes[node].id()).collect();
+        let frozen = self.frozen();
+        let disk = &self.nodes[node].disk;
+        let logs = disk.logs.values().filter(|log| honest.contains(&log.key.author));
+        let head = |log: &fedp2p_core::input::StoredLog| {
+            let height = frozen.get(&log.key).map_or(log.height, |seq| log.height.min(seq - 1));
+            let head = disk.at(log.key, height).map(|id| id.short().to_string());
+            (height > 0).then(|| format!("{}:{height}:{}", log.key.log.short(), head.unwrap_or_default()))
+        };
+        let held = logs.filter_map(head).collect::<Vec<_>>().join(" ");
+        let names: BTreeSet<String> = self.honest().into_iter().map(|node| format!("n{node}")).collect();
+        let Some(Reply::Pulse(pulse)) = self.ask(node, Request::Pulse(api::pulse::Request {})) else { return None };
+        let rows = pulse.agents.iter().filter(|row| names.contains(row.address.node.as_str()));
+        let said: Vec<String> = rows.map(|row| format!("{} {:?} {}", row.address, row.pulse, row.at)).collect();
+        let votes = Request::VoteList(api::vote_list::Request { all: true });
+        let Some(Reply::VoteList(votes)) = self.ask(node, votes) else { return None };
+        let shown = format!("{} {:?}", said.join(" "), votes.proposals);
+        let digest = |text: &str| blake3::hash(text.as_bytes()).to_hex().to_string();
+        Some((digest(&held), digest(&shown), 0))
     }
 
     pub(crate) fn explain_disagreement(&mut self) {
-        for node in 0..self.nodes.len() {
-            let digests = self.digests(node);
+        let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for node in self.honest() {
+            let digests = if self.lenient { self.shown_of_honest(node) } else { self.digests(node) };
             let short = |text: &str| text.chars().take(8).collect::<String>();
-            let said = digests.map(|(ops, picture, pending)| {
-                format!("ops {} picture {} pending {pending}", short(&ops), short(&picture))
-            });
-            let logs: Vec<String> = self.nodes[node]
-                .disk
-                .logs
-                .values()
-                .map(|log| {
-                    let frozen = self.nodes[node].disk.forks.range((log.key, 0)..=(log.key, u64::MAX)).next();
-                    let frozen = frozen.map_or(String::new(), |((_, seq), _)| format!("!{seq}"));
-                    format!("{}/{}:{}{frozen}", log.key.author.short(), log.key.log.short(), log.height)
-                })
-                .collect();
-            self.fault(format!(
-                "n{node} ({}): {}; {}",
-                self.nodes[node].id().short(),
-                said.unwrap_or_default(),
-                logs.join(" ")
-            ));
+            let said = digests.map_or_else(
+                || "is not there".to_owned(),
+                |(ops, picture, pending)| format!("ops {} picture {} waiting {pending}", short(&ops), short(&picture)),
+            );
+            let logs = if self.nodes.len() > 20 { String::new() } else { self.logs_of(node) };
+            groups.entry(format!("{said}; {logs}")).or_default().push(format!("n{node}"));
         }
+        for (said, who) in groups {
+            self.fault(Invariant::Converge, format!("{}: {said}", who.join(" ")));
+        }
+    }
+
+    fn logs_of(&self, node: usize) -> String {
+        let disk = &self.nodes[node].disk;
+        let log = |log: &fedp2p_core::input::StoredLog| {
+            let frozen = disk.forks.range((log.key, 0)..=(log.key, u64::MAX)).next();
+            let frozen = frozen.map_or(String::new(), |((_, seq), _)| format!("!{seq}"));
+            let author = self.number_of(&log.key.author).map_or("?".to_owned(), |number| format!("n{number}"));
+            format!("{author}/{}:{}{frozen}", log.key.log.short(), log.height)
+        };
+        disk.logs.values().map(log).collect::<Vec<_>>().join(" ")
     }
 
     /// Everything that must hold once all nodes agree.
@@ -78,9 +205,12 @@ impl Sim {
     }
 
     /// Entries that stand in a part of a log that does not count.
-    fn void(&self) -> BTreeSet<OpId> {
+    pub(crate) fn void(&self) -> BTreeSet<OpId> {
         let frozen = self.frozen();
         let mut void = BTreeSet::new();
+        if frozen.is_empty() {
+            return void;
+        }
         for write in self.nodes.iter().flat_map(|node| node.disk.ops.values()) {
             let header = write.op.header();
             let key = LogKey { author: header.author, log: header.log };
@@ -91,21 +221,10 @@ impl Sim {
         void
     }
 
+    /// What each disk holds, in its order of arrival, once more from the beginning.
     fn check_disks(&mut self) {
-        let void = self.void();
         let mut found = Vec::new();
-        for (node, complaint) in
-            self.nodes.iter().enumerate().flat_map(|(n, node)| node.disk.complaints.iter().map(move |c| (n, c)))
-        {
-            match complaint {
-                Complaint::Dep { dep, .. } if void.contains(dep) => {}
-                Complaint::Dep { op, dep } => {
-                    found.push(format!("n{node} stored {} before {}, on which it depends", op.short(), dep.short()));
-                }
-                Complaint::Other(text) => found.push(format!("n{node}: {text}")),
-            }
-        }
-        for (index, node) in self.nodes.iter().enumerate() {
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.counts()) {
             let mut heights: BTreeMap<LogKey, u64> = BTreeMap::new();
             for write in node.disk.ops.values() {
                 let header = write.op.header();
@@ -117,7 +236,7 @@ impl Sim {
             }
         }
         for text in found {
-            self.fault(text);
+            self.fault(Invariant::AuthorOrder, text);
         }
     }
 
@@ -127,22 +246,21 @@ impl Sim {
         self.clients.promises.iter().filter(|promise| promise.excused || void.contains(&promise.id)).count()
     }
 
+    /// Every message that was acknowledged is held by all and counts, unless it stands where its log forked.
     fn check_promises(&mut self) {
         let void = self.void();
         let mut found = Vec::new();
-        for promise in self.clients.promises.iter().filter(|promise| !promise.excused && !void.contains(&promise.id)) {
-            for (index, node) in self.nodes.iter().enumerate() {
+        let held = |promise: &&crate::clients::Promise| !promise.excused && !void.contains(&promise.id);
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.counts()) {
+            for promise in self.clients.promises.iter().filter(held) {
                 if !node.disk.by_id.contains_key(&promise.id) {
-                    found.push(format!(
-                        "n{index} lacks {}, which n{} acknowledged to its sender",
-                        promise.id.short(),
-                        promise.node
-                    ));
+                    let (id, by) = (promise.id.short(), promise.node);
+                    found.push(format!("n{index} lacks {id}, which n{by} acknowledged to its sender"));
                 }
             }
         }
         for text in found {
-            self.fault(text);
+            self.fault(Invariant::Durable, text);
         }
     }
 
@@ -150,7 +268,8 @@ impl Sim {
     fn check_inboxes(&mut self) {
         let void = self.void();
         let mut found = Vec::new();
-        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.twin && !node.lost) {
+        let whole = |(_, node): &(usize, &crate::node::Node)| node.counts() && !node.twin && !node.lost;
+        for (index, node) in self.nodes.iter().enumerate().filter(whole) {
             for (position, write) in node.disk.ops.iter().filter(|(_, write)| !void.contains(&write.op.id())) {
                 let header = write.op.header();
                 let Ok(message) = Message::decode(write.op.payload()) else { continue };
@@ -179,47 +298,66 @@ impl Sim {
             );
         }
         for text in found {
-            self.fault(text);
+            self.fault(Invariant::Inboxes, text);
         }
     }
 
-    /// Every tally is the same everywhere.
-    fn check_votes(&mut self) {
-        let mut seen = BTreeSet::new();
-        for node in 0..self.nodes.len() {
+    /// Every tally is the same everywhere, and what a proposal was closed with is what it says for ever.
+    pub(crate) fn check_votes(&mut self) {
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        let mut last = Vec::new();
+        for node in self.honest() {
             let list = Request::VoteList(api::vote_list::Request { all: true });
-            if let Some(Reply::VoteList(list)) = self.ask(node, list) {
-                seen.insert(format!("{:?}", list.proposals));
+            if let Some(Reply::VoteList(mut list)) = self.ask(node, list) {
+                // How far an open one is depends on the clock that looks.
+                for proposal in list.proposals.iter_mut().filter(|proposal| proposal.open) {
+                    proposal.phase = api::proposal::Phase::Open;
+                }
+                seen.insert(format!("{:?}", list.proposals), node);
+                last = list.proposals;
             }
         }
         if seen.len() > 1 {
-            self.fault(format!("{} different lists of proposals and tallies", seen.len()));
+            let text = format!("{} different lists of proposals and tallies: {seen:?}", seen.len());
+            self.fault(Invariant::Tally, text);
+            return;
+        }
+        let mut found = Vec::new();
+        for (node, closed) in self.clients.closed.iter().filter(|(node, _)| {
+            let node = &self.nodes[*node];
+            node.counts() && !node.lost && !node.twin
+        }) {
+            let now = last.iter().find(|proposal| proposal.id == closed.id && proposal.by == closed.by);
+            let same = now.is_some_and(|now| now.votes == closed.votes && now.winner == closed.winner && !now.open);
+            if !same {
+                found.push(format!("n{node} closed {} with {:?}, and now it is {now:?}", closed.id, closed.votes));
+            }
+        }
+        for text in found {
+            self.fault(Invariant::Tally, text);
         }
     }
 
     /// Senders see that their messages are stored at those whom they are connected with.
     fn check_deliveries(&mut self) {
-        for node in 0..self.nodes.len() {
+        let void = self.void();
+        for node in self.honest() {
             let own = self.nodes[node].id();
-            let neighbours = self.mesh.neighbours(node);
-            let filter = fedp2p_core::store::HistoryFilter { limit: 1000, ..Default::default() };
-            let fedp2p_core::store::ReadOutcome::History(rows) =
-                self.nodes[node].disk.read(&fedp2p_core::store::Read::History(filter))
-            else {
-                continue;
-            };
-            let void = self.void();
-            let mine: BTreeSet<OpId> = rows
-                .iter()
-                .filter(|(placed, _)| placed.op.header().author == own && !void.contains(&placed.op.id()))
-                .map(|(placed, _)| placed.op.id())
+            let mine: BTreeSet<OpId> = self.nodes[node]
+                .disk
+                .ops
+                .values()
+                .filter(|write| write.op.header().author == own && !void.contains(&write.op.id()))
+                .map(|write| write.op.id())
                 .collect();
-            let reachable: BTreeSet<String> =
-                neighbours.iter().filter(|other| !self.nodes[**other].lies).map(|other| format!("n{other}")).collect();
+            let keeps_rules = |other: &usize| !self.nodes[*other].lies && self.nodes[*other].adversary.is_none();
+            let neighbours = self.mesh.neighbours(node).into_iter().filter(keeps_rules);
+            let reachable: BTreeSet<String> = neighbours.map(|other| format!("n{other}")).collect();
             for shown in self.history(node).iter().filter(|shown| mine.contains(&shown.id)) {
                 for delivery in &shown.deliveries {
                     if delivery.state == DeliveryState::Queued && reachable.contains(delivery.to.node.as_str()) {
-                        self.fault(format!("n{node} still shows {} as queued for {}", shown.id.short(), delivery.to));
+                        let text = format!("n{node} still shows {} as queued for {}", shown.id.short(), delivery.to);
+                        self.fault(Invariant::Deliveries, text);
                     }
                 }
             }
@@ -238,7 +376,7 @@ impl Sim {
                 let outcome = self.nodes[node].disk.read(&read);
                 let Some(core) = &mut self.nodes[node].core else { return Vec::new() };
                 for effect in core.handle(clock, fedp2p_core::Input::Read(token, outcome)) {
-                    if let fedp2p_core::Effect::Reply(_, api::Answer::Ok(Reply::History(history))) = effect {
+                    if let fedp2p_core::Effect::Reply(_, Answer::Ok(Reply::History(history))) = effect {
                         return history.messages;
                     }
                 }
@@ -247,10 +385,10 @@ impl Sim {
         Vec::new()
     }
 
-    /// A process that starts again shows what it showed before.
+    /// A process that starts again shows what it showed before, receipts included.
     fn check_restart(&mut self) {
-        for node in 0..self.nodes.len() {
-            let before = self.digests(node);
+        for node in self.honest() {
+            let before = (self.digests(node).map(|(ops, picture, _)| (ops, picture)), self.receipts(node));
             // Everything that was committed is what counts, so nothing may be on its way.
             if !self.nodes[node].queue.is_empty() {
                 continue;
@@ -259,10 +397,28 @@ impl Sim {
             let (seed, epoch) = (self.dice.bytes(), self.dice.bytes());
             let now = self.now;
             drop(self.nodes[node].start(now, seed, epoch));
-            let after = self.digests(node);
+            let after = (self.digests(node).map(|(ops, picture, _)| (ops, picture)), self.receipts(node));
             if before != after {
-                self.fault(format!("n{node} shows something else after a restart: {before:?}, then {after:?}"));
+                let text = format!("n{node} shows something else after a restart: {before:?}, then {after:?}");
+                self.fault(Invariant::Restart, text);
             }
         }
+    }
+
+    /// Which messages were shown and acknowledged, and to whom. How far others have them is learnt anew.
+    fn receipts(&mut self, node: usize) -> BTreeSet<(OpId, String, bool)> {
+        if self.scenario.large {
+            return BTreeSet::new();
+        }
+        let mut receipts = BTreeSet::new();
+        for shown in self.history(node) {
+            for delivery in shown.deliveries {
+                let acknowledged = delivery.state == DeliveryState::Acknowledged;
+                if acknowledged || delivery.state == DeliveryState::Surfaced {
+                    receipts.insert((shown.id, delivery.to.to_string(), acknowledged));
+                }
+            }
+        }
+        receipts
     }
 }

@@ -10,16 +10,20 @@ use fedp2p_protocols::id::OpId;
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::payload::MessageType;
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
+use fedp2p_protocols::vote::{Base, Mechanism};
 
+use crate::check::Invariant;
+use crate::dice::{Dice, Stream};
+use crate::plan::What;
 use crate::sim::Sim;
 
 /// A call that was not answered yet.
 #[derive(Debug, Clone)]
-struct Asked {
+pub(crate) struct Asked {
     node: usize,
     incarnation: u32,
     agent: usize,
-    request: &'static str,
+    pub(crate) request: &'static str,
     at: Duration,
 }
 
@@ -36,14 +40,17 @@ pub(crate) struct Promise {
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     next_call: u64,
-    asked: BTreeMap<CallId, Asked>,
+    pub(crate) asked: BTreeMap<CallId, Asked>,
     pub(crate) promises: Vec<Promise>,
-    /// Messages that an agent said it was handed.
+    /// Messages that an agent said it was handed, and was answered.
     surfaced: BTreeSet<(usize, usize, OpId)>,
+    /// The same, of calls that were not answered yet.
+    surfacing: BTreeMap<CallId, Vec<OpId>>,
     pub(crate) proposals: Vec<String>,
+    /// What the proposals that were closed were said to have come to, by node.
+    pub(crate) closed: Vec<(usize, api::proposal::Proposal)>,
     /// Who waits for a ticket.
     pub(crate) invites: BTreeMap<CallId, usize>,
-    pub(crate) refused: BTreeMap<String, u32>,
 }
 
 impl Sim {
@@ -58,84 +65,100 @@ impl Sim {
         let caller = self.caller(node, agent);
         let incarnation = self.nodes[node].incarnation;
         let asked = Asked { node, incarnation, agent, request: request.name(), at: self.now };
-        self.note(node, || format!("call {} {request:?}", id.0));
         self.clients.asked.insert(id, asked);
         self.give(node, Input::Call { id, caller, request });
         id
     }
 
-    /// One call of some client.
-    pub(crate) fn random_call(&mut self) {
-        let up: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].core.is_some()).collect();
-        let Some(node) = up.get(self.dice.index(up.len())).copied() else { return };
-        let agent = self.dice.index(2);
-        let request = match self.dice.below(100) {
-            0..=44 => self.some_message(),
-            45..=64 => self.some_pulse(),
-            65..=71 => Request::Inbox(api::inbox::Request { limit: 20 }),
-            72..=76 => self.some_proposal(),
-            77..=88 => self.some_ballot(),
-            89..=91 => self.some_closing(),
-            92..=95 => Request::History(api::history::Request::default()),
-            96..=97 => Request::Agents(api::agents::Request {}),
-            _ => Request::Peers(api::peers::Request {}),
+    /// A client calls, if its node is there.
+    pub(crate) fn client_calls(&mut self, node: usize, agent: usize, what: What, dice: u64) {
+        if self.nodes[node].core.is_none() {
+            return;
+        }
+        let mut dice = Dice::new(dice, Stream::Step);
+        let request = match what {
+            What::Message => self.some_message(&mut dice),
+            What::Pulse => some_pulse(&mut dice),
+            What::Inbox => Request::Inbox(api::inbox::Request { limit: 20 }),
+            What::Proposal => self.some_proposal(&mut dice),
+            What::Ballot => self.some_ballot(&mut dice),
+            What::Closing => {
+                let id = self.some_id(&mut dice);
+                Request::VoteClose(api::vote_close::Request { id, withdraw: dice.percent(10) })
+            }
+            What::History => Request::History(api::history::Request::default()),
+            What::Agents => Request::Agents(api::agents::Request {}),
+            What::Peers => Request::Peers(api::peers::Request {}),
         };
         self.call(node, agent, request);
     }
 
-    fn some_agent(&mut self) -> AgentName {
-        let node = self.dice.index(self.scenario.nodes);
-        let agent = self.dice.index(2);
-        self.nodes[node].agents[agent].clone()
+    fn some_agent(&self, dice: &mut Dice) -> AgentName {
+        let agents = if self.scenario.nodes <= 32 { 2 } else { 1 };
+        self.nodes[dice.index(self.scenario.nodes)].agents[dice.index(agents)].clone()
     }
 
-    fn some_message(&mut self) -> Request {
-        let recipients = if self.dice.percent(30) { 0 } else { 1 + self.dice.index(2) };
-        let to = (0..recipients).map(|_| self.some_agent().to_string()).collect();
-        let size = if self.dice.percent(10) { 20_000 } else { 100 };
-        let text = format!("message {}{}", self.clients.next_call, "x".repeat(self.dice.index(size)));
+    fn some_message(&mut self, dice: &mut Dice) -> Request {
+        let recipients = if dice.percent(30) { 0 } else { 1 + dice.index(2) };
+        let to = (0..recipients).map(|_| self.some_agent(dice).to_string()).collect();
+        let size = if dice.percent(10) { 20_000 } else { 100 };
+        let text = format!("message {} {}", self.clients.next_call, "x".repeat(dice.index(size)));
         Request::Send(api::send::Request { to, text, kind: MessageType::Task, ..api::send::Request::default() })
     }
 
-    fn some_pulse(&mut self) -> Request {
-        let pulse = Pulse { summary: Some(format!("at {}", self.now.as_millis())), ..Pulse::default() };
-        Request::State(api::state::Request { pulse, clear: Vec::new() })
-    }
-
-    fn some_proposal(&mut self) -> Request {
+    fn some_proposal(&mut self, dice: &mut Dice) -> Request {
         let id = format!("q{}", self.clients.proposals.len());
         self.clients.proposals.push(id.clone());
         let options = ["OAuth2", "JWT", "Custom"].map(str::to_owned).to_vec();
-        Request::VoteNew(api::vote_new::Request {
+        let mechanisms = [Mechanism::Poll, Mechanism::Vote, Mechanism::Approval, Mechanism::Ranked];
+        let shares = ["majority", "two-thirds", "1/5"];
+        let share = |dice: &mut Dice| dice.percent(40).then(|| shares[dice.index(3)].parse().expect("a share"));
+        let request = api::vote_new::Request {
             question: "Which?".to_owned(),
             options,
             id: Some(id),
-            ..Default::default()
-        })
+            mechanism: mechanisms[dice.index(mechanisms.len())],
+            threshold: share(dice),
+            of: if dice.percent(50) { Base::Voting } else { Base::Electorate },
+            quorum: share(dice),
+            electorate: if dice.percent(20) { vec!["people".to_owned()] } else { Vec::new() },
+            acknowledge_s: dice.percent(30).then(|| 1 + dice.below(5) as u32),
+            deadline_s: dice.percent(40).then(|| 6 + dice.below(30) as u32),
+            early: dice.percent(50),
+        };
+        Request::VoteNew(request)
     }
 
-    fn some_id(&mut self) -> String {
-        let index = self.dice.index(self.clients.proposals.len());
+    fn some_id(&self, dice: &mut Dice) -> String {
+        // The latest are voted on most.
+        let known = self.clients.proposals.len();
+        let index = known.saturating_sub(1 + dice.index(known.min(3)));
         self.clients.proposals.get(index).cloned().unwrap_or_else(|| "none".to_owned())
     }
 
-    fn some_ballot(&mut self) -> Request {
-        let choice = ["oauth2", "jwt", "custom"][self.dice.index(3)].to_owned();
-        Request::VoteCast(api::vote_cast::Request { id: self.some_id(), choice, ..Default::default() })
-    }
-
-    fn some_closing(&mut self) -> Request {
-        Request::VoteClose(api::vote_close::Request { id: self.some_id() })
+    fn some_ballot(&self, dice: &mut Dice) -> Request {
+        let id = self.some_id(dice);
+        if dice.percent(30) {
+            return Request::VoteAck(api::vote_ack::Request { id, revision: None });
+        }
+        let choices = ["oauth2", "jwt", "custom"];
+        let first = dice.index(3);
+        let how_many = if dice.percent(10) { 0 } else { 1 + dice.index(2) };
+        let choices = (0..how_many).map(|at| choices[(first + at) % 3].to_owned()).collect();
+        Request::VoteCast(api::vote_cast::Request { id, choices, ..Default::default() })
     }
 
     pub(crate) fn answered(&mut self, node: usize, call: CallId, answer: Answer) {
         let Some(asked) = self.clients.asked.remove(&call) else {
-            self.fault(format!("n{node} answered call {} twice, or one that nobody made", call.0));
+            self.fault(Invariant::Answers, format!("n{node} answered call {} twice, or one that nobody made", call.0));
             return;
         };
-        self.note(node, || format!("answer {} {}", call.0, short(&answer)));
         let invite = self.clients.invites.remove(&call);
+        let surfaced = self.clients.surfacing.remove(&call).unwrap_or_default();
         match answer {
+            Answer::Ok(Reply::Surfaced(_)) => {
+                self.clients.surfaced.extend(surfaced.into_iter().map(|id| (asked.node, asked.agent, id)));
+            }
             Answer::Ok(reply) => self.replied(&asked, invite, reply),
             Answer::Error(error) => {
                 if let Some(joiner) = invite {
@@ -143,26 +166,37 @@ impl Sim {
                 }
                 self.refused(&asked, &error);
             }
-            Answer::Event(_) => self.fault(format!("n{node} sent an event to a client that does not watch")),
+            Answer::Event(_) => {
+                self.fault(Invariant::Answers, format!("n{node} sent an event to a client that does not watch"));
+            }
         }
     }
 
     fn refused(&mut self, asked: &Asked, error: &api::Error) {
-        if asked.request == "surfaced" {
-            self.clients.surfaced.retain(|(node, agent, _)| (*node, *agent) != (asked.node, asked.agent));
-        }
-        *self.clients.refused.entry(format!("{} {:?}", asked.request, error.code)).or_default() += 1;
         let honest = [ErrorCode::Conflict, ErrorCode::NotFound, ErrorCode::Forbidden, ErrorCode::Ambiguous];
+        // Two choices where one is taken.
+        let too_many = error.code == ErrorCode::Invalid && asked.request == "vote_cast";
         let full = [ErrorCode::Storage, ErrorCode::Busy].contains(&error.code) && self.scenario.faults.full_disks > 0;
-        let expected = full || honest.contains(&error.code);
+        let expected = full || too_many || honest.contains(&error.code);
         if !expected {
-            self.fault(format!("n{} refused {}: {error:?}", asked.node, asked.request));
+            self.fault(Invariant::Answers, format!("n{} refused {}: {error:?}", asked.node, asked.request));
         }
     }
 
     fn replied(&mut self, asked: &Asked, invite: Option<usize>, reply: Reply) {
+        let node = asked.node;
         if let Reply::Send(sent) = reply {
-            self.clients.promises.push(Promise { node: asked.node, id: sent.id, excused: false });
+            if !self.nodes[node].disk.by_id.contains_key(&sent.id) {
+                self.fault(
+                    Invariant::Durable,
+                    format!("n{node} acknowledged {} before it was stored", sent.id.short()),
+                );
+            }
+            if self.nodes[node].counts() {
+                self.clients.promises.push(Promise { node, id: sent.id, excused: false });
+            }
+        } else if let Reply::VoteClose(closed) = reply {
+            self.clients.closed.push((node, *closed));
         } else if let Reply::Inbox(inbox) = reply {
             self.handed(asked, inbox);
         } else if let (Reply::Invite(invited), Some(joiner)) = (reply, invite) {
@@ -175,15 +209,16 @@ impl Sim {
         let (node, agent) = (asked.node, asked.agent);
         for message in &inbox.messages {
             if self.clients.surfaced.contains(&(node, agent, message.id)) && !self.nodes[node].lost {
-                self.fault(format!("n{node} handed out a message again that was surfaced: {}", message.id.short()));
+                let text = format!("n{node} handed out {} again, which was surfaced", message.id.short());
+                self.fault(Invariant::Once, text);
             }
         }
         if inbox.messages.is_empty() || self.dice.percent(20) {
             return;
         }
         let ids: Vec<OpId> = inbox.messages.iter().map(|message| message.id).collect();
-        self.clients.surfaced.extend(ids.iter().map(|id| (node, agent, *id)));
-        self.call(node, agent, Request::Surfaced(api::surfaced::Request { cursor: inbox.cursor }));
+        let call = self.call(node, agent, Request::Surfaced(api::surfaced::Request { cursor: inbox.cursor }));
+        self.clients.surfacing.insert(call, ids.clone());
         if self.dice.percent(50) {
             let ids = ids.iter().take(3).map(ToString::to_string).collect();
             self.call(node, agent, Request::Ack(api::ack::Request { ids }));
@@ -192,12 +227,11 @@ impl Sim {
 
     /// The calls to a process end with it.
     pub(crate) fn hang_up(&mut self, node: usize) {
-        // Whether what was asked had been done is not known then.
-        self.clients.surfaced.retain(|(other, ..)| *other != node);
         let ended: Vec<CallId> =
             self.clients.asked.iter().filter(|(_, asked)| asked.node == node).map(|(id, _)| *id).collect();
         for id in ended {
             self.clients.asked.remove(&id);
+            self.clients.surfacing.remove(&id);
             if let Some(joiner) = self.clients.invites.remove(&id) {
                 self.join_later(joiner);
             }
@@ -213,11 +247,12 @@ impl Sim {
             .map(|asked| format!("n{} never answered {} of {:?}", asked.node, asked.request, asked.at))
             .collect();
         for text in late {
-            self.fault(text);
+            self.fault(Invariant::Answers, text);
         }
     }
 }
 
-fn short(answer: &Answer) -> String {
-    format!("{answer:?}").chars().take(120).collect()
+fn some_pulse(dice: &mut Dice) -> Request {
+    let pulse = Pulse { summary: Some(format!("doing {}", dice.below(1_000_000))), ..Pulse::default() };
+    Request::State(api::state::Request { pulse, clear: Vec::new() })
 }

@@ -48,6 +48,10 @@ pub(crate) struct Disk {
 pub(crate) enum Complaint {
     /// An op came before one that it depends on.
     Dep { op: OpId, dep: OpId },
+    /// An entry is not the next of its log.
+    Order(String),
+    /// An op was written twice.
+    Twice(String),
     /// Anything else.
     Other(String),
 }
@@ -150,21 +154,22 @@ impl Disk {
         let (id, header) = (write.op.id(), write.op.header());
         let key = LogKey { author: header.author, log: header.log };
         let tip = self.logs.get(&key);
-        let (height, head, hlc) = tip.map_or((0, None, 0), |log| (log.height, Some(log.head), log.hlc));
+        let (height, head) = tip.map_or((0, None), |log| (log.height, Some(log.head)));
         if header.seq != height + 1 || head.is_some_and(|head| head != header.backlink) {
-            self.complain(format!(
+            self.complaints.push(Complaint::Order(format!(
                 "entry {} of a log was written after entry {height}, or does not follow it",
                 header.seq
-            ));
+            )));
         }
-        if header.hlc.to_u64() <= hlc {
-            self.complain(format!("entry {} of a log has a clock that ran backwards", header.seq));
+        if tip.is_some_and(|log| header.hlc.to_u64() <= log.hlc) {
+            let text = format!("entry {} of a log has a clock that ran backwards", header.seq);
+            self.complaints.push(Complaint::Order(text));
         }
         if self.ops.last_key_value().is_some_and(|(last, _)| write.position <= *last) {
             self.complain(format!("position {} was written after a later one", write.position));
         }
         if self.by_id.contains_key(&id) {
-            self.complain(format!("op {} was written twice", id.short()));
+            self.complaints.push(Complaint::Twice(format!("op {} was written twice", id.short())));
         }
         for dep in header.deps.iter().filter(|dep| !self.by_id.contains_key(dep)) {
             self.complaints.push(Complaint::Dep { op: id, dep: *dep });
@@ -180,6 +185,17 @@ impl Disk {
         self.by_id.insert(id, write.position);
         self.by_place.insert((key, header.seq), write.position);
         self.ops.insert(write.position, write.clone());
+    }
+
+    /// The latest clock of any entry, in milliseconds since 1970.
+    pub(crate) fn latest_ms(&self) -> u64 {
+        let clock = |log: &StoredLog| fedp2p_protocols::hlc::Hlc::from_u64(log.hlc).milliseconds();
+        self.logs.values().map(clock).max().unwrap_or(0)
+    }
+
+    /// The entry of a log at one place.
+    pub(crate) fn at(&self, key: LogKey, seq: u64) -> Option<OpId> {
+        Some(self.ops.get(self.by_place.get(&(key, seq))?)?.op.id())
     }
 
     /// What a core starts from.

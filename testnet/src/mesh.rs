@@ -1,37 +1,55 @@
 //! Connections between simulated nodes: hellos, sync frames in order, gossip out of it, and everything that breaks them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use fedp2p_core::input::GossipId;
+use fedp2p_core::input::{Exchange, GossipId};
 use fedp2p_core::{Input, Verdict};
 use fedp2p_protocols::hello::Welcome;
 use fedp2p_protocols::id::NodeId;
-use fedp2p_protocols::sync::Frame;
 
-use crate::scenario::Shape;
+use crate::check::Invariant;
+use crate::dice::{Dice, Stream};
+use crate::link::{Link, under_way};
+use crate::scenario::{Scenario, Shape};
 use crate::sim::{Event, Purpose, Sim};
+use crate::tell;
 
 /// Two nodes, the lower first.
 type Pair = (usize, usize);
 
+/// What some nodes say does not reach others until then.
 #[derive(Debug)]
-struct Link {
-    number: u64,
-    /// When the last frame each way arrives: a stream keeps its order.
-    arrival: [Duration; 2],
+struct Block {
+    from: BTreeSet<usize>,
+    /// Nobody named is everybody else.
+    to: BTreeSet<usize>,
+    until: Duration,
+}
+
+impl Block {
+    fn holds(&self, from: usize, to: usize) -> bool {
+        let hears_nothing = if self.to.is_empty() { !self.from.contains(&to) } else { self.to.contains(&to) };
+        self.from.contains(&from) && hears_nothing
+    }
 }
 
 /// Who is connected with whom.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Mesh {
     links: BTreeMap<Pair, Link>,
+    /// With whom each is connected.
+    near: Vec<BTreeSet<usize>>,
+    /// With whom each may connect.
+    peers: Vec<BTreeSet<usize>>,
     links_made: u64,
     /// Pairs that say hello, and how many of the two said yes.
     hellos: BTreeMap<Pair, u8>,
     not_before: BTreeMap<Pair, Duration>,
-    /// On which side of a cut each node is.
-    pub(crate) sides: BTreeMap<usize, u8>,
+    /// Those on one side of a cut, and how long it lasts.
+    cuts: Vec<(BTreeSet<usize>, Duration)>,
+    blocks: Vec<Block>,
     /// For a node with a copy of itself: which others it meets.
     pub(crate) halls: BTreeMap<usize, usize>,
 }
@@ -42,53 +60,140 @@ fn pair(a: usize, b: usize) -> Pair {
 
 /// How many a node passes a gossip message on to.
 const FANOUT: usize = 6;
+/// How long nothing may come over a connection before it is closed, as the daemon has it.
+const SILENCE: Duration = Duration::from_secs(20);
+/// How long a node that broke the rules is not let in again, as the daemon has it.
+const BANISHED: Duration = Duration::from_secs(15);
 
 impl Mesh {
+    pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
+        let count = scenario.nodes;
+        let mut mesh = Self {
+            links: BTreeMap::new(),
+            near: vec![BTreeSet::new(); count],
+            peers: vec![BTreeSet::new(); count],
+            links_made: 0,
+            hellos: BTreeMap::new(),
+            not_before: BTreeMap::new(),
+            cuts: Vec::new(),
+            blocks: Vec::new(),
+            halls: BTreeMap::new(),
+        };
+        let mut dice = Dice::new(seed, Stream::Shape);
+        for a in 0..count {
+            match scenario.shape {
+                Shape::Full => (0..a).for_each(|b| mesh.acquaint(a, b)),
+                Shape::Line if a > 0 => mesh.acquaint(a, a - 1),
+                Shape::Line => {}
+                Shape::Ring => (1..=2).for_each(|step| mesh.acquaint(a, (a + step) % count)),
+                Shape::Random => mesh.acquaint(a, (a + 1) % count),
+            }
+        }
+        if scenario.shape == Shape::Random {
+            for a in 0..count {
+                // Whoever has enough already is not looked for again; on average each has little more than that.
+                for _ in 0..scenario.degree * 4 {
+                    let b = dice.index(count);
+                    if mesh.peers[a].len() >= scenario.degree.min(count - 1) {
+                        break;
+                    }
+                    if mesh.peers[b].len() < scenario.degree + 1 {
+                        mesh.acquaint(a, b);
+                    }
+                }
+            }
+        }
+        mesh
+    }
+
+    /// Lets two nodes know of each other.
+    fn acquaint(&mut self, a: usize, b: usize) {
+        if a != b {
+            self.peers[a].insert(b);
+            self.peers[b].insert(a);
+        }
+    }
+
+    /// Makes room for one more node, which may connect to all.
+    pub(crate) fn add(&mut self) {
+        let index = self.near.len();
+        self.near.push(BTreeSet::new());
+        self.peers.push(BTreeSet::new());
+        (0..index).for_each(|other| self.acquaint(index, other));
+    }
+
     pub(crate) fn linked(&self, a: usize, b: usize) -> bool {
-        self.links.contains_key(&pair(a, b))
+        self.near[a].contains(&b)
     }
 
     pub(crate) fn count(&self) -> usize {
         self.links.len()
     }
 
-    fn number(&self, a: usize, b: usize) -> Option<u64> {
+    pub(crate) fn number(&self, a: usize, b: usize) -> Option<u64> {
         self.links.get(&pair(a, b)).map(|link| link.number)
     }
 
     pub(crate) fn neighbours(&self, node: usize) -> Vec<usize> {
-        let other = |(a, b): &Pair| if *a == node { Some(*b) } else { (*b == node).then_some(*a) };
-        self.links.keys().filter_map(other).collect()
+        self.near[node].iter().copied().collect()
+    }
+
+    /// Ends every cut and block.
+    pub(crate) fn heal(&mut self) {
+        self.cuts.clear();
+        self.blocks.clear();
+        self.not_before.clear();
+    }
+
+    pub(crate) fn block(&mut self, from: BTreeSet<usize>, to: BTreeSet<usize>, until: Duration) {
+        self.blocks.push(Block { from, to, until });
+    }
+
+    /// Until when nothing goes from one to the other.
+    fn blocked(&self, from: usize, to: usize) -> Duration {
+        let blocks = self.blocks.iter().filter(|block| block.holds(from, to));
+        blocks.map(|block| block.until).max().unwrap_or(Duration::ZERO)
+    }
+
+    fn apart(&self, a: usize, b: usize, now: Duration) -> bool {
+        self.cuts.iter().any(|(side, until)| *until > now && side.contains(&a) != side.contains(&b))
     }
 }
 
 impl Sim {
     /// Whether the two may ever connect.
     fn may_meet(&self, (a, b): Pair) -> bool {
-        let count = self.scenario.nodes;
-        let (near, far) = (b - a, (a + count).saturating_sub(b));
-        let shaped = match self.scenario.shape {
-            Shape::Full => true,
-            Shape::Line => near == 1,
-            Shape::Ring => near <= 2 || far <= 2,
-        };
         // A copy is in contact with every other node of odd number, the original with the rest.
         let hall = |node: usize, other: usize| self.mesh.halls.get(&node).is_none_or(|hall| other % 2 == *hall);
-        (shaped || self.mesh.halls.contains_key(&b))
-            && hall(a, b)
-            && hall(b, a)
-            && self.nodes[a].id() != self.nodes[b].id()
+        hall(a, b) && hall(b, a) && self.nodes[a].id() != self.nodes[b].id()
     }
 
-    /// Lets every pair that can connect say hello.
+    /// Lets every pair that can connect say hello, and closes connections over which nothing came for long.
     pub(crate) fn connect_all(&mut self) {
+        let now = self.now;
+        self.mesh.cuts.retain(|(_, until)| *until > now);
+        self.mesh.blocks.retain(|block| block.until > now);
+        let silent = |link: &Link| link.heard.iter().any(|heard| *heard + SILENCE < now);
+        let silent: Vec<Pair> =
+            self.mesh.links.iter().filter(|(_, link)| silent(link)).map(|(pair, _)| *pair).collect();
+        for (a, b) in silent {
+            self.cut(a, b);
+        }
         for b in 0..self.nodes.len() {
-            for a in 0..b {
-                let up = self.nodes[a].core.is_some() && self.nodes[b].core.is_some();
-                let known = self.mesh.links.contains_key(&(a, b)) || self.mesh.hellos.contains_key(&(a, b));
-                let early = self.mesh.not_before.get(&(a, b)).is_some_and(|at| *at > self.now);
-                let together = self.mesh.sides.get(&a) == self.mesh.sides.get(&b);
-                if up && !known && !early && together && self.may_meet((a, b)) {
+            if self.nodes[b].core.is_none() {
+                continue;
+            }
+            let candidates = self.mesh.peers[b].range(..b).filter(|a| !self.mesh.near[b].contains(a));
+            for a in candidates.copied().collect::<Vec<_>>() {
+                let early = self.mesh.not_before.get(&(a, b)).is_some_and(|at| *at > now);
+                let saying = self.mesh.hellos.contains_key(&(a, b));
+                if self.nodes[a].core.is_some()
+                    && !saying
+                    && !early
+                    && !self.mesh.apart(a, b, now)
+                    && self.mesh.blocked(a, b).max(self.mesh.blocked(b, a)) <= now
+                    && self.may_meet((a, b))
+                {
                     self.say_hello(a, b);
                 }
             }
@@ -106,18 +211,25 @@ impl Sim {
             self.give_after(delay, node, Input::Hello { exchange, peer, welcome });
         }
         let give_up = self.now + Duration::from_millis(400);
-        self.at(give_up, Event::Act(crate::script::Act::HelloTimeout { a, b }));
+        self.at(give_up, Event::HelloTimeout { a, b });
     }
 
     pub(crate) fn hello_timeout(&mut self, a: usize, b: usize) {
         self.mesh.hellos.remove(&(a, b));
     }
 
-    pub(crate) fn hello_answered(&mut self, exchange: fedp2p_core::input::Exchange, admitted: bool) {
-        let Some(Purpose::Hello { node, other }) = self.exchanges.remove(&exchange) else { return };
+    pub(crate) fn hello_answered(&mut self, exchange: Exchange, admitted: bool) {
+        let (node, other) = match self.exchanges.remove(&exchange) {
+            Some(Purpose::Hello { node, other }) => (node, other),
+            Some(Purpose::Stranger { node }) if admitted => {
+                self.fault(Invariant::Strangers, format!("n{node} let somebody in who is no member"));
+                return;
+            }
+            Some(Purpose::Stranger { .. } | Purpose::Join { .. }) | None => return,
+        };
         let pair = pair(node, other);
         if !admitted {
-            self.note(node, || format!("turned n{other} away"));
+            self.note(node, 2, || format!("turns n{other} away"));
             self.mesh.hellos.remove(&pair);
             self.mesh.not_before.insert(pair, self.now + Duration::from_secs(5));
             return;
@@ -134,12 +246,18 @@ impl Sim {
         if self.nodes[a].core.is_none() || self.nodes[b].core.is_none() || self.mesh.linked(a, b) {
             return;
         }
+        if self.mesh.apart(a, b, self.now) {
+            return;
+        }
         self.mesh.links_made += 1;
         let number = self.mesh.links_made;
-        self.mesh.links.insert((a, b), Link { number, arrival: [Duration::ZERO; 2] });
-        self.note(a, || format!("connected with n{b}"));
+        self.mesh.links.insert((a, b), Link::new(number, self.now));
+        self.mesh.near[a].insert(b);
+        self.mesh.near[b].insert(a);
+        self.announce(|| format!("n{a} and n{b} are connected"));
         for (node, other) in [(a, b), (b, a)] {
             let peer = self.nodes[other].id();
+            self.nodes[node].seen.unacknowledged.remove(&other);
             self.give(node, Input::Connected { peer, address: format!("/memory/{other}") });
         }
     }
@@ -150,13 +268,16 @@ impl Sim {
         if self.mesh.links.remove(&pair).is_none() {
             return;
         }
-        self.note(a, || format!("disconnected from n{b}"));
+        self.mesh.near[a].remove(&b);
+        self.mesh.near[b].remove(&a);
+        self.announce(|| format!("n{a} and n{b} are no longer connected"));
         for (node, other) in [(a, b), (b, a)] {
             let peer = self.nodes[other].id();
             let delay = self.dice.micros(100, 2_000_000);
             self.give_after(delay, node, Input::Disconnected { peer });
         }
-        self.mesh.not_before.insert(pair, self.now + Duration::from_millis(2500));
+        let early = self.mesh.not_before.entry(pair).or_default();
+        *early = (*early).max(self.now + Duration::from_millis(2500));
     }
 
     pub(crate) fn cut_all(&mut self, node: usize) {
@@ -165,100 +286,117 @@ impl Sim {
         }
     }
 
-    pub(crate) fn thrown_out(&mut self, node: usize, peer: &NodeId, reason: &str) {
-        let honest = !self.nodes.iter().any(|other| other.lies || other.twin);
-        if honest {
-            self.fault(format!("n{node} threw an honest node out: {reason}"));
-        }
-        if let Some(other) = self.neighbour(node, peer) {
-            self.cut(node, other);
+    /// Parts these from all others.
+    pub(crate) fn part(&mut self, side: BTreeSet<usize>, until: Duration) {
+        let across: Vec<Pair> =
+            self.mesh.links.keys().filter(|(a, b)| side.contains(a) != side.contains(b)).copied().collect();
+        self.mesh.cuts.push((side, until));
+        for (a, b) in across {
+            self.cut(a, b);
         }
     }
 
-    fn neighbour(&self, node: usize, peer: &NodeId) -> Option<usize> {
-        self.mesh.neighbours(node).into_iter().find(|other| self.nodes[*other].id() == *peer)
+    pub(crate) fn thrown_out(&mut self, node: usize, peer: &NodeId, reason: &str) {
+        self.counts.thrown_out += 1;
+        let Some(other) = self.neighbour(node, peer) else { return };
+        let dishonest = |node: usize| {
+            let node = &self.nodes[node];
+            node.lies || node.twin || node.adversary.is_some()
+        };
+        // What a member broke the rules with may have been passed on in good faith by a copy of it; nothing else may.
+        if !dishonest(other) {
+            self.fault(Invariant::Honest, format!("n{node} threw n{other} out, which keeps the rules: it {reason}"));
+        }
+        self.mesh.not_before.insert(pair(node, other), self.now + BANISHED);
+        self.cut(node, other);
+    }
+
+    pub(crate) fn neighbour(&self, node: usize, peer: &NodeId) -> Option<usize> {
+        self.mesh.near[node].iter().copied().find(|other| self.nodes[*other].id() == *peer)
     }
 
     pub(crate) fn send(&mut self, from: usize, peer: &NodeId, frame: Vec<u8>) {
         let Some(to) = self.neighbour(from, peer) else { return };
         let bytes = if self.nodes[from].lies { self.lie(frame) } else { frame };
-        let delay = self.dice.micros(200, self.scenario.faults.frame_ms * 1000);
+        self.send_raw(from, to, bytes);
+    }
+
+    /// Puts a frame on the link, whatever it is.
+    pub(crate) fn send_raw(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
+        let links = &self.scenario.links;
+        let mut delay = under_way(&links.frames, &mut self.dice);
+        if self.dice.percent(links.resent) {
+            delay += Duration::from_millis(200);
+        }
+        let blocked = self.mesh.blocked(from, to);
         let Some(link) = self.mesh.links.get_mut(&pair(from, to)) else { return };
-        let way = usize::from(from > to);
-        let at = (self.now + delay).max(link.arrival[way] + Duration::from_micros(1));
-        link.arrival[way] = at;
+        let at = link.carry(usize::from(from > to), bytes.len(), links.rate_kbit, self.now, delay, blocked);
         let link = link.number;
         self.counts.frames += 1;
         self.counts.frame_bytes += bytes.len() as u64;
-        self.note(from, || format!("-> n{to} {}", describe(&bytes)));
+        if self.trace.is_some()
+            && let Some(text) = tell::frame(self, &bytes)
+        {
+            self.note(from, 2, || format!("sends n{to} {text}"));
+        }
         self.at(at, Event::Frame { from, to, link, bytes });
     }
 
-    /// What a liar makes of a frame.
-    fn lie(&mut self, frame: Vec<u8>) -> Vec<u8> {
-        match Frame::decode(&frame) {
-            Ok(Frame::Digest(entries)) => {
-                Frame::Digest(entries.into_iter().map(|(id, _)| (id, self.dice.bytes())).collect()).encode()
-            }
-            Ok(Frame::Have { conversation, more, mut heads }) => {
-                for head in &mut heads {
-                    head.height += self.dice.below(3) * 1000;
-                    head.head = fedp2p_protocols::id::OpId::from_bytes(self.dice.bytes());
-                }
-                if let Some(mut head) = heads.first().copied() {
-                    head.key.author = NodeId::from_bytes(self.dice.bytes());
-                    heads.push(head);
-                }
-                Frame::Have { conversation, more, heads }.encode()
-            }
-            Ok(Frame::Ops { conversation, ops, .. }) if self.dice.percent(30) => {
-                Frame::Ops { conversation, last: false, ops }.encode()
-            }
-            _ => frame,
-        }
-    }
-
     pub(crate) fn frame_arrives(&mut self, from: usize, to: usize, link: u64, frame: Vec<u8>) {
-        if self.mesh.number(from, to) == Some(link) {
-            let peer = self.nodes[from].id();
-            self.give(to, Input::Frame { peer, frame });
+        if self.mesh.number(from, to) != Some(link) {
+            return;
         }
+        if let Some(link) = self.mesh.links.get_mut(&pair(from, to)) {
+            link.heard[usize::from(from > to)] = self.now;
+        }
+        self.note_ops(from, to, &frame);
+        let peer = self.nodes[from].id();
+        self.give(to, Input::Frame { peer, frame });
     }
 
     pub(crate) fn publish(&mut self, node: usize, data: &[u8]) {
         let id = gossip_id(data);
-        self.nodes[node].gossip.insert(id, data.to_vec());
+        let data: Arc<[u8]> = data.into();
+        self.nodes[node].gossip.insert(id, Arc::clone(&data));
         for to in self.mesh.neighbours(node) {
-            self.gossip_to(node, to, data);
+            self.gossip_to(node, to, id, &data);
         }
     }
 
-    fn gossip_to(&mut self, from: usize, to: usize, data: &[u8]) {
-        let faults = self.scenario.faults;
-        let Some(link) = self.mesh.number(from, to) else { return };
-        let copies = if self.dice.percent(faults.duplicates) { 2 } else { 1 };
+    pub(crate) fn gossip_to(&mut self, from: usize, to: usize, id: [u8; 20], data: &Arc<[u8]>) {
+        let Some(number) = self.mesh.number(from, to) else { return };
+        let copies = if self.dice.percent(self.scenario.links.doubled) { 2 } else { 1 };
         for _ in 0..copies {
-            if self.dice.percent(faults.loss) {
+            let links = &self.scenario.links;
+            if self.dice.percent(links.lost) {
                 continue;
             }
-            let delay = self.dice.micros(200, faults.gossip_ms * 1000);
+            let delay = under_way(&links.gossip, &mut self.dice);
+            let rate = links.rate_kbit;
+            let blocked = self.mesh.blocked(from, to);
+            let Some(link) = self.mesh.links.get_mut(&pair(from, to)) else { return };
+            // What has waited too long is dropped.
+            let way = usize::from(from > to);
+            let Some(at) = link.squeeze(way, data.len(), rate, self.now, delay, blocked) else { continue };
             self.counts.gossip += 1;
-            self.after(delay, Event::Gossip { from, to, link, data: data.to_vec() });
+            self.at(at, Event::Gossip { from, to, link: number, id, data: Arc::clone(data) });
         }
     }
 
-    pub(crate) fn gossip_arrives(&mut self, from: usize, to: usize, link: u64, data: Vec<u8>) {
+    pub(crate) fn gossip_arrives(&mut self, from: usize, to: usize, link: u64, id: [u8; 20], data: &Arc<[u8]>) {
         if self.mesh.number(from, to) != Some(link) || self.nodes[to].core.is_none() {
             return;
         }
-        let id = gossip_id(&data);
-        let known = self.nodes[to].gossip.insert(id, data.clone()).is_some();
+        if let Some(link) = self.mesh.links.get_mut(&pair(from, to)) {
+            link.heard[usize::from(from > to)] = self.now;
+        }
+        let known = self.nodes[to].gossip.insert(id, Arc::clone(data)).is_some();
         // The cache of what was seen is bounded, so once in a while a message gets through again.
         if known && !self.dice.percent(5) {
             return;
         }
         let id = GossipId { id, from: self.nodes[from].id() };
-        self.give(to, Input::Gossip { id, data });
+        self.give(to, Input::Gossip { id, data: data.to_vec() });
     }
 
     pub(crate) fn judged(&mut self, node: usize, id: &GossipId, verdict: Verdict) {
@@ -273,41 +411,14 @@ impl Sim {
             others.swap_remove(index);
         }
         for to in others {
-            self.gossip_to(node, to, &data);
+            self.gossip_to(node, to, id.id, &data);
         }
     }
 }
 
-fn gossip_id(data: &[u8]) -> [u8; 20] {
+/// What gossip calls a message.
+pub(crate) fn gossip_id(data: &[u8]) -> [u8; 20] {
     let mut id = [0; 20];
     id.copy_from_slice(&blake3::hash(data).as_bytes()[..20]);
     id
-}
-
-/// A frame in a few words.
-fn describe(bytes: &[u8]) -> String {
-    match Frame::decode(bytes) {
-        Ok(Frame::Have { more, heads, .. }) => {
-            let heads: Vec<String> =
-                heads.iter().map(|head| format!("{}:{}", head.key.author.short(), head.height)).collect();
-            format!("Have more={more} {}", heads.join(" "))
-        }
-        Ok(Frame::Want { wants, .. }) => {
-            let wants: Vec<String> =
-                wants.iter().map(|want| format!("{}:{}", want.key.author.short(), want.from)).collect();
-            format!("Want {}", wants.join(" "))
-        }
-        Ok(Frame::Ops { last, ops, .. }) => format!("Ops {} last={last}", names(&ops)),
-        Ok(Frame::Push { ops }) => format!("Push {}", names(&ops)),
-        Ok(frame) => format!("{frame:?}").chars().take(60).collect(),
-        Err(error) => format!("? {error}"),
-    }
-}
-
-fn names(ops: &[Vec<u8>]) -> String {
-    let name = |bytes: &Vec<u8>| match fedp2p_protocols::op::Op::decode(bytes) {
-        Ok(op) => format!("{}/{}:{}", op.header().author.short(), op.header().log.short(), op.header().seq),
-        Err(_) => "?".to_owned(),
-    };
-    ops.iter().map(name).collect::<Vec<_>>().join(" ")
 }

@@ -1,5 +1,6 @@
-//! The plan of a run: who joins when, what breaks, when clients call.
+//! How each step of a plan is done.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fedp2p_core::Input;
@@ -7,202 +8,153 @@ use fedp2p_core::input::Exchange;
 use fedp2p_core::membership::found;
 use fedp2p_protocols::api::{self, Request};
 use fedp2p_protocols::certificate::{Certificate, Chain, Roles};
-use fedp2p_protocols::id::{OrganisationId, Serial};
+use fedp2p_protocols::id::{LogEpochId, OrganisationId, Serial};
 use fedp2p_protocols::joining;
 use fedp2p_protocols::name::NodeName;
 use fedp2p_protocols::op::NodeKey;
 use fedp2p_protocols::pulse::Pulse;
 use fedp2p_protocols::ticket::Ticket;
 
+use crate::adversary::Adversary;
+use crate::check::Invariant;
+use crate::dice::{Dice, Stream};
 use crate::node::{EPOCH_MS, Node};
+use crate::plan::{Act, Plan};
 use crate::sim::{Event, Purpose, Sim};
+use crate::tell;
 
-/// One step of the plan.
-#[derive(Debug)]
-pub(crate) enum Act {
-    /// Those that can connect do.
-    Connect,
-    HelloTimeout {
-        a: usize,
-        b: usize,
-    },
-    Start {
-        node: usize,
-    },
-    Join {
-        node: usize,
-    },
-    /// Its second agent says something, so that it is known.
-    Introduce {
-        node: usize,
-    },
-    Call,
-    Cut,
-    Heal,
-    Crash {
-        node: usize,
-    },
-    PowerCut {
-        node: usize,
-    },
-    FullDisk {
-        node: usize,
-    },
-    Backup {
-        node: usize,
-    },
-    Twin {
-        node: usize,
-    },
-}
-
-const DAY_MS: u64 = 24 * 3600 * 1000;
+pub(crate) const DAY_MS: u64 = 24 * 3600 * 1000;
 
 fn name(node: usize) -> NodeName {
     format!("n{node}").parse().expect("a letter and digits are a name")
 }
 
+/// What a member's certificate says.
+pub(crate) fn certificate(subject: fedp2p_protocols::id::NodeId, name: NodeName, serial: [u8; 16]) -> Certificate {
+    Certificate {
+        organisation: OrganisationId::from_bytes([0; 32]),
+        organisation_name: "acme".parse().expect("letters are a name"),
+        subject,
+        name,
+        roles: Roles::MEMBER,
+        not_before: EPOCH_MS - 2 * DAY_MS,
+        not_after: EPOCH_MS + 30 * DAY_MS,
+        serial: Serial::from_bytes(serial),
+        issuer: [0; 32],
+    }
+}
+
 impl Sim {
-    /// Makes the nodes and lays down what happens.
-    pub(crate) fn plan(&mut self) {
-        let skew = self.scenario.faults.skew_ms;
-        for index in 0..self.scenario.nodes {
+    /// Makes the nodes, their keys and their certificates.
+    pub(crate) fn set_up(&mut self, plan: &Plan) {
+        let mut dice = Dice::new(plan.seed, Stream::Setup);
+        let count = self.scenario.nodes;
+        let has_part: BTreeSet<usize> = plan
+            .steps
+            .iter()
+            .filter(|step| matches!(step.act, Act::Start { .. } | Act::Join { .. }))
+            .filter_map(|step| step.act.node())
+            .collect();
+        for index in 0..count {
             let agents =
                 ["p", "ai"].map(|kind| format!("{kind}{index}").parse().expect("letters and digits are a name"));
-            let mut node = Node::new(self.dice.bytes(), agents.to_vec());
-            let off = i64::try_from(self.dice.below(2 * skew + 1)).unwrap_or(0);
-            node.skew_ms = off - i64::try_from(skew).unwrap_or(0);
+            let mut node = Node::new(dice.bytes(), agents.to_vec());
+            node.gone = !has_part.contains(&index);
             self.nodes.push(node);
         }
-        self.found_organisation();
-        let mut ready = Duration::from_secs(3);
-        for node in 0..self.scenario.nodes {
-            let act = if node > 0 && self.scenario.tickets { Act::Join { node } } else { Act::Start { node } };
-            let step = if self.scenario.tickets { 2000 } else { 20 };
-            let at = Duration::from_millis(1000 + step * node as u64);
-            self.at(at, Event::Act(act));
-            self.at(at + Duration::from_secs(2), Event::Act(Act::Introduce { node }));
-            ready = ready.max(at + Duration::from_secs(4));
-        }
-        self.after(Duration::from_millis(1), Event::Act(Act::Connect));
-        let chaos = Duration::from_secs(self.scenario.seconds);
-        for _ in 0..self.scenario.calls {
-            let at = Duration::from_secs(2) + self.within(ready + chaos - Duration::from_secs(2));
-            self.at(at, Event::Act(Act::Call));
-        }
-        self.plan_faults(ready, chaos);
-    }
-
-    fn within(&mut self, span: Duration) -> Duration {
-        self.dice.micros(0, span.as_micros() as u64)
-    }
-
-    fn plan_faults(&mut self, ready: Duration, chaos: Duration) {
-        let faults = self.scenario.faults;
-        for _ in 0..faults.partitions {
-            let at = ready + self.within(chaos);
-            self.at(at, Event::Act(Act::Cut));
-            let long = self.dice.micros(2_000_000, 20_000_000);
-            self.at(at + long, Event::Act(Act::Heal));
-        }
-        let total = faults.crashes + faults.power_cuts + faults.full_disks;
-        for number in 0..total {
-            let node = self.dice.index(self.scenario.nodes);
-            let at = ready + self.within(chaos);
-            let act = if number < faults.crashes {
-                Act::Crash { node }
-            } else if number < faults.crashes + faults.power_cuts {
-                Act::PowerCut { node }
-            } else {
-                Act::FullDisk { node }
-            };
-            self.at(at, Event::Act(act));
-        }
-        let node = self.dice.index(self.scenario.nodes);
-        if faults.backup {
-            self.at(ready + chaos / 2, Event::Act(Act::Backup { node }));
-        }
-        if faults.twin {
-            self.at(ready + chaos / 3, Event::Act(Act::Twin { node }));
-        }
-        if faults.liar {
-            let liar = (node + 1) % self.scenario.nodes;
-            self.nodes[liar].lies = true;
-        }
-    }
-
-    fn found_organisation(&mut self) {
-        let root = NodeKey::from_seed(self.dice.bytes());
+        let root = NodeKey::from_seed(dice.bytes());
         let founder = self.nodes[0].key.clone();
         let names = ("acme".parse().expect("letters are a name"), name(0));
-        let chain = found(&root, founder.id(), names, Serial::from_bytes(self.dice.bytes()), EPOCH_MS);
-        if !self.scenario.tickets {
-            for index in 1..self.nodes.len() {
-                let certificate = Certificate {
-                    organisation: OrganisationId::from_bytes([0; 32]),
-                    organisation_name: "acme".parse().expect("letters are a name"),
-                    subject: self.nodes[index].id(),
-                    name: name(index),
-                    roles: Roles::MEMBER,
-                    not_before: EPOCH_MS - DAY_MS,
-                    not_after: EPOCH_MS + 30 * DAY_MS,
-                    serial: Serial::from_bytes(self.dice.bytes()),
-                    issuer: [0; 32],
-                };
-                let chain = Chain::by_admin(&founder, &chain, certificate);
-                self.nodes[index].chain = chain.ok();
+        let chain = found(&root, founder.id(), names, Serial::from_bytes(dice.bytes()), EPOCH_MS);
+        let hostile = count - self.scenario.hostile.nodes..count;
+        for index in 1..count {
+            if !self.scenario.tickets || hostile.contains(&index) {
+                let certificate = certificate(self.nodes[index].id(), name(index), dice.bytes());
+                self.nodes[index].chain = Chain::by_admin(&founder, &chain, certificate).ok();
             }
+        }
+        for index in hostile {
+            let key = self.nodes[index].key.clone();
+            self.nodes[index].adversary =
+                self.nodes[index].chain.clone().map(|own| Adversary::new(key, own, founder.clone(), chain.clone()));
         }
         self.nodes[0].root = Some(root);
         self.nodes[0].chain = Some(chain);
     }
 
     pub(crate) fn act(&mut self, act: Act) {
-        if self.trace.is_some() && !matches!(act, Act::Connect | Act::HelloTimeout { .. } | Act::Call) {
-            self.note(999, || format!("{act:?}"));
+        if self.trace.is_some()
+            && let Some(text) = tell::act(&act)
+        {
+            self.announce(|| text);
         }
         match act {
-            Act::Connect => {
-                self.connect_all();
-                self.after(Duration::from_millis(500), Event::Act(Act::Connect));
-            }
-            Act::HelloTimeout { a, b } => self.hello_timeout(a, b),
             Act::Start { node } => self.start(node),
             Act::Join { node } => self.join(node),
-            Act::Introduce { node } => {
-                let pulse = Pulse { summary: Some("here".to_owned()), ..Pulse::default() };
+            Act::Introduce { node } => self.introduce(node),
+            Act::Call { node, agent, what, dice } => self.client_calls(node, agent, what, dice),
+            Act::Cut { side, ms } => {
+                let until = self.now + Duration::from_millis(ms);
+                self.part(side.into_iter().collect(), until);
+            }
+            Act::OneWay { from, ms } => {
+                let until = self.now + Duration::from_millis(ms);
+                self.mesh.block(from.into_iter().collect(), BTreeSet::new(), until);
+            }
+            Act::Stall { a, b, ms } => {
+                let until = self.now + Duration::from_millis(ms);
+                self.mesh.block(BTreeSet::from([a]), BTreeSet::from([b]), until);
+                self.mesh.block(BTreeSet::from([b]), BTreeSet::from([a]), until);
+            }
+            Act::Crash { node, ms } => {
                 if self.nodes[node].core.is_some() {
-                    self.call(node, 1, Request::State(api::state::Request { pulse, clear: Vec::new() }));
-                } else {
-                    self.after(Duration::from_secs(1), Event::Act(Act::Introduce { node }));
+                    self.stop(node);
+                    self.start_later(node, ms);
                 }
             }
-            Act::Call => self.random_call(),
-            Act::Cut => self.cut_in_two(),
-            Act::Heal => self.mesh.sides.clear(),
-            Act::Crash { node } => self.crash(node),
-            Act::PowerCut { node } => self.power_cut(node),
-            Act::FullDisk { node } => {
-                self.nodes[node].full_until = self.now + self.dice.micros(100_000, 5_000_000);
+            Act::PowerCut { node, commits, ms } => self.power_cut(node, commits, ms),
+            Act::Restore { node, percent, ms, alone } => self.restore(node, percent, ms, alone),
+            Act::FullDisk { node, ms } => self.nodes[node].full_until = self.now + Duration::from_millis(ms),
+            Act::Slow { node, each_ms, ms } => {
+                let until = self.now + Duration::from_millis(ms);
+                self.nodes[node].slow = (until, Duration::from_millis(each_ms));
             }
-            Act::Backup { node } => self.backup(node),
-            Act::Twin { node } => self.copy_home(node),
+            Act::Freeze { node, asleep, ms } => self.freeze(node, asleep, Duration::from_millis(ms)),
+            Act::SetClock { node, off_ms } => self.nodes[node].skew_ms = off_ms,
+            Act::Leave { node } => self.leave(node),
+            Act::CopyHome { node } => self.copy_home(node),
+            Act::Lie { node } => self.nodes[node].lies = true,
+            Act::Attack { node, attack, dice } => self.attack(node, attack, Dice::new(dice, Stream::Step)),
         }
     }
 
     pub(crate) fn start(&mut self, node: usize) {
-        if self.nodes[node].core.is_some() {
+        if self.nodes[node].core.is_some() || self.nodes[node].gone {
             return;
         }
         let (seed, epoch) = (self.dice.bytes(), self.dice.bytes());
         let now = self.now;
         if let Some(effects) = self.nodes[node].start(now, seed, epoch) {
+            self.announce(|| format!("n{node} starts"));
             self.carry_out(node, effects);
             self.give(node, Input::Listening(vec![format!("/memory/{node}")]));
         }
     }
 
+    fn introduce(&mut self, node: usize) {
+        let pulse = Pulse { summary: Some("here".to_owned()), ..Pulse::default() };
+        if self.nodes[node].core.is_some() {
+            self.call(node, 1, Request::State(api::state::Request { pulse, clear: Vec::new() }));
+        } else if !self.nodes[node].gone {
+            self.after(Duration::from_secs(1), Event::Act(Act::Introduce { node }));
+        }
+    }
+
     fn join(&mut self, node: usize) {
+        if self.nodes[node].chain.is_some() {
+            self.start(node);
+            return;
+        }
         if self.nodes[0].core.is_none() {
             self.join_later(node);
             return;
@@ -217,10 +169,9 @@ impl Sim {
 
     pub(crate) fn ticket_in_hand(&mut self, node: usize, text: &str) {
         let Ok(ticket) = text.parse::<Ticket>() else {
-            self.fault("the founder made a ticket that does not parse".to_owned());
+            self.fault(Invariant::Answers, "the founder made a ticket that does not parse".to_owned());
             return;
         };
-        self.nodes[node].gossip.clear();
         let exchange = self.exchange(Purpose::Join { node });
         self.give_after(Duration::from_millis(5), 0, Input::TicketShown { exchange, ticket: ticket.id() });
         let request = joining::Request { name: name(node) };
@@ -231,8 +182,8 @@ impl Sim {
     }
 
     pub(crate) fn ticket_answered(&mut self, exchange: Exchange, secret: Option<[u8; 32]>) {
-        if secret.is_none() && self.exchanges.contains_key(&exchange) {
-            self.fault("the founder does not know its own ticket".to_owned());
+        if secret.is_none() && self.exchanges.contains_key(&exchange) && !self.nodes[0].lost {
+            self.fault(Invariant::Answers, "the founder does not know its own ticket".to_owned());
         }
     }
 
@@ -245,64 +196,48 @@ impl Sim {
                 self.after(Duration::from_millis(20), Event::Act(Act::Start { node }));
             }
             joining::Answer::Admitted { .. } | joining::Answer::Turned(joining::Turned::Unable) => {}
-            joining::Answer::Turned(turned) => self.fault(format!("n{node} was turned away: {turned:?}")),
-        }
-    }
-
-    fn cut_in_two(&mut self) {
-        for node in 0..self.nodes.len() {
-            let side = u8::from(self.dice.percent(50));
-            self.mesh.sides.insert(node, side);
-        }
-        for b in 0..self.nodes.len() {
-            for a in 0..b {
-                if self.mesh.sides[&a] != self.mesh.sides[&b] {
-                    self.cut(a, b);
-                }
+            joining::Answer::Turned(turned) => {
+                self.fault(Invariant::Answers, format!("n{node} was turned away: {turned:?}"));
             }
         }
     }
 
     fn stop(&mut self, node: usize) {
+        self.nodes[node].wake(self.now);
         self.nodes[node].kill();
         self.hang_up(node);
         self.cut_all(node);
     }
 
-    fn restart_later(&mut self, node: usize) {
-        let delay = self.dice.micros(50_000, 8_000_000);
-        self.after(delay, Event::Act(Act::Start { node }));
+    fn start_later(&mut self, node: usize, ms: u64) {
+        self.after(Duration::from_millis(ms), Event::Act(Act::Start { node }));
     }
 
-    fn crash(&mut self, node: usize) {
-        if self.nodes[node].core.is_some() {
-            self.stop(node);
-            self.restart_later(node);
-        }
-    }
-
-    fn power_cut(&mut self, node: usize) {
+    fn power_cut(&mut self, node: usize, commits: usize, ms: u64) {
         if self.nodes[node].core.is_none() || self.nodes[node].disk.commits() < 12 {
             return;
         }
         self.stop(node);
-        let lost = self.dice.index(10);
-        let commits = self.nodes[node].disk.commits() - lost;
-        self.lose(node, commits);
+        let left = self.nodes[node].disk.commits() - commits.min(11);
+        self.lose(node, left);
         // The daemon sees another boot id, and starts a new log epoch.
-        let epoch = fedp2p_protocols::id::LogEpochId::from_bytes(self.dice.bytes());
+        let epoch = LogEpochId::from_bytes(self.dice.bytes());
         self.nodes[node].disk.epoch = Some(epoch);
-        self.restart_later(node);
+        self.start_later(node, ms);
     }
 
-    fn backup(&mut self, node: usize) {
+    fn restore(&mut self, node: usize, percent: u64, ms: u64, alone: bool) {
         if self.nodes[node].core.is_none() {
             return;
         }
         self.stop(node);
-        let commits = self.nodes[node].disk.commits() * 2 / 3;
-        self.lose(node, commits);
-        self.restart_later(node);
+        let commits = self.nodes[node].disk.commits() * percent as usize / 100;
+        self.lose(node, commits.max(4));
+        if alone {
+            // Long enough to write before it meets anybody.
+            self.part(BTreeSet::from([node]), self.now + Duration::from_secs(8));
+        }
+        self.start_later(node, ms);
     }
 
     /// Takes a disk back to an earlier state. A promise is excused if no other disk has what was promised.
@@ -310,15 +245,35 @@ impl Sim {
         let before = std::mem::take(&mut self.nodes[node].disk);
         self.nodes[node].disk = before.back_to(commits);
         self.nodes[node].lost = true;
+        self.excuse();
+    }
+
+    /// Excuses the promises that no disk has any more.
+    fn excuse(&mut self) {
         let nodes = &self.nodes;
         for promise in &mut self.clients.promises {
-            let held = nodes.iter().any(|other| other.disk.by_id.contains_key(&promise.id));
-            promise.excused |= !held;
+            let held = |node: &Node| node.counts() && node.disk.by_id.contains_key(&promise.id);
+            promise.excused |= !nodes.iter().any(held);
         }
     }
 
+    fn freeze(&mut self, node: usize, asleep: bool, span: Duration) {
+        if self.nodes[node].core.is_none() || self.nodes[node].frozen_until > self.now {
+            return;
+        }
+        self.nodes[node].freeze(self.now, span, asleep);
+    }
+
+    fn leave(&mut self, node: usize) {
+        self.stop(node);
+        self.nodes[node].gone = true;
+        self.excuse();
+    }
+
     fn copy_home(&mut self, node: usize) {
-        let Some(()) = self.nodes[node].core.as_ref().map(|_| ()) else { return };
+        if self.nodes[node].core.is_none() {
+            return;
+        }
         let original = &mut self.nodes[node];
         original.twin = true;
         let mut copy = Node::new(original.key.seed(), original.agents.clone());
@@ -329,6 +284,7 @@ impl Sim {
         copy.twin = true;
         let index = self.nodes.len();
         self.nodes.push(copy);
+        self.mesh.add();
         self.cut_all(node);
         self.mesh.halls.insert(node, 0);
         self.mesh.halls.insert(index, 1);
@@ -338,9 +294,23 @@ impl Sim {
 
     /// Ends everything that was broken on purpose.
     pub(crate) fn heal(&mut self) {
-        self.mesh.sides.clear();
+        self.announce(|| "everything is healed".to_owned());
+        self.mesh.heal();
+        let now = self.now;
+        // Time passes until the clock that was furthest ahead was right.
+        let ahead = self.nodes.iter().map(|node| node.disk.latest_ms()).max().unwrap_or(0);
+        let late = i64::try_from(ahead.saturating_sub(EPOCH_MS + now.as_millis() as u64)).unwrap_or(0);
+        let wait = if late > 120_000 { late } else { 0 };
         for node in 0..self.nodes.len() {
-            self.nodes[node].full_until = Duration::ZERO;
+            let this = &mut self.nodes[node];
+            this.full_until = Duration::ZERO;
+            this.slow = (Duration::ZERO, Duration::ZERO);
+            if wait > 0 || this.skew_ms.unsigned_abs() > 110_000 {
+                this.skew_ms = wait;
+            }
+            this.wake(now);
+            let incarnation = this.incarnation;
+            self.after(Duration::from_micros(1), Event::Resume { node, incarnation });
             self.start(node);
         }
     }

@@ -58,8 +58,7 @@ async fn verify(context: &Context) -> Result<(), Error> {
         None => context.show::<log_verify::Request>(&reply, |_| format!("{counted}: all as signed\n")),
         Some(broken) => {
             let failure = Error::Refused(
-                Refusal::new(ErrorCode::Storage, describe(broken))
-                    .hint("put the database aside, start anew, and let the other nodes send the history again"),
+                Refusal::new(ErrorCode::Storage, describe(broken)).hint(context.home.without_database()),
             );
             Err(context.show_with::<log_verify::Request>(&reply, |_| format!("{counted}\n"), failure))
         }

@@ -7,7 +7,6 @@ use fedp2p_protocols::api::proposal::Proposal;
 use fedp2p_protocols::api::watch::{Event, Topic};
 use fedp2p_protocols::api::{pulse, state, vote_cast, vote_close, vote_new, vote_show};
 use fedp2p_protocols::pulse::Pulse;
-use fedp2p_protocols::vote::Mechanism;
 use serde::Serialize;
 
 use super::Stage;
@@ -103,7 +102,7 @@ pub(super) async fn vote(stage: &mut Stage<'_>) -> Result<(), Error> {
         question: "Which auth approach?".to_owned(),
         options: OPTIONS.map(str::to_owned).to_vec(),
         id: Some(ID.to_owned()),
-        mechanism: Mechanism::Poll,
+        ..vote_new::Request::default()
     };
     let mut taichi = stage.mesh.client(Who::Taichi).await?;
     taichi.call(request).await?;
@@ -113,14 +112,14 @@ pub(super) async fn vote(stage: &mut Stage<'_>) -> Result<(), Error> {
     let started = Instant::now();
     for (who, choice) in [(Who::Taichi, "OAuth2"), (Who::Aorus, "JWT"), (Who::Baby, "OAuth2")] {
         let request =
-            vote_cast::Request { id: ID.to_owned(), choice: choice.to_owned(), ..vote_cast::Request::default() };
+            vote_cast::Request { id: ID.to_owned(), choices: vec![choice.to_owned()], ..vote_cast::Request::default() };
         stage.mesh.client(who).await?.call(request).await?;
     }
     for who in Who::ALL {
         standing(&stage.mesh, who, |proposal| proposal.votes.values().sum::<u32>() == 3).await?;
     }
     stage.figures.once("three ballots cast until all nodes count them", started.elapsed());
-    taichi.call(vote_close::Request { id: ID.to_owned() }).await?;
+    taichi.call(vote_close::Request { id: ID.to_owned(), ..vote_close::Request::default() }).await?;
     let mut table = Table::new(&[
         Column::fixed("Node"),
         Column::fixed("Winner"),
@@ -156,7 +155,7 @@ async fn standing(mesh: &Mesh, who: Who, is: impl Fn(&Proposal) -> bool) -> Resu
     let mut client = mesh.client(who).await?;
     until(&format!("{who} to see how the vote stands"), async || {
         match client.call(vote_show::Request { id: ID.to_owned() }).await {
-            Ok(proposal) => Ok(is(&proposal).then_some(proposal)),
+            Ok(proposal) => Ok(is(&proposal).then_some(*proposal)),
             Err(CallError::Refused(error)) if error.code == ErrorCode::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -6,7 +6,7 @@ use fedp2p_protocols::api::watch::Event;
 use super::colour::{Paint, Style};
 use super::table::cut;
 use super::time::Clock;
-use super::{Output, escape, show};
+use super::{Output, ballot, escape, show};
 
 /// Writes lines with the local time in front.
 #[derive(Debug, Clone)]
@@ -63,8 +63,8 @@ fn describe(event: &Event) -> (&'static str, Style, String) {
             ("pulse", Style::Plain, format!("{}  {}", row.address, said.join("; ")))
         }
         Event::Vote(proposal) => {
-            let state = if proposal.open { "open" } else { "closed" };
-            let text = format!("{} ({state})  {}  {}", proposal.id, proposal.question, show::tally(proposal));
+            let (state, _) = ballot::phase(proposal);
+            let text = format!("{} ({state})  {}  {}", proposal.id, proposal.question, ballot::tally(proposal));
             ("vote", Style::Strong, text)
         }
         Event::Peer { name, presence } => {

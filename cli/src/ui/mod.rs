@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`table`], [`colour`], [`time`] | the parts |
 //! | [`escape`] | makes peers' text harmless |
-//! | [`show`] | messages, pulses, proposals, nodes as people read them |
+//! | [`show`] | messages, pulses, nodes as people read them |
+//! | [`ballot`] | questions and answers as people read them |
 //! | [`live`] | what happens, a line each |
 
 use std::io::{self, IsTerminal, Write};
@@ -15,6 +16,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::Report;
 
+pub(crate) mod ballot;
 pub(crate) mod colour;
 pub(crate) mod escape;
 pub(crate) mod live;

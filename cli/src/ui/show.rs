@@ -1,7 +1,6 @@
-//! Messages, pulses, proposals and nodes as people read them.
+//! Messages, pulses and nodes as people read them.
 
 use fedp2p_protocols::api::message::{Delivery, DeliveryState, Message};
-use fedp2p_protocols::api::proposal::{Counts, Proposal};
 use fedp2p_protocols::api::{Presence, pulse, status};
 use fedp2p_protocols::name::Address;
 use fedp2p_protocols::pulse::AgentKind;
@@ -13,7 +12,7 @@ use super::table::{Cell, Column, Table};
 use super::time::Clock;
 
 /// What stands before each line that a peer wrote.
-const QUOTE: &str = "  │ ";
+pub(crate) const QUOTE: &str = "  │ ";
 
 /// Returns for whom a message is.
 pub(crate) fn recipients(to: &[Address]) -> String {
@@ -136,77 +135,6 @@ pub(crate) fn pulses(rows: &[pulse::Row], output: &Output) -> String {
     table.render(output.width(), output.paint())
 }
 
-/// Returns the votes of a proposal in one line, most first.
-pub(crate) fn tally(proposal: &Proposal) -> String {
-    let mut votes: Vec<(&String, u32)> = proposal.votes.iter().map(|(option, &count)| (option, count)).collect();
-    let place = |option: &String| proposal.options.iter().position(|o| o == option);
-    votes.sort_by_key(|(option, count)| (std::cmp::Reverse(*count), place(option)));
-    votes.iter().map(|(option, count)| format!("{option} {count}")).collect::<Vec<_>>().join(", ")
-}
-
-/// Returns a proposal with its tally and ballots.
-pub(crate) fn proposal(proposal: &Proposal, output: &Output) -> String {
-    let (paint, clock) = (output.paint(), Clock::local());
-    let mut out = String::new();
-    let state = match proposal.closed {
-        _ if proposal.open => paint.paint(Style::Good, "open"),
-        Some(at) => format!("closed {}", clock.moment(at)),
-        None => "closed".to_owned(),
-    };
-    let head = format!("{}  {state}, by {}", paint.strong(&escape::line(&proposal.id)), proposal.by);
-    let revision = if proposal.revision > 1 { format!(", revision {}", proposal.revision) } else { String::new() };
-    out.push_str(&format!("{head}{revision}\n{}\n", escape::block(&proposal.question, QUOTE)));
-    let mut columns = vec![Column::text("Option"), Column::number("Votes")];
-    columns.extend(proposal.winner.is_some().then(|| Column::fixed("")));
-    let mut votes = Table::new(&columns);
-    for option in &proposal.options {
-        let wins = proposal.winner.as_ref() == Some(option);
-        let count = proposal.votes.get(option).copied().unwrap_or(0);
-        if proposal.winner.is_none() {
-            votes.row([option.into(), count.to_string().into()]);
-            continue;
-        }
-        let mark = match (wins, proposal.open) {
-            (true, true) => Cell::styled("leads", Style::Good),
-            (true, false) => Cell::styled("winner", Style::Good),
-            (false, _) => "".into(),
-        };
-        votes.row([option.into(), count.to_string().into(), mark]);
-    }
-    out.push_str(&votes.render(output.width(), paint));
-    if !proposal.ballots.is_empty() {
-        out.push('\n');
-        out.push_str(&ballots(proposal, &clock, output));
-    }
-    out
-}
-
-fn ballots(proposal: &Proposal, clock: &Clock, output: &Output) -> String {
-    let mut table = Table::new(&[
-        Column::fixed("Voter"),
-        Column::text("Choice"),
-        Column::fixed("Counts"),
-        Column::text("Reason"),
-        Column::fixed("At"),
-    ]);
-    for ballot in &proposal.ballots {
-        let counts = match ballot.counts {
-            Counts::Yes => Cell::styled("yes", Style::Good),
-            Counts::Outdated => Cell::styled("no: older revision", Style::Doubtful),
-            Counts::Unknown => Cell::styled("no: not an option", Style::Bad),
-            Counts::Late => Cell::styled("no: too late", Style::Doubtful),
-        };
-        table.row([
-            ballot.voter.to_string().into(),
-            (&ballot.choice).into(),
-            counts,
-            Cell::maybe(ballot.reason.as_deref()),
-            clock.moment(ballot.at).into(),
-        ]);
-    }
-    table.render(output.width(), output.paint())
-}
-
 /// Returns what a node is and where, as labelled lines.
 pub(crate) fn node(status: &status::Reply, output: &Output) -> String {
     let paint = output.paint();
@@ -233,11 +161,8 @@ pub(crate) fn node(status: &status::Reply, output: &Output) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
     use fedp2p_protocols::payload::MessageType;
-    use fedp2p_protocols::vote::Mechanism;
 
     use super::*;
     use crate::ui::colour::When;
@@ -278,28 +203,6 @@ mod tests {
     fn a_message_that_is_not_verified_says_so() {
         let unverified = Message { verified: false, ..sample() };
         assert!(message(&unverified, &Clock::local(), &output()).contains("NOT VERIFIED"));
-    }
-
-    #[test]
-    fn the_winner_of_a_closed_proposal_is_named() {
-        let mut decided = Proposal {
-            id: "auth-decision".to_owned(),
-            by: "taichi@taichi".parse().unwrap(),
-            question: "Which auth approach?".to_owned(),
-            options: ["OAuth2", "JWT", "Custom"].map(str::to_owned).to_vec(),
-            mechanism: Mechanism::Poll,
-            revision: 1,
-            open: false,
-            opened: 0,
-            closed: Some(1),
-            winner: Some("OAuth2".to_owned()),
-            votes: BTreeMap::from([("Custom".into(), 0), ("JWT".into(), 1), ("OAuth2".into(), 2)]),
-            ballots: Vec::new(),
-        };
-        assert_eq!(tally(&decided), "OAuth2 2, JWT 1, Custom 0");
-        assert!(proposal(&decided, &output()).contains("winner"));
-        decided.open = true;
-        assert!(proposal(&decided, &output()).contains("leads"));
     }
 
     #[test]

@@ -170,13 +170,15 @@ fn texts(values: &[&str]) -> Vec<u8> {
 
 pub(crate) fn deltas(values: &[u64]) -> Vec<u8> {
     let mut before = 0;
-    let deltas: Vec<_> =
-        values.iter().map(|&value| Some(value as i64 - std::mem::replace(&mut before, value as i64))).collect();
+    let deltas: Vec<_> = values
+        .iter()
+        .map(|&value| Some((value as i64).wrapping_sub(std::mem::replace(&mut before, value as i64))))
+        .collect();
     runs(&deltas, |delta| signed(*delta))
 }
 
 /// Run-length encodes values the way Automerge does: repetitions, literal stretches and stretches of nulls.
-fn runs<V: PartialEq>(values: &[Option<V>], encode: impl Fn(&V) -> Vec<u8>) -> Vec<u8> {
+pub(crate) fn runs<V: PartialEq>(values: &[Option<V>], encode: impl Fn(&V) -> Vec<u8>) -> Vec<u8> {
     if values.iter().all(Option::is_none) {
         return Vec::new();
     }

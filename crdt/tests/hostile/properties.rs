@@ -78,32 +78,41 @@ struct Seed {
     key: String,
     action: u64,
     value: (u64, Vec<u8>),
-    /// Which of the operations at the same key are predecessors, from the last one back.
-    preds: u8,
 }
 
 fn seed() -> impl Strategy<Value = Seed> {
     let action = prop_oneof![4 => Just(1u64), 4 => Just(0), 2 => Just(3)];
-    (any::<prop::sample::Index>(), key(), action, value(), any::<u8>()).prop_map(
-        |(object, key, action, value, preds)| {
-            let value = if action == 1 { value } else { (0, Vec::new()) };
-            Seed { object, key, action, value, preds }
-        },
-    )
+    (any::<prop::sample::Index>(), key(), action, value()).prop_map(|(object, key, action, value)| {
+        let value = if action == 1 { value } else { (0, Vec::new()) };
+        Seed { object, key, action, value }
+    })
+}
+
+/// What stands at a key of a map: the last operation there, unless it is a deletion.
+fn standing(history: &[Op], object: Option<(u64, u64)>, key: &str) -> Option<u64> {
+    let last = (2..).zip(history).filter(|(_, op)| op.object == object && op.key == key).last();
+    last.filter(|(_, op)| op.action != 3).map(|(counter, _)| counter)
+}
+
+/// Whether this operation put a map that still stands, as do those around it.
+fn stands(history: &[Op], counter: u64) -> bool {
+    let op = &history[counter as usize - 2];
+    let around = op.object.is_some_and(|object| object == NODES || stands(history, object.1));
+    op.action == 0 && standing(history, op.object, &op.key) == Some(counter) && around
 }
 
 /// Turns seeds into operations whose references exist, given all operations before them.
 fn grow(history: &mut Vec<Op>, seeds: Vec<Seed>) -> Vec<Op> {
     let first = history.len();
     for seed in seeds {
-        let maps: Vec<u64> = (2..).zip(&*history).filter(|(_, op)| op.action == 0).map(|(at, _)| at).collect();
+        let maps: Vec<u64> = (2..).take(history.len()).filter(|&map| stands(history, map)).collect();
+        if maps.is_empty() {
+            break;
+        }
         let object = (0, maps[seed.object.index(maps.len())]);
-        let before = history.iter().enumerate().map(|(index, op)| (index as u64 + 2, op)).rev();
-        let there = before.filter(|(_, op)| op.object == Some(object) && op.key == seed.key && op.action != 3);
-        let chosen = there.enumerate().filter(|(at, _)| *at < 8 && seed.preds >> at & 1 == 1);
-        let mut preds: Vec<(u64, u64)> = chosen.map(|(_, (counter, _))| (0, counter)).collect();
-        preds.reverse();
         let Seed { key, action, value, .. } = seed;
+        let standing = standing(history, Some(object), &key).map(|counter| (0, counter));
+        let preds = Vec::from_iter(standing);
         if action == 3 && preds.is_empty() {
             continue;
         }

@@ -3,9 +3,9 @@
 use automerge::transaction::Transactable;
 use automerge::{ActorId, Automerge, Change, ObjType, ROOT};
 use fedp2p_crdt::document::Document;
-use fedp2p_crdt::gate::{MAX_DEPTH, MAX_EPOCH_OPS, Refusal};
+use fedp2p_crdt::gate::{MAX_DEPTH, MAX_EPOCH_OPS, MAX_TOUCHED_OPS, Refusal};
 use fedp2p_crdt::genesis;
-use fedp2p_protocols::limits::{MAX_CHANGE_BYTES, MAX_EPOCH_CHANGES};
+use fedp2p_protocols::limits::{MAX_CHANGE_BYTES, MAX_CHANGE_OPS, MAX_EPOCH_CHANGES};
 
 use crate::forge::{Forge, Op, chunk, hash};
 use crate::victim::{NODES, OWN, Unguarded, id, own_key, refused, unguarded, victim};
@@ -89,6 +89,11 @@ fn numbers_spelled_too_long_are_refused() {
     refused(&mut document, &run.bytes(), &Refusal::Malformed("actions"));
 }
 
+/// This many operations at keys of their own.
+fn puts(map: (u64, u64), count: u64) -> Vec<Op> {
+    (0..count).map(|at| Op::put(map, &format!("{at:x}"), "")).collect()
+}
+
 #[test]
 fn limits_hold_to_the_byte() {
     let (mut document, mut next) = victim();
@@ -101,9 +106,9 @@ fn limits_hold_to_the_byte() {
     next.set_ops(&[Op::put(OWN, "z", &"x".repeat(room - 16 + fill + 1))]);
     refused(&mut document, &next.bytes(), &Refusal::TooLarge(MAX_CHANGE_BYTES + 1));
 
-    next.set_ops(&vec![Op::put(OWN, "z", ""); 4_096]);
+    next.set_ops(&puts(OWN, MAX_CHANGE_OPS));
     document.clone().admit(&next.bytes()).unwrap();
-    next.set_ops(&vec![Op::put(OWN, "z", ""); 4_097]);
+    next.set_ops(&puts(OWN, MAX_CHANGE_OPS + 1));
     refused(&mut document, &next.bytes(), &Refusal::TooManyOps);
     next.set_ops(&[]);
     refused(&mut document, &next.bytes(), &Refusal::NoOps);
@@ -240,9 +245,10 @@ fn a_full_epoch_refuses_the_next_change() {
         assert!(!document.is_full());
         document.admit(&next.bytes()).unwrap();
         next.deps = vec![hash(&next.bytes())];
+        let over: &[u64] = if next.seq == 1 { &[] } else { &[next.start_op] };
         next.seq += 1;
         next.start_op += 1;
-        next.set_ops(&[Op::put(OWN, "z", "")]);
+        next.set_ops(&[Op::put(OWN, "z", "").over(over)]);
     }
     assert!(document.is_full());
     let before = document.save().unwrap();
@@ -290,20 +296,114 @@ fn records_with_too_many_fields_are_not_read() {
 }
 
 #[test]
-fn one_change_cannot_make_an_epoch_of_too_many_operations() {
+fn an_epoch_has_an_end_to_its_operations() {
     let mut document = Document::new(id());
     let mut next = Forge::first(id().actor(), &[Op::map(NODES, &own_key())]);
     document.admit(&next.bytes()).unwrap();
-    let bomb = vec![Op::put(OWN, "z", ""); 4_096];
     let mut ops = genesis::OPS + 1;
-    while ops + 4_096 <= MAX_EPOCH_OPS {
+    for number in 0.. {
         next.deps = vec![hash(&next.bytes())];
         (next.seq, next.start_op) = (next.seq + 1, ops + 1);
-        next.set_ops(&bomb);
+        // A map for each change, as there is also an end to what one map takes.
+        let map = Op::map(OWN, &format!("m{number}"));
+        next.set_ops(&[vec![map], puts((0, ops + 1), MAX_CHANGE_OPS - 1)].concat());
+        if ops + MAX_CHANGE_OPS > MAX_EPOCH_OPS {
+            break;
+        }
         document.admit(&next.bytes()).unwrap();
-        ops += 4_096;
+        ops += MAX_CHANGE_OPS;
     }
-    next.deps = vec![hash(&next.bytes())];
-    (next.seq, next.start_op) = (next.seq + 1, ops + 1);
+    assert!(!document.is_full());
     assert_eq!(document.admit(&next.bytes()), Err(Refusal::EpochFull));
+}
+
+#[test]
+fn a_map_has_an_end_to_its_operations_and_others_go_on() {
+    let (mut document, mut next) = victim();
+    let mut touched = 1;
+    while touched + MAX_CHANGE_OPS <= MAX_TOUCHED_OPS {
+        // Always the same key: what was replaced counts as well.
+        let put = |counter: u64| Op::put(OWN, "z", "").over(&Vec::from_iter((counter > 6).then(|| counter - 1)));
+        let counters = next.start_op..next.start_op + MAX_CHANGE_OPS;
+        next.set_ops(&counters.map(put).collect::<Vec<_>>());
+        document.admit(&next.bytes()).unwrap();
+        touched += MAX_CHANGE_OPS;
+        next.deps = vec![hash(&next.bytes())];
+        (next.seq, next.start_op) = (next.seq + 1, next.start_op + MAX_CHANGE_OPS);
+    }
+    next.set_ops(&puts(OWN, MAX_TOUCHED_OPS - touched));
+    document.clone().admit(&next.bytes()).unwrap();
+    next.set_ops(&puts(OWN, MAX_TOUCHED_OPS - touched + 1));
+    refused(&mut document, &next.bytes(), &Refusal::TooMuchTouched);
+    next.set_ops(&[Op::put((0, 3), "elsewhere", "")]);
+    document.admit(&next.bytes()).unwrap();
+}
+
+#[test]
+fn nothing_that_stands_is_left_standing_beside_what_is_put() {
+    let (mut document, mut next) = victim();
+    // x is 4, the map `agents` is 3.
+    for op in [Op::put((0, 3), "x", "beside"), Op::map(OWN, "agents"), Op::map(NODES, &own_key())] {
+        next.set_ops(&[op]);
+        refused(&mut document, &next.bytes(), &Refusal::Predecessor(6));
+    }
+    // Nor what stood there before, or both.
+    next.set_ops(&[Op::put((0, 3), "x", "new").over(&[4]), Op::put((0, 3), "x", "newer").over(&[4])]);
+    refused(&mut document, &next.bytes(), &Refusal::Predecessor(7));
+    next.set_ops(&[Op::put((0, 3), "x", "new").over(&[4]), Op::put((0, 3), "x", "newer").over(&[4, 6])]);
+    refused(&mut document, &next.bytes(), &Refusal::Predecessor(7));
+    next.set_ops(&[Op::delete((0, 3), "x").over(&[4]), Op::put((0, 3), "x", "again")]);
+    document.admit(&next.bytes()).unwrap();
+}
+
+#[test]
+fn nothing_is_written_to_a_map_that_does_not_stand_any_more() {
+    let (mut document, mut next) = victim();
+    // The map `agents` is 3 and stands in the own map, 2.
+    let again = Op::map(OWN, "agents").over(&[3]);
+    for (first, second) in [
+        (Op::delete(OWN, "agents").over(&[3]), Op::put((0, 3), "z", "hidden")),
+        (again.clone(), Op::put((0, 3), "z", "hidden")),
+        (Op::put(OWN, "agents", "text").over(&[3]), Op::map((0, 3), "z")),
+        (Op::delete(NODES, &own_key()).over(&[2]), Op::put((0, 3), "z", "hidden")),
+        (Op::map(NODES, &own_key()).over(&[2]), Op::put(OWN, "z", "hidden")),
+    ] {
+        next.set_ops(&[first, second]);
+        refused(&mut document, &next.bytes(), &Refusal::UnknownObject(7));
+    }
+    next.set_ops(&[again, Op::put((0, 6), "x", "new")]);
+    document.admit(&next.bytes()).unwrap();
+    document.save().unwrap();
+}
+
+#[test]
+fn large_records_are_not_read_again_for_every_small_change() {
+    let mut document = Document::new(id());
+    let mut next = Forge::first(id().actor(), &[Op::map(NODES, &own_key()), Op::map(OWN, "proposals")]);
+    document.admit(&next.bytes()).unwrap();
+    let mut write = |document: &mut Document, ops: &[Op]| {
+        let start_op = next.start_op + next_ops(&next);
+        next.deps = vec![hash(&next.bytes())];
+        (next.seq, next.start_op) = (next.seq + 1, start_op);
+        next.set_ops(ops);
+        let admitted = document.admit(&next.bytes());
+        (admitted, start_op)
+    };
+    let mut records = Vec::new();
+    for record in 0..=MAX_TOUCHED_OPS / MAX_CHANGE_OPS {
+        let first = 4 + record * MAX_CHANGE_OPS;
+        let map = Op::map((0, 3), &format!("p{record}"));
+        let inner = Op::map((0, first), "closed");
+        let ops = [vec![map, inner], puts((0, first + 1), MAX_CHANGE_OPS - 2)].concat();
+        assert_eq!(write(&mut document, &ops), (Ok(()), first));
+        records.push(first);
+    }
+    // What the small maps hold is little; the records that they belong to are large.
+    let all: Vec<Op> = records.iter().map(|&record| Op::put((0, record), "by", "x")).collect();
+    assert_eq!(write(&mut document.clone(), &all).0, Err(Refusal::TooMuchTouched));
+}
+
+fn next_ops(forge: &Forge) -> u64 {
+    // The column of inserts is the number of operations.
+    forge.columns[&0x34].iter().rev().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f))
 }

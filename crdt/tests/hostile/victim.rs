@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change};
-use fedp2p_crdt::content::Edit;
+use fedp2p_crdt::content::{Agent, Entry};
 use fedp2p_crdt::document::{Document, DocumentId};
 use fedp2p_crdt::gate::Refusal;
 use fedp2p_crdt::genesis;
@@ -57,8 +57,8 @@ pub(crate) fn refused(document: &mut Document, bytes: &[u8], expected: &Refusal)
     let after = (document.save().unwrap(), document.content().clone(), document.changes());
     assert_eq!(after, before);
     let mut usable = document.clone();
-    let edit = Edit::Register { agent: "after".parse().unwrap(), kind: AgentKind::Ai };
-    let change = usable.write(&[edit], 0).unwrap().unwrap();
+    let entry = Entry::Agent("after".parse().unwrap(), Agent { kind: AgentKind::Ai, said: None });
+    let change = usable.write(&[entry.into()], 0).unwrap().unwrap();
     document.clone().admit(&change).unwrap();
 }
 

@@ -1,15 +1,18 @@
 //! Single documents: what one edit writes, what cannot be written, epochs, and how others read the result.
 
 use automerge::{Automerge, ReadDoc, Value};
-use fedp2p_crdt::content::{Content, Edit, Invalid, Said};
+use fedp2p_crdt::content::{Content, Edit, Entry, Invalid, Place, Said, SeenPlace};
 use fedp2p_crdt::document::{Document, DocumentId, WriteError, merged};
 use fedp2p_crdt::gate::Refusal;
 use fedp2p_crdt::picture::Picture;
 use fedp2p_protocols::limits::{MAX_CHANGE_BYTES, MAX_EPOCH_CHANGES};
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
-use fedp2p_protocols::vote::{BallotKey, Closing, Proposal};
+use fedp2p_protocols::vote::{AgentId, BallotKey, Electorate, Proposal, Rules, Seen};
 
-use crate::edits::{agent, ballot, ballot_key, id, key, node, proposal, register, replica, reread, say, written};
+use crate::edits::{
+    agent, ballot, ballot_key, cast, closing, id, key, node, place, proposal, propose, register, replica, reread, said,
+    say, written,
+};
 
 /// Follows map keys from the root of a plain Automerge document.
 fn look(document: &Automerge, path: &[&str]) -> Option<Value<'static>> {
@@ -24,17 +27,16 @@ fn look(document: &Automerge, path: &[&str]) -> Option<Value<'static>> {
 
 #[test]
 fn merged_documents_are_one_ordinary_automerge_document() {
-    let edit = Edit::Propose { id: "p".to_owned(), proposal: proposal(&["OAuth2", "JWT"]) };
+    let edit = propose("p", proposal(&["OAuth2", "JWT"]));
     let first = written(1, &[register("asker"), say("asker", "EXECUTING", 9), edit]);
-    let cast = Edit::Cast { proposal: key(1, "p"), voter: agent("coder"), number: 1, ballot: ballot(1, "JWT") };
-    let second = written(2, &[register("coder"), cast]);
+    let second = written(2, &[register("coder"), cast(key(1, "p"), "coder", 1, ballot(1, "JWT"))]);
     let plain = Automerge::load(&merged([&first, &second]).unwrap()).unwrap();
     let (one, two) = (node(1).to_string(), node(2).to_string());
     let text = |path: &[&str]| look(&plain, path).and_then(|value| Some(value.as_str()?.to_owned()));
-    assert_eq!(text(&["nodes", &one, "agents", "asker", "action"]).as_deref(), Some("EXECUTING"));
+    assert_eq!(text(&["nodes", &one, "agents", "asker", "said", "pulse", "action"]).as_deref(), Some("EXECUTING"));
     assert_eq!(text(&["nodes", &one, "proposals", "p", "options", "01"]).as_deref(), Some("JWT"));
     let path = ["nodes", &two, "ballots", &one, "p", "coder", "1"];
-    assert_eq!(text(&[&path[..], &["choice"]].concat()).as_deref(), Some("JWT"));
+    assert_eq!(text(&[&path[..], &["choices", "00"]].concat()).as_deref(), Some("JWT"));
     let number = look(&plain, &[&path[..], &["revision"]].concat()).unwrap().as_u64();
     assert_eq!(number, Some(1));
     assert_eq!(plain.keys(automerge::ROOT).collect::<Vec<_>>(), ["nodes"]);
@@ -48,46 +50,61 @@ fn a_pulse_writes_only_the_fields_that_differ() {
         thinking: Some("so".to_owned()),
         ..Pulse::default()
     };
-    let edit = |action, at| Edit::Say { agent: agent("coder"), pulse: pulse(action), at };
+    let edit = |action, at| said("coder", pulse(action), at);
     let mut document = written(1, &[register("coder"), edit("WAITING", 1)]);
     assert_eq!(document.write(&[edit("WAITING", 1)], 2_000).unwrap(), None);
     let change = document.write(&[edit("EXECUTING", 2)], 2_000).unwrap().unwrap();
     assert!(change.len() < 200, "{} bytes", change.len());
-    let said = document.content().agents[&agent("coder")].said.clone();
-    assert_eq!(said, Some(Said { pulse: pulse("EXECUTING"), at: 2 }));
-    let nothing = Edit::Say { agent: agent("coder"), pulse: Pulse::default(), at: 3 };
-    document.write(&[nothing], 3_000).unwrap();
-    let said = document.content().agents[&agent("coder")].said.clone();
-    assert_eq!(said, Some(Said { pulse: Pulse::default(), at: 3 }));
+    let stands = document.content().agents[&agent("coder")].said.clone();
+    assert_eq!(stands, Some(Said { pulse: pulse("EXECUTING"), at: 2 }));
+    document.write(&[said("coder", Pulse::default(), 3)], 3_000).unwrap();
+    let stands = document.content().agents[&agent("coder")].said.clone();
+    assert_eq!(stands, Some(Said { pulse: Pulse::default(), at: 3 }));
     assert_eq!(&reread(&document), document.content());
 }
 
-fn closing(counted: Vec<BallotKey>) -> Closing {
-    Closing { at: 1, counted }
+fn closed(counted: Vec<BallotKey>) -> Edit {
+    propose("p", Proposal { closed: Some(closing(1, counted)), ..proposal(&["a", "b"]) })
 }
 
-fn close(counted: Vec<BallotKey>) -> Edit {
-    Edit::Close { id: "p".to_owned(), closing: closing(counted) }
-}
-
-fn cast(choice: &str) -> Edit {
-    Edit::Cast { proposal: key(1, "p"), voter: agent("coder"), number: 1, ballot: ballot(1, choice) }
+fn answer(choice: &str) -> Edit {
+    cast(key(1, "p"), "coder", 1, ballot(1, choice))
 }
 
 /// A document with one agent, one ballot, and one closed proposal.
 fn decided() -> Document {
-    let open = Edit::Propose { id: "p".to_owned(), proposal: proposal(&["a", "b"]) };
-    let document = written(1, &[register("coder"), open, cast("a"), close(vec![])]);
+    let document = written(1, &[register("coder"), propose("p", proposal(&["a", "b"])), answer("a"), closed(vec![])]);
     assert!(document.content().proposals["p"].closed.is_some());
     document
 }
 
+fn agent_id(number: u8, name: &str) -> AgentId {
+    AgentId { node: node(number), name: agent(name) }
+}
+
+fn with_electorate(agents: Vec<AgentId>) -> Edit {
+    let mut proposal = proposal(&["a", "b"]);
+    proposal.rules.electorate = Electorate::Agents(agents);
+    propose("q", proposal)
+}
+
 #[test]
-fn edits_over_a_limit_are_refused_and_change_nothing() {
-    let propose = |edit: fn(&mut Proposal)| {
+fn the_largest_proposal_fits_in_one_change() {
+    let electorate = (0..100).map(|at| agent_id(at, &format!("voter-{at}"))).collect();
+    let mut proposal = proposal(&["a"]);
+    proposal.rules = Rules { electorate: Electorate::Agents(electorate), deadline: Some(9), ..Rules::default() };
+    proposal.question = "q".repeat(2_048);
+    proposal.options = (0..32).map(|option| format!("{option:02}").repeat(128)).collect();
+    let document = written(1, &[propose("q", proposal.clone())]);
+    assert_eq!(document.content().proposals["q"], proposal);
+}
+
+#[test]
+fn records_over_a_limit_are_refused_and_change_nothing() {
+    let with = |edit: fn(&mut Proposal)| {
         let mut proposal = proposal(&["a", "b"]);
         edit(&mut proposal);
-        Edit::Propose { id: "q".to_owned(), proposal }
+        propose("q", proposal)
     };
     let mut document = decided();
     let before = (document.content().clone(), document.save().unwrap());
@@ -95,35 +112,55 @@ fn edits_over_a_limit_are_refused_and_change_nothing() {
         Err(WriteError::Invalid(invalid)) => Some(invalid),
         Ok(_) | Err(_) => None,
     };
-    assert_eq!(refused(propose(|p| p.options = vec!["a".to_owned(); 2])), Some(Invalid::Options));
-    assert_eq!(refused(propose(|p| p.options.clear())), Some(Invalid::Options));
-    assert_eq!(refused(propose(|p| p.options[0].clear())), Some(Invalid::Option));
-    assert_eq!(refused(propose(|p| p.question = "x".repeat(2_049))), Some(Invalid::Question));
-    assert_eq!(refused(propose(|p| p.revision = 0)), Some(Invalid::Revision));
-    let unnamed = Edit::Close { id: String::new(), closing: closing(vec![]) };
-    assert_eq!(refused(unnamed), Some(Invalid::ProposalId));
-    let two = vec![ballot_key(1, "coder", 1), ballot_key(1, "coder", 2)];
-    assert_eq!(refused(close(two)), Some(Invalid::TwoBallots));
-    let many = vec![ballot_key(1, "coder", 1); 4_097];
-    assert_eq!(refused(close(many)), Some(Invalid::TooManyCounted));
+    assert_eq!(refused(with(|p| p.options = vec!["a".to_owned(); 2])), Some(Invalid::Options));
+    assert_eq!(refused(with(|p| p.options.clear())), Some(Invalid::Options));
+    assert_eq!(refused(with(|p| p.options[0].clear())), Some(Invalid::Option));
+    assert_eq!(refused(with(|p| p.question = "x".repeat(2_049))), Some(Invalid::Question));
+    assert_eq!(refused(with(|p| p.revision = 0)), Some(Invalid::Revision));
+    assert_eq!(refused(propose("", proposal(&["a"]))), Some(Invalid::Key));
+    assert_eq!(refused(cast(key(1, "p"), "coder", 0, ballot(1, "a"))), Some(Invalid::Key));
+    let many = (0..4_097).map(|number| ballot_key(1, &format!("voter-{number}"), 1));
+    let counted = Proposal { closed: Some(closing(1, many)), ..proposal(&["a"]) };
+    assert_eq!(refused(propose("q", counted)), Some(Invalid::TooManyCounted));
+    let two = agent_id(1, "coder");
+    let asked = |agents| with_electorate(agents);
+    assert_eq!(refused(asked(vec![])), Some(Invalid::Electorate));
+    assert_eq!(refused(asked(vec![two.clone(), two])), Some(Invalid::Electorate));
+    let mut beyond = closing(1, [ballot_key(1, "coder", 1)]);
+    beyond.counted.values_mut().flat_map(|voters| voters.values_mut()).for_each(|counted| counted.choices = vec![2]);
+    let counted = Proposal { closed: Some(beyond), ..proposal(&["a", "b"]) };
+    assert_eq!(refused(propose("q", counted)), Some(Invalid::Counted));
     assert!(matches!(refused(say("coder", &"x".repeat(1_025), 1)), Some(Invalid::Pulse(_))));
     assert_eq!((document.content().clone(), document.save().unwrap()), before);
 }
 
 #[test]
-fn edits_that_contradict_the_document_are_refused_and_change_nothing() {
+fn what_was_decided_or_cast_does_not_change() {
     let mut document = decided();
     let before = (document.content().clone(), document.save().unwrap());
-    let mut write = |edit: Edit| document.write(&[edit], 1).unwrap_err();
-    assert!(matches!(write(say("stranger", "x", 1)), WriteError::UnknownAgent(_)));
-    let unknown = Edit::Close { id: "none".to_owned(), closing: closing(vec![]) };
-    assert!(matches!(write(unknown), WriteError::UnknownProposal(_)));
-    let other = vec![ballot_key(1, "coder", 1)];
-    assert!(matches!(write(close(other)), WriteError::AlreadyClosed(_)));
-    assert!(matches!(write(cast("b")), WriteError::AlreadyCast(1)));
+    let mut refused = |edit: Edit| match document.write(&[edit], 1) {
+        Err(WriteError::Invalid(invalid)) => Some(invalid),
+        Ok(_) | Err(_) => None,
+    };
+    assert_eq!(refused(closed(vec![ballot_key(1, "coder", 1)])), Some(Invalid::Closed));
+    assert_eq!(refused(propose("p", proposal(&["a", "b"]))), Some(Invalid::Closed));
+    assert_eq!(refused(answer("b")), Some(Invalid::Cast));
     assert!(matches!(document.write(&[], u64::MAX), Err(WriteError::Time)));
-    assert_eq!(document.write(&[cast("a"), close(vec![])], 1).unwrap(), None);
+    assert_eq!(document.write(&[answer("a"), closed(vec![])], 1).unwrap(), None);
     assert_eq!((document.content().clone(), document.save().unwrap()), before);
+}
+
+#[test]
+fn what_is_removed_is_gone_everywhere() {
+    let mut document = decided();
+    let nothing = Edit::Remove(Place::Proposal("none".to_owned()));
+    assert_eq!(document.write(&[nothing], 1).unwrap(), None);
+    let ballot = Edit::Remove(Place::Ballot(place(key(1, "p"), "coder", 1)));
+    document.write(&[ballot, Edit::Remove(Place::Proposal("p".to_owned()))], 1).unwrap().unwrap();
+    assert!(document.content().proposals.is_empty() && document.content().ballots.is_empty());
+    assert_eq!(document.content().agents.len(), 1);
+    assert_eq!(replica(&document).content(), document.content());
+    assert_eq!(&reread(&document), document.content());
 }
 
 #[test]
@@ -159,6 +196,25 @@ fn a_full_epoch_is_restated_in_a_new_one() {
 }
 
 #[test]
+fn an_epoch_is_worn_by_saying_the_same_things_again_and_not_by_saying_much() {
+    let mut small = Document::new(id(1));
+    small.write(&[register("coder")], 1).unwrap();
+    let worn_at = (1..MAX_EPOCH_CHANGES).find(|&at| {
+        small.write(&[say("coder", &format!("step {at}"), at)], 1).unwrap().unwrap();
+        small.is_worn()
+    });
+    assert!(worn_at.is_some_and(|at| (16..80).contains(&at)), "{worn_at:?}");
+    let (again, _) = Document::restate(DocumentId { epoch: 1, ..id(1) }, small.content(), 1).unwrap();
+    assert!(!again.is_worn());
+
+    let mut large = Document::new(id(1));
+    for at in 0..MAX_EPOCH_CHANGES {
+        large.write(&[say(&format!("agent-{at}"), "step", at)], 1).unwrap().unwrap();
+        assert!(!large.is_worn(), "after {at} changes");
+    }
+}
+
+#[test]
 fn large_contents_are_restated_in_several_small_changes() {
     let mut content = Content::default();
     for number in 0..60 {
@@ -167,16 +223,15 @@ fn large_contents_are_restated_in_several_small_changes() {
         let said = Some(Said { pulse, at: number });
         let speaker = fedp2p_crdt::content::Agent { kind: AgentKind::Person, said };
         content.agents.insert(name.clone(), speaker);
-        let voters = content.ballots.entry(key(3, "p")).or_default();
-        voters.entry(name).or_default().insert(1, ballot(1, &"c".repeat(256)));
+        content.ballots.insert(place(key(3, "p"), name.as_str(), 1), ballot(1, &"c".repeat(256)));
     }
     // So many voters that the closing entry hardly fits in a change.
-    let counted = (0..20u8).flat_map(|at| (0..40).map(move |voter| ballot_key(at, &format!("voter-{voter:02}"), 1)));
-    let mut closed = proposal(&["a"; 1]);
-    closed.question = "q".repeat(2_048);
-    closed.options = (0..32).map(|option| format!("{option:02}").repeat(128)).collect();
-    closed.closed = Some(Closing { at: 1, counted: counted.collect() });
-    content.proposals.insert("p".to_owned(), closed);
+    let counted = (0..20u8).flat_map(|at| (0..17).map(move |voter| ballot_key(at, &format!("voter-{voter:02}"), 1)));
+    let mut decided = proposal(&["a"; 1]);
+    decided.question = "q".repeat(2_048);
+    decided.options = (0..32).map(|option| format!("{option:02}").repeat(128)).collect();
+    decided.closed = Some(closing(1, counted));
+    content.proposals.insert("p".to_owned(), decided);
     let (document, changes) = Document::restate(id(1), &content, 1).unwrap();
     assert_eq!(document.content(), &content);
     assert!(changes.len() > 3);
@@ -200,13 +255,18 @@ fn restoring_refuses_gaps_strangers_and_broken_bytes() {
     assert!(Document::restore(id(2), [raw[0].as_slice()]).is_err());
 }
 
+fn seen(revision: u32) -> Edit {
+    let place = SeenPlace { proposal: key(2, "p"), agent: agent("coder") };
+    Entry::Seen(place, Seen { revision, at: 1 }).into()
+}
+
 #[test]
 fn the_digest_sees_every_part_of_the_picture() {
     let base = [
         register("coder"),
         say("coder", "x", 1),
-        Edit::Propose { id: "p".to_owned(), proposal: proposal(&["a", "b"]) },
-        Edit::Cast { proposal: key(2, "p"), voter: agent("coder"), number: 1, ballot: ballot(1, "a") },
+        propose("p", proposal(&["a", "b"])),
+        cast(key(2, "p"), "coder", 1, ballot(1, "a")),
     ];
     let digest = |number: u8, more: &[Edit]| {
         let document = written(number, &[&base[..], more].concat());
@@ -219,9 +279,11 @@ fn the_digest_sees_every_part_of_the_picture() {
         digest(1, &[register("d")]),
         digest(1, &[say("coder", "y", 1)]),
         digest(1, &[say("coder", "x", 2)]),
-        digest(1, &[Edit::Close { id: "p".to_owned(), closing: Closing { at: 1, counted: vec![] } }]),
-        digest(1, &[Edit::Cast { proposal: key(2, "p"), voter: agent("coder"), number: 2, ballot: ballot(1, "a") }]),
-        digest(1, &[Edit::Cast { proposal: key(2, "p"), voter: agent("coder"), number: 2, ballot: reasoned }]),
+        digest(1, &[closed(vec![])]),
+        digest(1, &[cast(key(2, "p"), "coder", 2, ballot(1, "a"))]),
+        digest(1, &[cast(key(2, "p"), "coder", 2, reasoned)]),
+        digest(1, &[seen(1)]),
+        digest(1, &[seen(2)]),
         Picture::of([]).digest(),
     ];
     let distinct: std::collections::BTreeSet<_> = different.iter().collect();
@@ -230,8 +292,7 @@ fn the_digest_sees_every_part_of_the_picture() {
 
 #[test]
 fn the_digest_of_a_known_picture_never_changes() {
-    let edit = Edit::Propose { id: "p".to_owned(), proposal: proposal(&["a", "b"]) };
-    let document = written(1, &[register("coder"), say("coder", "x", 1), edit]);
+    let document = written(1, &[register("coder"), say("coder", "x", 1), propose("p", proposal(&["a", "b"]))]);
     let digest = Picture::of([(document.id().node, document.content())]).digest();
-    assert_eq!(fedp2p_protocols::id::base32(&digest), "jho56qjqp62nnifl6mp3qb6a2cxo5at7sc4q77hedlalt4mad74a");
+    assert_eq!(fedp2p_protocols::id::base32(&digest), "fwl4hr3dorzsg662gs7ygafonvdgcws33lpdrxznio7d7ecgwxta");
 }

@@ -1,11 +1,13 @@
 //! Documents, values and random edits for the tests.
 
-use fedp2p_crdt::content::{Content, Edit};
+use fedp2p_crdt::content::{Agent, BallotPlace, Content, Edit, Entry, Place, Said, SeenPlace};
 use fedp2p_crdt::document::{Document, DocumentId};
 use fedp2p_protocols::id::{ConversationId, LogId, NodeId};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
-use fedp2p_protocols::vote::{AgentId, Ballot, BallotKey, Closing, Mechanism, Proposal, ProposalKey};
+use fedp2p_protocols::vote::{
+    AgentId, Ballot, BallotKey, Cause, Closing, Counted, Electorate, Mechanism, Proposal, ProposalKey, Rules, Seen,
+};
 use proptest::prelude::*;
 
 pub(crate) fn node(number: u8) -> NodeId {
@@ -26,12 +28,28 @@ pub(crate) fn agent(name: &str) -> AgentName {
 }
 
 pub(crate) fn register(name: &str) -> Edit {
-    Edit::Register { agent: agent(name), kind: AgentKind::Ai }
+    Entry::Agent(agent(name), Agent { kind: AgentKind::Ai, said: None }).into()
 }
 
 pub(crate) fn say(name: &str, action: &str, at: u64) -> Edit {
     let pulse = Pulse { action: Some(action.to_owned()), ..Pulse::default() };
-    Edit::Say { agent: agent(name), pulse, at }
+    said(name, pulse, at)
+}
+
+pub(crate) fn said(name: &str, pulse: Pulse, at: u64) -> Edit {
+    Entry::Agent(agent(name), Agent { kind: AgentKind::Ai, said: Some(Said { pulse, at }) }).into()
+}
+
+pub(crate) fn propose(id: &str, proposal: Proposal) -> Edit {
+    Entry::Proposal(id.to_owned(), proposal).into()
+}
+
+pub(crate) fn place(proposal: ProposalKey, voter: &str, number: u32) -> BallotPlace {
+    BallotPlace { proposal, voter: agent(voter), number }
+}
+
+pub(crate) fn cast(proposal: ProposalKey, voter: &str, number: u32, ballot: Ballot) -> Edit {
+    Entry::Ballot(place(proposal, voter, number), ballot).into()
 }
 
 pub(crate) fn proposal(options: &[&str]) -> Proposal {
@@ -39,7 +57,7 @@ pub(crate) fn proposal(options: &[&str]) -> Proposal {
         by: agent("asker"),
         question: "which one?".to_owned(),
         options: options.iter().map(|&option| option.to_owned()).collect(),
-        mechanism: Mechanism::Poll,
+        rules: Rules::default(),
         revision: 1,
         opened: 5,
         closed: None,
@@ -51,11 +69,21 @@ pub(crate) fn key(number: u8, id: &str) -> ProposalKey {
 }
 
 pub(crate) fn ballot(revision: u32, choice: &str) -> Ballot {
-    Ballot { revision, choice: choice.to_owned(), reason: None, at: 7 }
+    Ballot { revision, choices: vec![choice.to_owned()], reason: None, at: 7 }
 }
 
 pub(crate) fn ballot_key(number: u8, voter: &str, ballot: u32) -> BallotKey {
     BallotKey { voter: AgentId { node: node(number), name: agent(voter) }, number: ballot }
+}
+
+/// A closing entry that counts these ballots, each for the first option.
+pub(crate) fn closing(at: u64, keys: impl IntoIterator<Item = BallotKey>) -> Closing {
+    let mut closing = Closing { at, cause: Cause::Asker, eligible: 9, counted: Default::default() };
+    for BallotKey { voter, number } in keys {
+        let counted = Counted { number, choices: vec![0] };
+        closing.counted.entry(voter.node).or_default().insert(voter.name, counted);
+    }
+    closing
 }
 
 /// A new document that says what the edits say.
@@ -107,24 +135,44 @@ fn pulses() -> impl Strategy<Value = Pulse> {
 
 fn closings() -> impl Strategy<Value = Closing> {
     let voters = prop::collection::btree_map((0u8..4, names()), 1u32..4, 0..5);
-    (0u64..9, voters).prop_map(|(at, voters)| Closing {
-        at,
-        counted: voters
-            .into_iter()
-            .rev()
-            .map(|((number, name), ballot)| ballot_key(number, name.as_str(), ballot))
-            .collect(),
+    (0u64..9, voters).prop_map(|(at, voters)| {
+        let keys = voters.into_iter().map(|((number, name), ballot)| ballot_key(number, name.as_str(), ballot));
+        closing(at, keys)
     })
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let mechanisms = vec![Mechanism::Poll, Mechanism::Vote, Mechanism::Approval, Mechanism::Ranked];
+    let shares = || prop::option::of(prop::sample::select(vec!["majority", "two-thirds", "3/5"]));
+    let parsed = |text: Option<&str>| text.map(|text| text.parse().unwrap());
+    let electorates = prop_oneof![
+        Just(Electorate::All),
+        Just(Electorate::People),
+        prop::collection::btree_set((0u8..4, names()), 1..5).prop_map(|agents| {
+            let id = |(number, name)| AgentId { node: node(number), name };
+            Electorate::Agents(agents.into_iter().map(id).collect())
+        }),
+    ];
+    (prop::sample::select(mechanisms), shares(), shares(), electorates, prop::option::of(0u64..9), any::<bool>())
+        .prop_map(move |(mechanism, threshold, quorum, electorate, deadline, early)| Rules {
+            mechanism,
+            threshold: parsed(threshold),
+            quorum: parsed(quorum),
+            electorate,
+            deadline,
+            early,
+            ..Rules::default()
+        })
 }
 
 fn proposals() -> impl Strategy<Value = Proposal> {
     let options = prop::collection::btree_set("[a-z]{1,3}", 1..12);
-    (names(), options, 1u32..4, 0u64..9, prop::option::of(closings())).prop_map(
-        |(by, options, revision, opened, closed)| Proposal {
+    (names(), options, rules(), 1u32..4, 0u64..9, prop::option::of(closings())).prop_map(
+        |(by, options, rules, revision, opened, closed)| Proposal {
             by,
             question: format!("question {revision}?"),
             options: options.into_iter().rev().collect(),
-            mechanism: Mechanism::Poll,
+            rules,
             revision,
             opened,
             closed,
@@ -133,24 +181,38 @@ fn proposals() -> impl Strategy<Value = Proposal> {
 }
 
 fn ballots() -> impl Strategy<Value = Ballot> {
-    (1u32..4, "[a-z]{1,3}", texts(), any::<u64>()).prop_map(|(revision, choice, reason, at)| Ballot {
+    let choices = prop::collection::vec("[a-z]{1,3}", 0..4);
+    (1u32..4, choices, texts(), any::<u64>()).prop_map(|(revision, choices, reason, at)| Ballot {
         revision,
-        choice,
+        choices,
         reason,
         at,
+    })
+}
+
+fn places() -> impl Strategy<Value = BallotPlace> {
+    (0u8..3, ids(), names(), 1u32..4).prop_map(|(number, id, voter, ballot)| BallotPlace {
+        proposal: key(number, &id),
+        voter,
+        number: ballot,
     })
 }
 
 /// One random edit; some cannot be written.
 pub(crate) fn edits() -> impl Strategy<Value = Edit> {
     let kinds = prop::sample::select(vec![AgentKind::Person, AgentKind::Ai]);
+    let speeches = prop::option::of((pulses(), any::<u64>()).prop_map(|(pulse, at)| Said { pulse, at }));
     prop_oneof![
-        2 => (names(), kinds).prop_map(|(agent, kind)| Edit::Register { agent, kind }),
-        4 => (names(), pulses(), any::<u64>()).prop_map(|(agent, pulse, at)| Edit::Say { agent, pulse, at }),
-        2 => (ids(), proposals()).prop_map(|(id, proposal)| Edit::Propose { id, proposal }),
-        1 => (ids(), closings()).prop_map(|(id, closing)| Edit::Close { id, closing }),
-        3 => (0u8..3, ids(), names(), 1u32..4, ballots()).prop_map(|(number, id, voter, ballot, cast)| {
-            Edit::Cast { proposal: key(number, &id), voter, number: ballot, ballot: cast }
+        5 => (names(), kinds, speeches)
+            .prop_map(|(name, kind, said)| Entry::Agent(name, Agent { kind, said }).into()),
+        3 => (ids(), proposals()).prop_map(|(id, proposal)| Entry::Proposal(id, proposal).into()),
+        3 => (places(), ballots()).prop_map(|(place, ballot)| Entry::Ballot(place, ballot).into()),
+        2 => (places(), 1u32..4, any::<u64>()).prop_map(|(place, revision, at)| {
+            let place = SeenPlace { proposal: place.proposal, agent: place.voter };
+            Entry::Seen(place, Seen { revision, at }).into()
         }),
+        1 => places().prop_map(|place| Edit::Remove(Place::Ballot(place))),
+        1 => ids().prop_map(|id| Edit::Remove(Place::Proposal(id))),
+        1 => names().prop_map(|name| Edit::Remove(Place::Agent(name))),
     ]
 }

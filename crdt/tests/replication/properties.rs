@@ -58,9 +58,8 @@ proptest! {
         let mut writer = Document::new(id(1));
         write(&mut writer, &groups);
         let content = writer.content().clone();
-        for (id, proposal) in content.proposals {
-            let edit = fedp2p_crdt::content::Edit::Propose { id, proposal };
-            prop_assert_eq!(writer.write(&[edit], 1).unwrap(), None);
+        for entry in content.entries() {
+            prop_assert_eq!(writer.write(&[entry.into()], 1).unwrap(), None);
         }
     }
 

@@ -1,13 +1,14 @@
 //! Writing own entries: signed at once, published only once they are durable.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fedp2p_crdt::content::Edit;
 use fedp2p_crdt::document::DocumentId;
 use fedp2p_crdt::document::WriteError;
 use fedp2p_protocols::codec::DecodeError;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NodeId};
-use fedp2p_protocols::limits::{MAX_DEPS, MAX_HEADER_BYTES, MAX_OP_BYTES};
+use fedp2p_protocols::limits::{MAX_DEPS, MAX_FUTURE, MAX_HEADER_BYTES, MAX_OP_BYTES};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::{Header, Kind, NO_BACKLINK, Verified};
 use fedp2p_protocols::payload::{Checkpoint, LogStart, Message};
@@ -19,6 +20,8 @@ use crate::doors::Glance;
 use crate::effect::Effect;
 use crate::store::{MessageIndex, OpWrite, Write};
 
+/// How long after leaving a log because of the clock another is left, as each takes a place among this node's logs.
+const LEAVE_AGAIN: Duration = Duration::from_secs(60);
 /// What an op has besides its header and payload.
 const SIGNATURE_AND_LENGTH_BYTES: usize = 64 + 2;
 
@@ -51,7 +54,8 @@ impl Core {
             self.append(entries, conversation, Kind::LogStart, None, &start.encode())?;
         }
         let tip = self.logs.get(&key).and_then(|log| log.accepted);
-        let clock = self.logs.clock(&conversation);
+        let latest_ms = self.latest_ms();
+        let clock = self.logs.clock_until(&conversation, latest_ms);
         let header = Header {
             network: self.network,
             author: self.me(),
@@ -59,7 +63,7 @@ impl Core {
             seq: tip.map_or(1, |tip| tip.height + 1),
             backlink: tip.map_or(NO_BACKLINK, |tip| tip.head),
             conversation,
-            deps: self.logs.take_deps(&conversation, MAX_DEPS),
+            deps: self.logs.take_deps(&conversation, MAX_DEPS, latest_ms),
             hlc: clock.next(self.now.wall_ms),
             kind,
             agent: agent.cloned(),
@@ -123,6 +127,28 @@ impl Core {
     ) -> Option<Write> {
         let epoch = self.documents.epoch(&conversation, &author).filter(|epoch| Some(*epoch) != before)?;
         Some(Write::Document { author, conversation, epoch })
+    }
+
+    /// The latest moment that other nodes take from an entry now, in milliseconds since 1970.
+    pub(crate) fn latest_ms(&self) -> u64 {
+        self.now.wall_ms.saturating_add(u64::try_from(MAX_FUTURE.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Leaves a log that was written while this machine's clock was far ahead: what came after its entries would be
+    /// refused elsewhere until their time has come. Those entries are taken then; what is written from now on is at once.
+    pub(crate) fn leave_future_log(&mut self) {
+        let lobby = self.lobby;
+        let tip = self.logs.get(&self.own_log(&lobby)).and_then(|log| log.accepted);
+        let ahead = tip.is_some_and(|tip| tip.hlc.milliseconds() > self.latest_ms());
+        let since = self.left_future_log.map(|at| self.now.monotonic.saturating_sub(at));
+        let lately = since.is_some_and(|since| since < LEAVE_AGAIN);
+        if !ahead || lately || self.remaking.contains_key(&(lobby, self.me())) {
+            return;
+        }
+        self.left_future_log = Some(self.now.monotonic);
+        self.start_log_epoch(
+            "this machine's clock was ahead, and other nodes refuse what follows until its time has come",
+        );
     }
 
     /// From now on this node writes other logs: its present ones were found to be written elsewhere too.

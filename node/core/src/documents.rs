@@ -135,9 +135,9 @@ impl Documents {
     pub(crate) fn write(&mut self, own: DocumentId, edits: &[Edit], at_ms: u64) -> Result<Vec<Draft>, WriteError> {
         let shelf = self.shelves.entry(own.conversation).or_default().entry(own.node).or_default();
         let highest = shelf.epochs.keys().next_back().map_or(0, |(epoch, _)| *epoch);
-        let fits = shelf.document().is_some_and(|document| document.id().log == own.log && !document.is_full());
-        if fits {
-            let key = shelf.current.expect("a document that fits is current");
+        let goes_on = |document: &Document| document.id().log == own.log && !document.is_full() && !document.is_worn();
+        if shelf.document().is_some_and(goes_on) {
+            let key = shelf.current.expect("a document that goes on is current");
             let epoch = shelf.epochs.get_mut(&key).expect("the current epoch is on the shelf");
             match epoch.document.write(edits, at_ms) {
                 // Room for operations can run out before room for changes does.

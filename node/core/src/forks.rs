@@ -16,7 +16,7 @@ use crate::doors::Then;
 use crate::ingest::Source;
 use crate::store::{Read, Write};
 
-/// For the void of how many logs a peer is asked at once.
+/// For the void of how many logs of each kind a peer is asked at once.
 const MOST_VOID: usize = 4;
 
 impl Core {
@@ -33,6 +33,7 @@ impl Core {
             self.append(&mut entries, lobby, Kind::ForkProof, None, &proof.encode())
                 .expect("two headers are far below the size of an op");
             self.commit_entries(entries);
+            self.carried.insert((log_key(ours), ours.header().seq));
         }
         if !same_parent {
             // They parted earlier: ask for the entry before, until the one with a common parent is found.
@@ -56,8 +57,9 @@ impl Core {
 
     /// What others wrote may depend on a part of a log that does not count: asks for that, to see that it exists.
     pub(crate) fn ask_for_void(&mut self, peer: NodeId) {
-        let forks: Vec<(LogKey, u64)> = self.forks.iter().map(|(key, seq)| (*key, *seq)).take(MOST_VOID).collect();
-        for (key, seq) in forks {
+        let forks = self.forks.iter().map(|(key, seq)| (*key, *seq)).take(MOST_VOID);
+        let left_out = self.logs.left_out().map(|key| (*key, 1)).take(MOST_VOID);
+        for (key, seq) in forks.chain(left_out).collect::<Vec<_>>() {
             self.probe(key, seq, peer);
         }
     }
@@ -90,6 +92,26 @@ impl Core {
         let void = self.pending.of_log(&key, seq);
         self.place_all(Source::Waited(key.author), void);
         true
+    }
+
+    /// An entry with a proof is held now: everybody will come to have the proof.
+    pub(crate) fn proof_held(&mut self, op: &Verified) {
+        if let Some(fork) = ForkProof::decode(op.payload()).ok().and_then(|proof| proof.check().ok()) {
+            self.carried.insert(fork);
+        }
+    }
+
+    /// A proof was acted on, but the entry that brought it does not come to be held: says itself what it proves, as
+    /// those who were away would never learn of it.
+    pub(crate) fn carry_on(&mut self, op: &Verified) {
+        let Ok(proof) = ForkProof::decode(op.payload()) else { return };
+        let Ok((key, seq)) = proof.check() else { return };
+        if self.forks.get(&key) != Some(&seq) || !self.carried.insert((key, seq)) {
+            return;
+        }
+        let (mut entries, lobby) = (Entries::default(), self.lobby);
+        self.append(&mut entries, lobby, Kind::ForkProof, None, &proof.encode()).expect("a proof fits into any op");
+        self.commit_entries(entries);
     }
 
     /// Looks up the entry that this node has before a fork. Where the two sides parted earlier still, nodes have

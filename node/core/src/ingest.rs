@@ -12,7 +12,7 @@ use std::time::Duration;
 use fedp2p_protocols::codec::DecodeError;
 use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{NodeId, OpId};
-use fedp2p_protocols::limits::{MAX_FUTURE, MAX_LOGS_PER_AUTHOR, PENDING_TIMEOUT};
+use fedp2p_protocols::limits::{MAX_LOGS_PER_AUTHOR, PENDING_TIMEOUT};
 use fedp2p_protocols::op::{Kind, Op, Verified};
 use fedp2p_protocols::payload::{ForkProof, LogStart, Message, Receipt, decode_certificate};
 use fedp2p_protocols::vote::AgentId;
@@ -58,7 +58,7 @@ pub(crate) struct Batch {
 }
 
 /// Most entries that are kept until they can be compared with what is on its way to the store.
-const MAX_CONTESTED: usize = 64;
+pub(crate) const MAX_CONTESTED: usize = 64;
 /// How long something may wait at most while a fork holds up what it waits for.
 const MOST_PATIENCE: Duration = Duration::from_secs(300);
 
@@ -82,7 +82,7 @@ enum Look {
 enum Placing {
     Accepted(Arc<Verified>),
     Waits,
-    /// It stands where its log no longer counts: it exists, and that is all.
+    /// It stands where its log no longer counts, or in one log too many: it exists, and that is all.
     Void(OpId, Hlc),
     /// It can never be accepted.
     Refused(&'static str),
@@ -160,8 +160,9 @@ impl Core {
         if self.pending.contains(&op.id()) {
             return Look::Pass;
         }
-        // Gossip is to be judged on its own: it may have to be passed on.
-        if self.in_verification.contains(&op.id()) && !matches!(source, Source::Gossip(_)) {
+        // Gossip is to be judged on its own: it may have to be passed on. What was asked for is acknowledged only once it
+        // is stored, so it must not be let pass because it is on its way by another door.
+        if self.in_verification.contains(&op.id()) && !matches!(source, Source::Gossip(_) | Source::Fetch { .. }) {
             return Look::Pass;
         }
         let asked = matches!(source, Source::Fetch { peer, .. } if self.is_fetching_from(peer));
@@ -180,7 +181,7 @@ impl Core {
         }
         // Whoever answers an entry that was taken at the very edge must not be refused for it.
         let seen = self.logs.clock(&header.conversation).milliseconds();
-        let latest = self.now.wall_ms.saturating_add(MAX_FUTURE.as_millis() as u64).max(seen);
+        let latest = self.latest_ms().max(seen);
         if header.hlc.milliseconds() > latest {
             self.note_clock(header.author, header.hlc.milliseconds());
             return Look::Pass;
@@ -337,9 +338,12 @@ impl Core {
 
     fn place_start(&mut self, op: Verified, source: &Source) -> Placing {
         let header = op.header();
-        let logs = self.logs.of_author(&header.conversation, header.author).count();
-        if logs >= MAX_LOGS_PER_AUTHOR {
-            return Placing::Refused("its author has too many logs");
+        if self.logs.taken(&header.conversation, header.author) >= MAX_LOGS_PER_AUTHOR {
+            self.logs.leave_out(log_key(&op), header.conversation);
+            let name = self.members.display(&header.author);
+            self.notice(format!("left out one more log of {name}, who has too many"));
+            // Others may have taken this one and refused another, and what they write depends on it: it exists.
+            return Placing::Void(op.id(), header.hlc);
         }
         let Ok(start) = LogStart::decode(op.payload()) else {
             return Placing::Refused("the start of a log has no valid certificate");
@@ -418,15 +422,20 @@ impl Core {
     }
 
     /// Lets go of what has waited too long; it is fetched again. But where a log has forked, an entry of somebody else
-    /// may depend on a part of it that nobody in reach has any more. Such an entry is taken as it is, and what waits
+    /// may depend on a part of it that nobody in reach has any more, or on a log that is left out. Such an entry is taken as it is, and what waits
     /// for it waits on.
     pub(crate) fn pending_due(&mut self) {
         let now = self.now.monotonic;
         let mut dropped = 0;
         for id in self.pending.overdue(now) {
             let Some((op, need, since)) = self.pending.get(&id) else { continue };
-            let (author, forked) = (op.header().author, !self.forks.is_empty());
+            let forked = !self.forks.is_empty() || self.logs.left_out().next().is_some();
+            let author = op.header().author;
             let in_turn = op.header().deps.iter().any(|dep| self.pending.contains(dep));
+            let proof = (op.header().kind == Kind::ForkProof).then(|| op.clone());
+            if let Some(proof) = proof {
+                self.carry_on(&proof);
+            }
             if forked && !in_turn && matches!(need, Need::Op(_)) {
                 let op = self.pending.remove(&id);
                 self.place_all(Source::Waived(author), op.into_iter().collect());
@@ -457,7 +466,8 @@ impl Core {
             Kind::LogStart | Kind::Certificate => self.write_member(writes, op),
             Kind::Message => self.write_inbox(writes, op, position),
             Kind::Receipt => write_receipt(writes, op),
-            Kind::Change | Kind::Checkpoint | Kind::ForkProof | Kind::Other(_) => {}
+            Kind::ForkProof => self.proof_held(op),
+            Kind::Change | Kind::Checkpoint | Kind::Other(_) => {}
         }
     }
 

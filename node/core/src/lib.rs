@@ -15,8 +15,10 @@
 //! | `session`, `sync` | connected nodes: presence, anti-entropy, catching up |
 //! | `membership` | hellos, tickets, certificates that renew themselves |
 //! | `doors` | the operations of the API |
+//! | `bounds` | how full every bounded queue is |
 
 mod author;
+mod bounds;
 mod commit;
 mod documents;
 mod doors;
@@ -48,6 +50,7 @@ use fedp2p_protocols::vote::AgentId;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
+pub use bounds::Bound;
 pub use effect::{Effect, Verdict};
 pub use input::{Input, Now, Start};
 
@@ -92,6 +95,8 @@ pub struct Core {
     position: u64,
     ops: BTreeMap<ConversationId, u64>,
     forks: BTreeMap<LogKey, u64>,
+    /// Forks whose proof is in an entry that is held here, as far as is known since the start.
+    carried: BTreeSet<(LogKey, u64)>,
     tickets: BTreeMap<TicketId, StoredTicket>,
     reaches: BTreeMap<(NodeId, LogKey), u64>,
     surfaced: BTreeMap<AgentId, BTreeMap<LogKey, u64>>,
@@ -100,6 +105,10 @@ pub struct Core {
     seen: BTreeMap<NodeId, Seen>,
     fetching: BTreeMap<ConversationId, sync::Fetch>,
     renewal_due: Duration,
+    /// When the next proposal of this node reaches its deadline, in milliseconds since 1970.
+    next_closing: Option<u64>,
+    /// When a log was left last because this machine's clock had been ahead.
+    left_future_log: Option<Duration>,
 
     generation: u32,
     commits: u64,
@@ -166,6 +175,7 @@ impl Core {
             position: start.stored.position,
             ops: BTreeMap::new(),
             forks: BTreeMap::new(),
+            carried: BTreeSet::new(),
             tickets: BTreeMap::new(),
             reaches: BTreeMap::new(),
             surfaced: BTreeMap::new(),
@@ -173,6 +183,8 @@ impl Core {
             seen: BTreeMap::new(),
             fetching: BTreeMap::new(),
             renewal_due: now.monotonic,
+            next_closing: None,
+            left_future_log: None,
             generation: 0,
             commits: 0,
             in_flight: VecDeque::new(),
@@ -193,6 +205,7 @@ impl Core {
             effects: Vec::new(),
         };
         core.restore(start.stored);
+        core.note_closings();
         core.begin(start.person, start.inviter);
         let effects = std::mem::take(&mut core.effects);
         (core, effects)
@@ -237,6 +250,7 @@ impl Core {
     /// Takes one input and returns what is to be done, in order.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
         self.now = now;
+        self.leave_future_log();
         match input {
             Input::Tick => self.tick(),
             Input::Call { id, caller, request } => self.call(id, caller, request),
@@ -271,6 +285,7 @@ impl Core {
             .chain(self.undone_at)
             .chain(self.recovering.values().filter_map(Recovery::deadline))
             .chain([self.renewal_due])
+            .chain(self.closing_due())
             .min()
             .unwrap_or(Duration::MAX)
     }
@@ -282,6 +297,7 @@ impl Core {
         self.sessions_due();
         self.presence_due();
         self.renew_if_due();
+        self.close_due();
     }
 
     fn me(&self) -> NodeId {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
+use fedp2p_protocols::limits::MAX_LOGS_LEFT_OUT;
 use fedp2p_protocols::op::Header;
 use fedp2p_protocols::sync::{self, Head, LogKey};
 
@@ -73,6 +74,8 @@ pub(crate) struct Logs {
     clocks: BTreeMap<ConversationId, Hlc>,
     /// Digests that are still right.
     digests: BTreeMap<ConversationId, [u8; 32]>,
+    /// Logs of which nothing is taken, as their author has too many.
+    left_out: BTreeSet<LogKey>,
 }
 
 impl Logs {
@@ -107,6 +110,25 @@ impl Logs {
         self.of(conversation).filter(move |(key, _)| key.author == author)
     }
 
+    /// How many logs of an author were taken.
+    pub(crate) fn taken(&self, conversation: &ConversationId, author: NodeId) -> usize {
+        self.of_author(conversation, author).filter(|(_, log)| log.accepted.is_some()).count()
+    }
+
+    /// Leaves out a whole log: nothing in it counts, and nothing of it is asked for. Only so many are remembered.
+    pub(crate) fn leave_out(&mut self, key: LogKey, conversation: ConversationId) {
+        let others = self.left_out.iter().filter(|other| other.author == key.author).count();
+        if others < MAX_LOGS_LEFT_OUT {
+            self.left_out.insert(key);
+            self.freeze(key, conversation, 1, OpId::from_bytes([0; 32]));
+        }
+    }
+
+    /// The logs that are left out.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = &LogKey> {
+        self.left_out.iter()
+    }
+
     fn observe(&mut self, conversation: ConversationId, hlc: Hlc) {
         let clock = self.clocks.entry(conversation).or_default();
         *clock = (*clock).max(hlc);
@@ -114,6 +136,17 @@ impl Logs {
 
     pub(crate) fn clock(&self, conversation: &ConversationId) -> Hlc {
         self.clocks.get(conversation).copied().unwrap_or_default()
+    }
+
+    /// The latest clock value accepted in a conversation that is not beyond `latest_ms`, milliseconds since 1970.
+    pub(crate) fn clock_until(&self, conversation: &ConversationId, latest_ms: u64) -> Hlc {
+        let clock = self.clock(conversation);
+        if clock.milliseconds() <= latest_ms {
+            return clock;
+        }
+        // Some clock was far ahead: then the logs that were written by it are left out.
+        let clocks = self.of(conversation).filter_map(|(_, log)| log.accepted).map(|tip| tip.hlc);
+        clocks.filter(|clock| clock.milliseconds() <= latest_ms).max().unwrap_or_default()
     }
 
     /// Moves the accepted tip of a log to this entry.
@@ -175,19 +208,25 @@ impl Logs {
         }
     }
 
-    /// What the next own entry should depend on: the heads that moved since the last one, the rest next time.
-    pub(crate) fn take_deps(&mut self, conversation: &ConversationId, most: usize) -> Vec<OpId> {
+    /// What the next own entry should depend on: the heads that moved since the last one, the rest next time. What
+    /// was written by a clock beyond `latest_ms` has to wait, as an entry is never earlier than what it depends on.
+    pub(crate) fn take_deps(&mut self, conversation: &ConversationId, most: usize, latest_ms: u64) -> Vec<OpId> {
         let Some(advanced) = self.advanced.get_mut(conversation) else {
             return Vec::new();
         };
-        let mut deps = Vec::new();
+        let (mut deps, mut waiting) = (Vec::new(), Vec::new());
         while deps.len() < most {
             let Some(key) = advanced.pop_first() else { break };
             // Not everybody has the same entries of a log that forked.
             let log = self.logs.get(&key).filter(|log| log.frozen.is_none());
+            if log.and_then(|log| log.durable).is_some_and(|tip| tip.hlc.milliseconds() > latest_ms) {
+                waiting.push(key);
+                continue;
+            }
             let head = log.and_then(|log| log.head(key));
             deps.extend(head.map(|head| head.head));
         }
+        advanced.extend(waiting);
         deps.sort();
         deps
     }

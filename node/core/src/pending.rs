@@ -48,6 +48,12 @@ impl Pending {
         self.waiting.len()
     }
 
+    /// The most ops and the most bytes that wait of any one author.
+    pub(crate) fn largest_share(&self) -> (usize, usize) {
+        let most = |(ops, bytes): (usize, usize), share: &Share| (ops.max(share.ops), bytes.max(share.bytes));
+        self.shares.values().fold((0, 0), most)
+    }
+
     pub(crate) fn contains(&self, id: &OpId) -> bool {
         self.waiting.contains_key(id)
     }

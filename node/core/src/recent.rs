@@ -19,7 +19,7 @@ pub(crate) struct Recent {
 type Form = [u8; 64];
 
 /// How many are remembered.
-const RECENT: usize = 8192;
+pub(crate) const RECENT: usize = 8192;
 
 impl Recent {
     /// Remembers an op that was verified here.
@@ -42,6 +42,11 @@ impl Recent {
         {
             self.clocks.remove(&oldest);
         }
+    }
+
+    /// How many ops are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.clocks.len()
     }
 
     pub(crate) fn remove(&mut self, id: &OpId) {

@@ -18,6 +18,8 @@ use crate::sync::Serve;
 
 /// How often a sign of life is asked for.
 const PING_EVERY: Duration = Duration::from_secs(5);
+/// How soon it is asked for when nothing comes after something was sent that is worth an answer.
+const PROBE_AFTER: Duration = Duration::from_millis(250);
 /// After how much silence a connected node is suspect.
 const SUSPECT_AFTER: Duration = Duration::from_secs(12);
 /// After how much silence a node is gone.
@@ -31,7 +33,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How soon others are shown what was fetched.
 const SPREAD: Duration = Duration::from_millis(200);
 /// How long a node is not asked for anything after it sent nothing of what it was asked for.
-const FRUITLESS: Duration = Duration::from_secs(20);
+pub(crate) const FRUITLESS: Duration = Duration::from_secs(20);
 /// First interval between digests; it doubles while nothing differs.
 pub(crate) const DIGEST_EVERY: Duration = Duration::from_secs(5);
 /// Longest interval between digests.
@@ -47,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) rtt: Option<Duration>,
     ping_at: Duration,
     pinged: Option<Duration>,
+    /// Since when nothing has come, after something that is worth an answer.
+    awaits: Option<Duration>,
     digest_at: Duration,
     digest_every: Duration,
     asked: Option<Duration>,
@@ -68,6 +72,8 @@ pub(crate) struct Session {
     pub(crate) renewed: Option<Duration>,
     /// Until when it is not asked for anything: what it was asked for last brought nothing.
     pub(crate) fruitless_until: Duration,
+    /// How many times in a row that was so.
+    pub(crate) fruitless: u32,
 }
 
 impl Session {
@@ -78,6 +84,7 @@ impl Session {
             rtt: None,
             ping_at: now,
             pinged: None,
+            awaits: None,
             digest_at: now + DIGEST_EVERY,
             digest_every: DIGEST_EVERY,
             asked: None,
@@ -92,13 +99,15 @@ impl Session {
             clock_noted: false,
             renewed: None,
             fruitless_until: Duration::ZERO,
+            fruitless: 0,
         }
     }
 
     pub(crate) fn deadline(&self) -> Duration {
         let due = self.ping_at.min(self.digest_at);
-        let gathered = self.owed_at.into_iter().chain(self.reach_at);
-        gathered.fold(due, Duration::min)
+        let probe = self.awaits.map(|since| since + PROBE_AFTER);
+        let others = self.owed_at.into_iter().chain(self.reach_at).chain(probe);
+        others.fold(due, Duration::min)
     }
 
     fn presence(&self, now: Duration) -> Presence {
@@ -179,6 +188,7 @@ impl Core {
     pub(crate) fn heard(&mut self, peer: NodeId) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.heard = self.now.monotonic;
+        session.awaits = None;
         if let Some(seen) = self.seen.get_mut(&peer) {
             seen.wall_ms = self.now.wall_ms;
         }
@@ -230,7 +240,9 @@ impl Core {
         let wall_ms = self.now.wall_ms;
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let mut frames = Vec::new();
-        if session.ping_at <= now {
+        // Also when an answer is out already: what came since may have been on its way before.
+        let probe = session.awaits.take_if(|since| *since + PROBE_AFTER <= now).is_some();
+        if session.ping_at <= now || probe {
             session.ping_at = now + PING_EVERY;
             session.pinged = Some(now);
             frames.push(Frame::Ping(wall_ms));
@@ -269,7 +281,19 @@ impl Core {
     }
 
     pub(crate) fn send(&mut self, peer: NodeId, frame: &Frame) {
+        if matches!(frame, Frame::Have { .. } | Frame::Want { .. } | Frame::Ops { .. }) {
+            self.await_answer(peer);
+        }
         self.effect(Effect::Send { peer, frame: frame.encode() });
+    }
+
+    /// Something was sent to a node that makes it send something back: if it does not, the node is asked whether it is
+    /// there, so that a dead connection is found out by the first who needs it.
+    fn await_answer(&mut self, peer: NodeId) {
+        let now = self.now.monotonic;
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.awaits.get_or_insert(now);
+        }
     }
 
     /// Sends a new own entry straight to connected nodes: to all in a small mesh, and if it is urgent.
@@ -281,6 +305,7 @@ impl Core {
         let peers: Vec<NodeId> = self.sessions.keys().copied().collect();
         for peer in peers {
             self.effect(Effect::Send { peer, frame: frame.clone() });
+            self.await_answer(peer);
         }
     }
 

@@ -14,10 +14,13 @@ use fedp2p_protocols::sync::{Frame, Head, Want};
 use crate::Core;
 use crate::doors::Then;
 use crate::ingest::Source;
+use crate::session::FRUITLESS;
 use crate::store::{Placed, Read, ReadToken};
 
 /// How long a node may take for the next part of what it was asked for.
 const STALLED: Duration = Duration::from_secs(5);
+/// How long a node is not asked again after it sent nothing of use for the second time; it doubles each time.
+const FRUITLESS_AGAIN: Duration = Duration::from_millis(25);
 /// How much is read from the store at once.
 const READ_BYTES: usize = SYNC_WINDOW_BYTES / 4;
 /// How long a request waits for acknowledgements before it gives way to the next one.
@@ -25,9 +28,9 @@ const FORSAKEN: Duration = Duration::from_secs(10);
 /// How much of a frame is filled with ops; what is left is for lengths.
 const FRAME_OPS_BYTES: usize = 56 * 1024;
 /// Most requests of one peer that wait.
-const MAX_SERVES: usize = 8;
+pub(crate) const MAX_SERVES: usize = 8;
 /// Most heads that one list may have.
-const MAX_HEADS: usize = 64 * MAX_FRAME_LOGS;
+pub(crate) const MAX_HEADS: usize = 64 * MAX_FRAME_LOGS;
 
 /// What this node is fetching.
 #[derive(Debug)]
@@ -48,6 +51,13 @@ pub(crate) struct Serve {
     reading: Option<ReadToken>,
     /// When the peer last asked or acknowledged.
     moved: Duration,
+}
+
+impl Serve {
+    /// How many bytes were sent and not acknowledged.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.outstanding
+    }
 }
 
 impl Core {
@@ -305,6 +315,7 @@ impl Core {
             && self.is_fetching_from(&peer)
             && let Some(fetch) = self.fetching.remove(&lobby)
         {
+            self.bore_fruit(peer, fetch.progress);
             // Asking again a peer that had nothing of use would go on for as long as it claims to have more.
             self.look_around(fetch.progress.then_some(peer));
             if fetch.progress {
@@ -313,6 +324,18 @@ impl Core {
             if !fetch.progress && self.pending.wait_for_ops() {
                 self.ask_for_void(peer);
             }
+        }
+    }
+
+    /// What never brings anything of use is asked for ever more rarely: nodes can differ in what none of them takes.
+    /// Once means nothing, as it may have come another way meanwhile.
+    fn bore_fruit(&mut self, peer: NodeId, fruit: bool) {
+        let now = self.now.monotonic;
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.fruitless = if fruit { 0 } else { session.fruitless.saturating_add(1) };
+        if session.fruitless > 1 {
+            let pause = FRUITLESS_AGAIN * 2u32.saturating_pow(session.fruitless);
+            session.fruitless_until = now + pause.min(FRUITLESS);
         }
     }
 

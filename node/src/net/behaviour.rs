@@ -5,11 +5,15 @@
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::transport::Transport as _;
+use libp2p::core::transport::timeout::TransportTimeout;
+use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{FromSwarm, NetworkBehaviour, NewListenAddr};
 use libp2p::{Multiaddr, Swarm, SwarmBuilder, identify, mdns, noise, tcp, yamux};
 
+use super::door::Door;
 use super::gate::Gate;
 use super::gossip::{self, Gossip};
 use super::streams::Streams;
@@ -18,14 +22,19 @@ use super::streams::Streams;
 const PROTOCOL_VERSION: &str = "fedp2p/1";
 /// Members are quiet for long; whether one is still there is the core's business.
 const IDLE_TIMEOUT: Duration = Duration::from_hours(24);
+/// How long a TCP connection to a member may take to be made. A request that was lost is repeated after a second, so it
+/// is time for one more; the dialler does not wait for one attempt before it makes the next.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long a whole dial may take, as libp2p has it.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Most streams of one connection.
 const MAX_STREAMS: usize = 256;
 /// Most streams of one connection that are being negotiated by the other end.
 const MAX_NEGOTIATING: usize = 32;
-/// Most connections between us and one peer. Two arise when both dial at once.
+/// Most connections between us and one peer that is not known as a member; for members see [`super::connections`].
 const MAX_PER_PEER: u32 = 4;
 /// Most incoming connections that have not shown a key yet.
-const MAX_PENDING_INCOMING: u32 = 32;
+const MAX_PENDING_INCOMING: u32 = 128;
 /// Most incoming connections of nodes that are not known as members.
 const MAX_INCOMING: u32 = 256;
 /// How often the local network is asked.
@@ -44,6 +53,7 @@ pub(super) struct Members {
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     pub(super) limits: connection_limits::Behaviour,
+    pub(super) door: Door,
     pub(super) streams: Streams,
     pub(super) gate: Gate<Members>,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
@@ -63,32 +73,43 @@ pub(super) fn new(key: &Keypair) -> Result<Swarm<Behaviour>, String> {
         .with_max_established_per_peer(Some(MAX_PER_PEER));
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
+        door: Door::default(),
         streams: Streams::default(),
         gate: Gate::new(Members { gossip: gossip::new()?, identify: identify::Behaviour::new(identify) }),
         mdns: Toggle::from(None),
     };
-    swarm(key, behaviour)
+    swarm(key, behaviour, CONNECT)
 }
 
-/// Makes a swarm around any behaviour.
+/// Makes a swarm around any behaviour that never dials twice, so that its dials get all the time there is.
 ///
 /// # Errors
 /// If a transport cannot be set up.
-pub(super) fn swarm<B: NetworkBehaviour + Send>(key: &Keypair, behaviour: B) -> Result<Swarm<B>, String> {
-    let multiplexer = || {
-        let mut config = yamux::Config::default();
-        config.set_max_num_streams(MAX_STREAMS);
-        config
-    };
+pub(super) fn patient<B: NetworkBehaviour + Send>(key: &Keypair, behaviour: B) -> Result<Swarm<B>, String> {
+    swarm(key, behaviour, HANDSHAKE)
+}
+
+/// Makes a swarm whose TCP connections have so long to be made.
+///
+/// # Errors
+/// If a transport cannot be set up.
+fn swarm<B: NetworkBehaviour + Send>(key: &Keypair, behaviour: B, connect: Duration) -> Result<Swarm<B>, String> {
+    let mut multiplexer = yamux::Config::default();
+    multiplexer.set_max_num_streams(MAX_STREAMS);
+    let secure = noise::Config::new(key).map_err(|error| error.to_string())?;
     let quic_streams = u32::try_from(MAX_STREAMS).unwrap_or(u32::MAX);
     let built = SwarmBuilder::with_existing_identity(key.clone())
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, multiplexer)
-        .map_err(|error| error.to_string())?
         .with_quic_config(|mut config| {
             config.max_concurrent_stream_limit = quic_streams;
             config
         })
+        .with_other_transport(|_| {
+            let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+            let tcp = TransportTimeout::with_outgoing_timeout(tcp, connect);
+            tcp.upgrade(Version::V1Lazy).authenticate(secure).multiplex(multiplexer)
+        })
+        .map_err(|error| error.to_string())?
         .with_behaviour(|_| behaviour)
         .map_err(|error| error.to_string())?
         .with_swarm_config(|config| {

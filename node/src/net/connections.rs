@@ -31,7 +31,7 @@ const STRANGER: Duration = Duration::from_secs(15);
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// Most handshakes of joiners at one time.
 const MAX_JOINS: usize = 32;
-/// Most connections of one member; strangers are held to it by the swarm's own limits.
+/// Most connections of one peer. One more takes the place of the oldest.
 const MAX_PER_MEMBER: usize = 4;
 /// One connection.
 pub(super) struct Connection {
@@ -89,6 +89,16 @@ impl Connection {
         matches!(self.stage, Stage::Member)
     }
 
+    /// Whether a stream that the other end opens may have a use. A sync stream has one even beside another: the newest
+    /// stands for all.
+    fn has_use_for(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Hello => !self.dialled && !self.said_hello,
+            Kind::Join => !self.dialled && !self.joining && matches!(self.stage, Stage::Greeting),
+            Kind::Sync => self.is_member() || self.said_hello,
+        }
+    }
+
     fn is_wanted(&self) -> bool {
         !matches!(self.stage, Stage::Closing)
     }
@@ -98,13 +108,19 @@ impl Worker {
     pub(super) fn on_established(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint, now: Instant) {
         let remote = endpoint.get_remote_address().clone();
         self.dialler.connected(id, peer, &remote, now);
-        let siblings = self.connections.values().filter(|other| other.peer == peer).count();
+        let dialled = endpoint.is_dialer();
+        if dialled && self.has_good_session(&peer, now) {
+            // The reason for which it was dialled is gone.
+            self.swarm.close_connection(id);
+            return;
+        }
+        self.make_room(&peer);
+        let siblings = self.connections.values().filter(|other| other.peer == peer && other.is_wanted()).count();
         let Some(node) = address::node_of(&peer).filter(|_| siblings < MAX_PER_MEMBER) else {
             Counters::add(&self.counters.refused);
             self.swarm.close_connection(id);
             return;
         };
-        let dialled = endpoint.is_dialer();
         let connection = Connection {
             peer,
             node,
@@ -122,6 +138,21 @@ impl Worker {
         }
     }
 
+    /// Closes the oldest connection to a peer that has all it may have, but not that of its session: what was there
+    /// before a link went away must not stand in the way of what is dialled when it is back. The other end may have
+    /// closed it long ago and not come through with it.
+    fn make_room(&mut self, peer: &PeerId) {
+        let (siblings, oldest) = {
+            let siblings = self.connections.iter().filter(|(_, other)| other.peer == *peer && other.is_wanted());
+            let spare = siblings.clone().filter(|(id, _)| !self.carries_session(peer, **id));
+            (siblings.count(), spare.map(|(id, _)| *id).min())
+        };
+        if let Some(oldest) = oldest.filter(|_| siblings >= MAX_PER_MEMBER) {
+            self.close(oldest);
+            self.connections.remove(&oldest);
+        }
+    }
+
     pub(super) fn on_closed(&mut self, peer: PeerId, id: ConnectionId, remaining: u32, now: Instant) {
         self.connections.remove(&id);
         self.end_session_on(peer, id, remaining);
@@ -135,17 +166,17 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.is_wanted()) else {
             return;
         };
+        let (node, useful) = (connection.node, connection.has_use_for(kind));
+        if matches!(outcome, Outcome::Accepted(_)) && !useful {
+            if self.swarm.behaviour_mut().door.conduct.needless(&peer, now) {
+                self.disconnect(&node, "it opens streams that have no use");
+            }
+            return Counters::add(&self.counters.strangers);
+        }
         match (kind, outcome) {
             (Kind::Hello, Outcome::Opened(stream)) => self.start_hello(id, stream),
             (Kind::Hello, Outcome::Failed) => self.turn_away(id),
-            (Kind::Hello, Outcome::Accepted(stream)) => {
-                // The dialler says hello, and once.
-                if connection.dialled || connection.said_hello {
-                    self.turn_away(id);
-                } else {
-                    self.start_hello(id, stream);
-                }
-            }
+            (Kind::Hello, Outcome::Accepted(stream)) => self.start_hello(id, stream),
             (Kind::Join, Outcome::Accepted(stream)) => self.start_join(id, stream),
             (Kind::Join, Outcome::Opened(_) | Outcome::Failed) => {}
             (Kind::Sync, Outcome::Failed) => self.postpone_session(peer, now),
@@ -246,6 +277,7 @@ impl Worker {
             let _heard = answer.send(true);
         }
         connection.deadline = None;
+        self.swarm.behaviour_mut().door.admitted(id);
         let (peer, early) = (connection.peer, connection.early.take());
         let node = connection.node;
         self.dialler.admitted(&peer, now);
@@ -364,8 +396,10 @@ impl Worker {
         };
         self.stirred = true;
         self.notice(format!("node {} is disconnected: {reason}", node.short()));
-        self.swarm.behaviour_mut().limits.remove_peer_id(&peer);
-        self.dialler.banish(&peer, Instant::now());
+        let behaviour = self.swarm.behaviour_mut();
+        behaviour.limits.remove_peer_id(&peer);
+        let until = behaviour.door.conduct.offend(&peer, Instant::now());
+        self.dialler.banish(&peer, until);
         self.end_session(&peer);
         let ids = self.connections.iter().filter(|(_, connection)| connection.peer == peer).map(|(id, _)| *id);
         for id in ids.collect::<Vec<_>>() {

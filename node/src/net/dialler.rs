@@ -3,10 +3,16 @@
 //! It is a pure machine: the worker tells it what it learnt and what became of its dials, asks [`Dialler::next`] until
 //! that has nothing more, and comes back at [`Dialler::deadline`]. Time comes in as an argument.
 //!
-//! Members are dialled for ever, with delays from a quarter of a second to half a minute; what was only heard of on the
-//! local network is dialled a few times a second at most and, when its hello fails, left alone for up to ten minutes.
-//! Invariants: a peer that is connected is not dialled; at most [`MAX_DIALS`] dials are under way.
+//! A member that is lost is tried twice a second for a day, then twice a minute, without waiting for one attempt to end
+//! before the next: the first request that reaches it after a cut of any length connects. All attempts together keep to
+//! [`PACE`]. When one member is back all others are due at once, for what cut it off has ended. A member that answers
+//! and refuses is left alone for ever longer, up to eight seconds. What was only heard of on the local network is
+//! dialled a few times a second at most and, when its hello fails, left alone for up to ten minutes.
+//!
+//! Invariants: a peer whose connection is admitted and not in doubt is not dialled; at most [`MAX_DIALS`] dials are
+//! under way, and at most [`MAX_OVERLAP`] to one peer.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,19 +24,36 @@ use tokio::time::Instant;
 use super::address;
 
 /// Most dials at one time.
-const MAX_DIALS: usize = 8;
+const MAX_DIALS: usize = 64;
+/// Most dials of one member at one time. Over TCP a dial that nobody answers ends after two seconds, over QUIC after
+/// five, so this holds up none.
+const MAX_OVERLAP: usize = 8;
+/// How often a lost member is tried.
+const PROBE: Duration = Duration::from_millis(500);
+/// How often one is tried that has been lost for [`LONG_LOST`].
+const PROBE_LONG_LOST: Duration = Duration::from_secs(30);
+/// From when on a member counts as away rather than cut off.
+const LONG_LOST: Duration = Duration::from_hours(24);
+/// Time between two addresses that are tried again, over all members; at 0.1 ms of work each, a fifth of a percent.
+const PACE: Duration = Duration::from_millis(50);
+/// How far ahead of that pace a burst may be.
+const BURST: Duration = Duration::from_secs(2);
+/// Of so many attempts one is made over QUIC, for where TCP does not get through.
+const QUIC_EVERY: u32 = 8;
+/// How long a new connection may take for its hello before another is tried beside it.
+const GREETING: Duration = Duration::from_secs(2);
 /// Most addresses that are kept for one peer.
 const MAX_ADDRESSES: usize = 16;
 /// Most peers that are kept without being members.
 const MAX_HINTS: usize = 256;
 /// Least time between two dials of peers that are only heard of.
 const HINT_SPACING: Duration = Duration::from_millis(250);
-/// How long a peer is left alone after [`Dialler::banish`].
-const BANISHED: Duration = Duration::from_secs(15);
 /// How long after a new address of a member was learnt it is tried at the latest.
 const MOVED: Duration = Duration::from_secs(1);
-/// A connection that lasted so long was a good one: the next dial need not wait.
+/// A connection that was admitted and lasted so long was a good one: the next dial need not wait.
 const GOOD: Duration = Duration::from_secs(5);
+/// Most addresses that one dial tries again; the next one goes on with the rest.
+const MAX_AT_ONCE: usize = 4;
 
 /// How a peer was learnt of. A later variant is a better reason to dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,13 +81,21 @@ impl Standing {
 struct Target {
     addresses: Vec<Multiaddr>,
     standing: Standing,
+    /// How often it was unreachable or refused us, one after the other.
     failures: u32,
+    /// Dials since it was last well.
+    attempts: u32,
     next: Instant,
     /// Left alone until then, whatever is learnt.
     quiet: Instant,
-    dialling: bool,
+    /// Dials under way.
+    dialling: usize,
     connected: bool,
     admitted: Option<Instant>,
+    /// Its connection may be dead.
+    doubted: bool,
+    /// Since when it is not there.
+    lost: Instant,
 }
 
 /// An address whose peer is not known until it answers.
@@ -72,7 +103,6 @@ struct Target {
 struct Blind {
     address: Multiaddr,
     peer: Option<PeerId>,
-    failures: u32,
     next: Instant,
     dialling: bool,
 }
@@ -91,13 +121,16 @@ pub(super) struct Dialler {
     blind: Vec<Blind>,
     dials: BTreeMap<ConnectionId, Dial>,
     next_hint: Instant,
+    /// How far the pace of repeated attempts is used up.
+    paced: Instant,
     random: u64,
 }
 
 impl Dialler {
     /// Makes the dialler of `me`; `random` spreads the delays.
     pub(super) fn new(me: PeerId, random: u64, now: Instant) -> Self {
-        Self { me, targets: BTreeMap::new(), blind: Vec::new(), dials: BTreeMap::new(), next_hint: now, random }
+        let (targets, blind, dials) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Self { me, targets, blind, dials, next_hint: now, paced: now, random }
     }
 
     /// Learns where a peer may be. A better reason than the one known makes it due at once.
@@ -109,11 +142,14 @@ impl Dialler {
             addresses: Vec::new(),
             standing,
             failures: 0,
+            attempts: 0,
             next: now,
             quiet: now,
-            dialling: false,
+            dialling: 0,
             connected: false,
             admitted: None,
+            doubted: false,
+            lost: now,
         });
         if standing > target.standing {
             target.standing = standing;
@@ -123,6 +159,10 @@ impl Dialler {
         if target.standing == Standing::Member && addresses.iter().any(|address| !target.addresses.contains(address)) {
             // It may have moved.
             target.next = target.next.min(now + MOVED);
+        }
+        if target.standing == Standing::Member && target.is_long_lost(now) {
+            target.lost = now;
+            target.next = now;
         }
         let mut known = std::mem::take(&mut target.addresses);
         // What is new comes first, but hearsay about a peer that is known better must not push out where it was found.
@@ -140,7 +180,7 @@ impl Dialler {
         let (bare, peer) = address::split_peer(address);
         match peer {
             Some(peer) => self.learn(peer, vec![bare], Standing::Member, now),
-            None => self.blind.push(Blind { address: bare, peer: None, failures: 0, next: now, dialling: false }),
+            None => self.blind.push(Blind { address: bare, peer: None, next: now, dialling: false }),
         }
     }
 
@@ -152,9 +192,30 @@ impl Dialler {
         }
     }
 
+    /// Makes every member that is lost due at once: the way to them may be open again.
+    pub(super) fn retry(&mut self, now: Instant) {
+        for target in self.targets.values_mut().filter(|target| target.standing == Standing::Member) {
+            // What refuses us goes on to.
+            if !target.connected && target.failures == 0 {
+                target.attempts = 0;
+                target.lost = now;
+                target.next = now;
+            }
+        }
+    }
+
+    /// Says whether the connection of a member may be dead; if so another is tried beside it.
+    pub(super) fn set_doubt(&mut self, peer: &PeerId, doubted: bool, now: Instant) {
+        if let Some(target) = self.targets.get_mut(peer).filter(|target| target.doubted != doubted) {
+            target.doubted = doubted;
+            target.next = now;
+        }
+    }
+
     /// What was heard of this peer no longer holds.
     pub(super) fn forget_hint(&mut self, peer: &PeerId) {
-        let is_hint = |target: &Target| target.standing != Standing::Member && !target.connected && !target.dialling;
+        let is_hint =
+            |target: &Target| target.standing != Standing::Member && !target.connected && target.dialling == 0;
         if self.targets.get(peer).is_some_and(is_hint) {
             self.targets.remove(peer);
         }
@@ -169,7 +230,7 @@ impl Dialler {
             return true;
         }
         let worst = hints
-            .filter(|(_, target)| !target.connected && !target.dialling && target.failures > 0)
+            .filter(|(_, target)| !target.connected && target.dialling == 0 && target.failures > 0)
             .max_by_key(|(_, target)| target.failures)
             .map(|(peer, _)| *peer);
         worst.is_some_and(|worst| self.targets.remove(&worst).is_some())
@@ -184,24 +245,31 @@ impl Dialler {
     }
 
     fn next_peer(&mut self, now: Instant) -> Option<DialOpts> {
-        let hints_due = self.next_hint <= now;
+        let (hints_due, paced) = (self.next_hint <= now, self.paced.saturating_duration_since(now) < BURST);
         let (peer, target) = self
             .targets
             .iter_mut()
-            .filter(|(_, target)| target.is_idle() && target.due() <= now)
+            .filter(|(_, target)| target.is_wanted() && target.due() <= now)
             .filter(|(_, target)| hints_due || target.standing != Standing::Hint)
-            .max_by_key(|(_, target)| target.standing)?;
-        if target.standing == Standing::Hint {
-            self.next_hint = now + HINT_SPACING;
+            .filter(|(_, target)| paced || !target.is_paced())
+            .max_by_key(|(_, target)| (target.standing, Reverse(target.due())))?;
+        let addresses = target.choose();
+        match target.standing {
+            Standing::Hint => self.next_hint = now + HINT_SPACING,
+            Standing::Local => {}
+            Standing::Member => {
+                if target.is_paced() {
+                    self.paced = self.paced.max(now) + PACE * u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+                }
+                target.next = now + target.interval(now, &mut self.random);
+            }
         }
-        target.dialling = true;
+        target.attempts = target.attempts.wrapping_add(1);
+        target.dialling += 1;
         // With a new port for each dial two nodes that dial each other at once make two connections. Dialling from the
         // port that we listen on would make one broken one of them: TCP's simultaneous open.
-        let options = DialOpts::peer_id(*peer)
-            .condition(PeerCondition::Always)
-            .addresses(target.choose())
-            .allocate_new_port()
-            .build();
+        let options =
+            DialOpts::peer_id(*peer).condition(PeerCondition::Always).addresses(addresses).allocate_new_port().build();
         self.dials.insert(options.connection_id(), Dial::Peer(*peer));
         Some(options)
     }
@@ -223,8 +291,12 @@ impl Dialler {
         if self.dials.len() >= MAX_DIALS {
             return None;
         }
-        let peers = self.targets.values().filter(|target| target.is_idle()).map(|target| match target.standing {
+        let peers = self.targets.values().filter(|target| target.is_wanted()).map(|target| match target.standing {
             Standing::Hint => target.due().max(self.next_hint),
+            // The pace is kept in steps, so that many lost members do not wake us for each.
+            Standing::Member if target.is_paced() => {
+                target.due().max(self.paced.checked_sub(BURST / 2).unwrap_or(self.paced))
+            }
             Standing::Local | Standing::Member => target.due(),
         });
         let is_connected = |peer: &PeerId| self.targets.get(peer).is_some_and(|target| target.connected);
@@ -251,15 +323,16 @@ impl Dialler {
         match self.dials.remove(&connection) {
             Some(Dial::Peer(peer)) => {
                 if let Some(target) = self.targets.get_mut(&peer) {
-                    target.dialling = false;
-                    target.postpone(now, &mut self.random);
+                    target.dialling -= 1;
+                    if target.standing != Standing::Member {
+                        target.postpone(now, &mut self.random);
+                    }
                 }
             }
             Some(Dial::Blind(at)) => {
                 let blind = &mut self.blind[at];
                 blind.dialling = false;
-                blind.failures = blind.failures.saturating_add(1);
-                blind.next = now + delay(Standing::Member, blind.failures, &mut self.random);
+                blind.next = now + spread(PROBE, &mut self.random);
             }
             None => {}
         }
@@ -270,7 +343,7 @@ impl Dialler {
         match self.dials.remove(&connection) {
             Some(Dial::Peer(dialled)) => {
                 if let Some(target) = self.targets.get_mut(&dialled) {
-                    target.dialling = false;
+                    target.dialling -= 1;
                 }
             }
             Some(Dial::Blind(at)) => {
@@ -282,15 +355,25 @@ impl Dialler {
         }
         if let Some(target) = self.targets.get_mut(&peer) {
             target.connected = true;
+            target.next = now + GREETING;
         }
     }
 
     /// The hello with this peer succeeded.
     pub(super) fn admitted(&mut self, peer: &PeerId, now: Instant) {
-        if let Some(target) = self.targets.get_mut(peer) {
-            target.connected = true;
-            target.standing = Standing::Member;
-            target.admitted.get_or_insert(now);
+        let Some(target) = self.targets.get_mut(peer) else {
+            return;
+        };
+        target.connected = true;
+        target.standing = Standing::Member;
+        target.failures = 0;
+        target.next = now + GREETING;
+        if target.admitted.is_none() {
+            target.admitted = Some(now);
+            // Only once a connection: it must not be worth a peer's while to come again and again.
+            if std::mem::take(&mut target.attempts) > 1 {
+                self.retry(now);
+            }
         }
     }
 
@@ -301,13 +384,17 @@ impl Dialler {
             return;
         };
         target.connected = false;
-        if target.admitted.take().is_some_and(|since| now - since >= GOOD) {
-            target.failures = 0;
-            // Both ends notice at once. When they do not dial at the same moment, one connection comes of it.
-            let wait = if later { Duration::from_millis(200) } else { Duration::ZERO };
-            target.next = now + wait;
-        } else {
-            target.postpone(now, &mut self.random);
+        target.doubted = false;
+        match target.admitted.take() {
+            Some(since) => {
+                target.failures = 0;
+                target.attempts = 0;
+                target.lost = now;
+                // Both ends notice at once. When they do not dial at the same moment, one connection comes of it.
+                let wait = if later { Duration::from_millis(200) } else { Duration::ZERO };
+                target.next = now + if now - since >= GOOD { wait } else { spread(PROBE, &mut self.random) + wait };
+            }
+            None => target.postpone(now, &mut self.random),
         }
     }
 
@@ -316,18 +403,43 @@ impl Dialler {
         self.targets.get(peer).map_or(0, |target| target.failures)
     }
 
-    /// Leaves a peer alone for a while.
-    pub(super) fn banish(&mut self, peer: &PeerId, now: Instant) {
+    /// Leaves a peer alone until then.
+    pub(super) fn banish(&mut self, peer: &PeerId, until: Instant) {
         if let Some(target) = self.targets.get_mut(peer) {
             target.admitted = None;
-            target.quiet = now + BANISHED;
+            target.quiet = until;
         }
     }
 }
 
 impl Target {
-    fn is_idle(&self) -> bool {
-        !self.connected && !self.dialling && !self.addresses.is_empty()
+    fn is_wanted(&self) -> bool {
+        let is_member = self.standing == Standing::Member;
+        let is_settled = self.connected && !(is_member && (self.doubted || self.admitted.is_none()));
+        let overlap = if is_member { MAX_OVERLAP } else { 1 };
+        !is_settled && self.dialling < overlap && !self.addresses.is_empty()
+    }
+
+    /// Whether another attempt has to keep to the pace.
+    fn is_paced(&self) -> bool {
+        self.standing == Standing::Member && self.attempts > 0
+    }
+
+    fn is_long_lost(&self, now: Instant) -> bool {
+        !self.connected && now.saturating_duration_since(self.lost) >= LONG_LOST
+    }
+
+    /// How long after this attempt of a member the next one follows.
+    fn interval(&self, now: Instant, random: &mut u64) -> Duration {
+        if self.is_quic() {
+            // It takes no turn of TCP's.
+            return Duration::ZERO;
+        }
+        spread(if self.is_long_lost(now) { PROBE_LONG_LOST } else { PROBE }, random)
+    }
+
+    fn is_quic(&self) -> bool {
+        self.attempts % QUIC_EVERY == 1 && self.addresses.iter().any(|address| !address::is_tcp(address))
     }
 
     fn due(&self) -> Instant {
@@ -340,118 +452,38 @@ impl Target {
         self.next = now + delay(self.standing, self.failures, random);
     }
 
-    /// TCP first, for it is three times as fast here; QUIC every other time, for where TCP does not get through.
+    /// TCP, for it is three times as fast here, and QUIC now and then; everything first, then a few addresses at a time.
     fn choose(&self) -> Vec<Multiaddr> {
-        let wants_tcp = self.failures.is_multiple_of(2);
-        let chosen: Vec<Multiaddr> =
-            self.addresses.iter().filter(|address| address::is_tcp(address) == wants_tcp).cloned().collect();
-        if chosen.is_empty() { self.addresses.clone() } else { chosen }
+        let tcp = !self.is_quic();
+        let mut chosen: Vec<Multiaddr> =
+            self.addresses.iter().filter(|address| address::is_tcp(address) == tcp).cloned().collect();
+        if chosen.is_empty() {
+            chosen.clone_from(&self.addresses);
+        }
+        if self.attempts > 0 {
+            let turn = self.attempts as usize % chosen.len().div_ceil(MAX_AT_ONCE);
+            chosen = chosen.into_iter().skip(turn * MAX_AT_ONCE).take(MAX_AT_ONCE).collect();
+        }
+        chosen
     }
 }
 
-/// Doubles from the first delay to the longest, give or take a fifth so that nodes do not stay in step.
+/// Doubles from the first delay to the longest.
 fn delay(standing: Standing, failures: u32, random: &mut u64) -> Duration {
     let (first, longest) = standing.delays();
-    let doubled = first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
+    spread(first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest), random)
+}
+
+/// Gives or takes a fifth, so that nodes do not stay in step.
+fn spread(delay: Duration, random: &mut u64) -> Duration {
     // Steele, Lea, Flood: Fast splittable pseudorandom number generators (SplitMix64).
     *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *random;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^= mixed >> 31;
-    doubled.mul_f64(0.8 + 0.4 * f64::from((mixed >> 32) as u32) / f64::from(u32::MAX))
+    delay.mul_f64(0.8 + 0.4 * f64::from((mixed >> 32) as u32) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(port: u16) -> Multiaddr {
-        format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
-    }
-
-    fn dialler() -> (Dialler, Instant) {
-        let now = Instant::now();
-        (Dialler::new(PeerId::random(), 1, now), now)
-    }
-
-    #[test]
-    fn a_failing_member_is_dialled_ever_more_seldom_but_for_ever() {
-        let (mut dialler, mut now) = dialler();
-        dialler.learn(PeerId::random(), vec![address(1)], Standing::Member, now);
-        let mut waits = Vec::new();
-        for _ in 0..20 {
-            let dial = dialler.next(now).unwrap();
-            assert!(dialler.next(now).is_none());
-            dialler.failed(dial.connection_id(), now);
-            let due = dialler.deadline().unwrap();
-            waits.push(due - now);
-            now = due;
-        }
-        assert!(waits[0] <= Duration::from_millis(300) && waits[0] >= Duration::from_millis(200));
-        assert!(waits[19] <= Duration::from_secs(10) && waits[19] >= Duration::from_secs(6));
-    }
-
-    #[test]
-    fn a_connected_peer_is_not_dialled_and_a_lost_one_is_at_once() {
-        let (mut dialler, now) = dialler();
-        let peer = PeerId::random();
-        dialler.learn(peer, vec![address(1)], Standing::Member, now);
-        dialler.connected(ConnectionId::new_unchecked(9), peer, &address(1), now);
-        dialler.admitted(&peer, now);
-        assert!(dialler.next(now).is_none() && dialler.deadline().is_none());
-        let later = now + Duration::from_secs(60);
-        dialler.disconnected(&peer, later);
-        assert!(dialler.deadline().unwrap() <= later + Duration::from_millis(200));
-    }
-
-    #[test]
-    fn strangers_on_the_network_are_dialled_slowly_and_members_are_not_held_up_by_them() {
-        let (mut dialler, now) = dialler();
-        for port in 1..1000 {
-            dialler.learn(PeerId::random(), vec![address(port)], Standing::Hint, now);
-        }
-        assert_eq!(dialler.targets.len(), MAX_HINTS);
-        assert!(dialler.next(now).is_some());
-        assert!(dialler.next(now).is_none());
-        dialler.learn(PeerId::random(), vec![address(1)], Standing::Member, now);
-        assert!(dialler.next(now).is_some());
-        assert_eq!(dialler.deadline(), Some(now + HINT_SPACING));
-    }
-
-    #[test]
-    fn at_most_eight_dials_are_under_way() {
-        let (mut dialler, now) = dialler();
-        for port in 1..20 {
-            dialler.learn(PeerId::random(), vec![address(port)], Standing::Member, now);
-        }
-        assert_eq!(std::iter::from_fn(|| dialler.next(now)).count(), MAX_DIALS);
-        assert_eq!(dialler.deadline(), None);
-    }
-
-    #[test]
-    fn hearsay_does_not_push_out_where_a_member_was_found() {
-        let (mut dialler, now) = dialler();
-        let peer = PeerId::random();
-        dialler.learn(peer, vec![address(1)], Standing::Member, now);
-        let false_ones = |from: u16| (from..from + 20).map(address).collect();
-        dialler.learn(peer, false_ones(100), Standing::Hint, now);
-        dialler.learn(peer, false_ones(200), Standing::Hint, now);
-        let known = &dialler.targets[&peer].addresses;
-        assert!(known.contains(&address(1)) && known.contains(&address(200)));
-        assert_eq!(known.len(), MAX_ADDRESSES);
-        dialler.learn(peer, vec![address(2)], Standing::Member, now);
-        assert_eq!(dialler.targets[&peer].addresses[0], address(2));
-    }
-
-    #[test]
-    fn a_banished_peer_is_left_alone_even_if_heard_of_again() {
-        let (mut dialler, now) = dialler();
-        let peer = PeerId::random();
-        dialler.learn(peer, vec![address(1)], Standing::Member, now);
-        dialler.banish(&peer, now);
-        dialler.disconnected(&peer, now);
-        dialler.learn(peer, vec![address(2)], Standing::Local, now);
-        assert_eq!(dialler.deadline(), Some(now + BANISHED));
-    }
-}
+mod tests;

@@ -200,7 +200,7 @@ async fn attempt(
     if addresses.is_empty() {
         return Err(no_address());
     }
-    let mut swarm = behaviour::swarm(&key, Streams::default()).map_err(JoinFailure::Network)?;
+    let mut swarm = behaviour::patient(&key, Streams::default()).map_err(JoinFailure::Network)?;
     let (stream, address) = reach(&mut swarm, inviter, addresses, tried).await?;
     tried.clear();
     let me = NodeKey::from_seed(seed).id();

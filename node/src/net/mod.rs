@@ -7,10 +7,12 @@
 //! | module | holds |
 //! |---|---|
 //! | `worker`, `connections`, `sessions` | the task: commands, the life of a connection, one sync stream per peer |
+//! | `liveness` | whether a session still carries anything |
 //! | `behaviour`, `gossip` | the swarm, its transports and limits, the settings of gossipsub |
+//! | `door`, `conduct` | who is turned away at once, how much of each peer is looked at, and who is kept out how long |
 //! | `gate` | members' protocols start on a connection only after its hello |
 //! | `streams` | one stream on one given connection, in and out |
-//! | `hello`, `joining`, `frames` | what is said on those streams |
+//! | `hello`, `joining`, `frames`, `queue` | what is said on those streams, and what waits to be said |
 //! | `dialler`, `discovery` | whom to dial and when; the registry of live daemons on this machine |
 //! | [`address`] | the two forms of a node's identity, and addresses as people type them |
 //!
@@ -23,14 +25,18 @@
 
 pub mod address;
 mod behaviour;
+mod conduct;
 mod connections;
 mod dialler;
 mod discovery;
+mod door;
 mod frames;
 mod gate;
 mod gossip;
 mod hello;
 mod joining;
+mod liveness;
+mod queue;
 mod sessions;
 mod streams;
 mod worker;
@@ -48,8 +54,11 @@ use fedp2p_protocols::certificate::Chain;
 use fedp2p_protocols::hello::Welcome;
 use fedp2p_protocols::id::{NodeId, TicketId};
 use fedp2p_protocols::joining as protocol;
+use fedp2p_protocols::sync::Frame;
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
+
+use sessions::Lanes;
 
 pub use joining::{JoinFailure, Joined, join};
 
@@ -114,7 +123,7 @@ pub enum Command {
     },
     /// Answer [`Event::Hello`].
     HelloAnswer(Exchange, bool),
-    /// Close every connection to this node and do not dial it for a quarter of a minute.
+    /// Close every connection to this node, and have none with it for a quarter of a minute, twice as long each time.
     Disconnect {
         /// The node.
         peer: NodeId,
@@ -271,6 +280,7 @@ impl Counters {
 #[derive(Debug, Clone)]
 pub struct Net {
     commands: mpsc::Sender<Command>,
+    lanes: Lanes,
     counters: Arc<Counters>,
 }
 
@@ -283,9 +293,10 @@ impl Net {
         let (commands, command_queue) = mpsc::channel(COMMANDS);
         let (events, event_queue) = mpsc::channel(EVENTS);
         let counters = Arc::new(Counters::default());
-        let worker = worker::Worker::new(config, command_queue, events, counters.clone())?;
+        let lanes = Lanes::default();
+        let worker = worker::Worker::new(config, command_queue, events, lanes.clone(), counters.clone())?;
         drop(tokio::spawn(worker.run()));
-        Ok((Self { commands, counters }, event_queue))
+        Ok((Self { commands, lanes, counters }, event_queue))
     }
 
     /// Hands a command over without waiting.
@@ -294,6 +305,16 @@ impl Net {
     /// If the queue is full, except for [`Command::Publish`], which is dropped and counted then; or if the worker
     /// has ended.
     pub fn send(&self, command: Command) -> Result<(), SendError> {
+        let command = if let Command::Send { peer, frame } = command {
+            // Past the worker: somebody waits for what is in it. But a ping is for the worker to see.
+            let sent = if Frame::is_ping(&frame) { Err(frame) } else { self.lanes.send(&peer, frame) };
+            match sent {
+                Ok(()) => return Ok(()),
+                Err(frame) => Command::Send { peer, frame },
+            }
+        } else {
+            command
+        };
         let gossip = matches!(command, Command::Publish { .. });
         if gossip && self.commands.capacity() < COMMANDS_BESIDE_GOSSIP {
             Counters::add(&self.counters.gossip_unsent);

@@ -26,10 +26,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::behaviour::{self, Behaviour, BehaviourEvent, MembersEvent};
+use super::conduct::Gossiped;
 use super::connections::{Connection, Report, Waiting};
 use super::dialler::{Dialler, Standing};
 use super::discovery::{Found, Registry};
-use super::sessions::Peer;
+use super::sessions::{Lanes, Peer};
 use super::{Command, Config, Counters, Error, Event, address, gate, gossip};
 
 /// Most commands that are taken before the swarm has its turn.
@@ -60,6 +61,7 @@ pub(super) struct Worker {
     pub(super) counters: Arc<Counters>,
     pub(super) connections: HashMap<ConnectionId, Connection>,
     pub(super) peers: HashMap<PeerId, Peer>,
+    pub(super) lanes: Lanes,
     pub(super) dialler: Dialler,
     pub(super) tasks: JoinSet<Report>,
     pub(super) waiting: HashMap<Exchange, Waiting>,
@@ -81,6 +83,7 @@ impl Worker {
         config: Config,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
+        lanes: Lanes,
         counters: Arc<Counters>,
     ) -> Result<Self, Error> {
         let me = NodeKey::from_seed(config.key).id();
@@ -110,6 +113,7 @@ impl Worker {
             counters,
             connections: HashMap::new(),
             peers: HashMap::new(),
+            lanes,
             dialler,
             tasks: JoinSet::new(),
             waiting: HashMap::new(),
@@ -170,12 +174,18 @@ impl Worker {
         if self.tell_addresses {
             self.publish_addresses();
         }
+        let doubts = self.doubt_sessions(now);
         self.dial(now);
         let connections = self.close_overdue(now);
         let sessions = self.open_sessions(now);
+        let surplus = self.prune(now);
         self.notice_counters(now);
         let retry = self.tell_addresses.then(|| now + Duration::from_millis(100));
-        [self.dialler.deadline(), connections, sessions, retry].into_iter().flatten().min().unwrap_or(now + FAR)
+        [self.dialler.deadline(), doubts, connections, sessions, surplus, retry]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(now + FAR)
     }
 
     fn dial(&mut self, now: Instant) {
@@ -261,11 +271,34 @@ impl Worker {
         let _known = gossip.report_message_validation_result(id, from, acceptance);
     }
 
+    fn on_gossip_event(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message { propagation_source, message_id, message } => {
+                self.on_gossip(propagation_source, message_id, message.data);
+            }
+            gossipsub::Event::Subscribed { peer_id, .. } | gossipsub::Event::Unsubscribed { peer_id, .. } => {
+                let fate = self.swarm.behaviour_mut().door.conduct.gossip(&peer_id, Instant::now());
+                if let (Gossiped::Offence, Some(node)) = (fate, address::node_of(&peer_id)) {
+                    self.disconnect(&node, "it floods gossip with subscriptions");
+                }
+            }
+            gossipsub::Event::GossipsubNotSupported { .. } | gossipsub::Event::SlowPeer { .. } => {}
+        }
+    }
+
     fn on_gossip(&mut self, from: PeerId, message_id: MessageId, data: Vec<u8>) {
         let id = <[u8; 20]>::try_from(message_id.0.as_slice()).ok();
         let (Some(id), Some(node)) = (id, address::node_of(&from)) else {
             return self.report_validation(&message_id, &from, MessageAcceptance::Ignore);
         };
+        match self.swarm.behaviour_mut().door.conduct.gossip(&from, Instant::now()) {
+            Gossiped::Taken => {}
+            Gossiped::Dropped => {
+                Counters::add(&self.counters.gossip_unread);
+                return self.report_validation(&message_id, &from, MessageAcceptance::Ignore);
+            }
+            Gossiped::Offence => return self.disconnect(&node, "it floods gossip"),
+        }
         let event = Event::Gossip { id: GossipId { id, from: node }, data };
         if self.events.capacity() < EVENTS_BESIDE_GOSSIP || self.events.try_send(event).is_err() {
             Counters::add(&self.counters.gossip_unread);
@@ -293,6 +326,8 @@ impl Worker {
             SwarmEvent::NewListenAddr { listener_id, address } => {
                 self.listening.push((listener_id, address));
                 self.on_addresses();
+                // An interface has come up, and with it perhaps the way to others.
+                self.dialler.retry(now);
             }
             SwarmEvent::ExpiredListenAddr { listener_id, address } => {
                 self.listening.retain(|known| *known != (listener_id, address.clone()));
@@ -319,10 +354,7 @@ impl Worker {
     fn on_behaviour_event(&mut self, event: BehaviourEvent, now: Instant) {
         match event {
             BehaviourEvent::Gate(gate::Event::Inner(MembersEvent::Gossip(event))) => {
-                if let gossipsub::Event::Message { propagation_source, message_id, message } = event {
-                    self.on_gossip(propagation_source, message_id, message.data);
-                }
-                return;
+                return self.on_gossip_event(event);
             }
             BehaviourEvent::Gate(gate::Event::Inner(MembersEvent::Identify(event))) => {
                 if let identify::Event::Received { peer_id, info, .. } = event {

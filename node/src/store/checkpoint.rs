@@ -5,8 +5,8 @@
 //! moment: so whatever is a few seconds old survives a power cut as well.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -23,12 +23,13 @@ const SOFT_PAGES: u32 = 1_024;
 /// end of the log, and only from there can SQLite start it over.
 const HARD_PAGES: u32 = 16_384;
 
-/// Runs until the writer is gone.
-pub(super) fn run(conn: &Connection, requests: &Receiver<()>) {
+/// Runs until the writer is gone; `moving` is lowered whenever it has done what it was asked for.
+pub(super) fn run(conn: &Connection, requests: &Receiver<()>, moving: &AtomicBool) {
     while requests.recv().is_ok() {
         // If it fails the pages stay in the log, where they are as safe, and the next request tries again. What
         // made it fail will fail a commit soon, and that is reported.
         let _moved = passive(conn);
+        moving.store(false, Ordering::Release);
     }
 }
 
@@ -45,18 +46,24 @@ pub(super) struct Policy {
     /// How many there were when the log was last moved.
     asked: u32,
     requests: SyncSender<()>,
+    /// Whether the thread has something to do.
+    moving: Arc<AtomicBool>,
 }
 
 impl Policy {
     /// Watches the commits of `conn`.
-    pub(super) fn watch(conn: &mut Connection, requests: SyncSender<()>) -> Result<Self, Fault> {
+    pub(super) fn watch(
+        conn: &mut Connection,
+        requests: SyncSender<()>,
+        moving: Arc<AtomicBool>,
+    ) -> Result<Self, Fault> {
         let pages = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&pages);
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
             seen.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { pages, asked: 0, requests })
+        Ok(Self { pages, asked: 0, requests, moving })
     }
 
     /// Is told after each commit.
@@ -84,8 +91,16 @@ impl Policy {
         self.ask();
     }
 
+    /// Whether the log is being moved.
+    pub(super) fn is_moving(&self) -> bool {
+        self.moving.load(Ordering::Acquire)
+    }
+
     fn ask(&self) {
+        self.moving.store(true, Ordering::Release);
         // A full queue means that it was asked already, a closed one that the store is being dropped.
-        let _asked = self.requests.try_send(());
+        if let Err(TrySendError::Disconnected(())) = self.requests.try_send(()) {
+            self.moving.store(false, Ordering::Release);
+        }
     }
 }

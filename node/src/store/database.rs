@@ -290,7 +290,7 @@ impl Database {
     pub fn start(self, events: mpsc::Sender<Event>) -> Result<Store, OpenError> {
         schema::set_durability(&self.conn, self.durability)
             .map_err(|fault| OpenError::from_fault(&self.path, fault))?;
-        Store::start(self.conn, &self.path, events)
+        Store::start(self.conn, &self.path, self.durability, events)
     }
 
     /// Ends the run without its threads having run.

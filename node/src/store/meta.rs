@@ -46,6 +46,8 @@ pub(super) enum Key {
     Born,
     /// Why a new log epoch is needed; stands until one is written, whatever happens between.
     EpochDue,
+    /// How often the log file was started over while nothing else was written.
+    Tidied,
 }
 
 impl Key {
@@ -63,6 +65,7 @@ impl Key {
             Self::Inode => "inode",
             Self::Born => "born",
             Self::EpochDue => "epoch_due",
+            Self::Tidied => "tidied",
         }
     }
 }
@@ -209,4 +212,11 @@ pub(super) fn begin_run(
 /// Writes down that the run has ended well.
 pub(super) fn end_run(conn: &Connection) -> Result<(), Fault> {
     set(conn, Key::Clean, true)
+}
+
+/// Writes something that says nothing about the node, but is another value each time.
+pub(super) fn mark_tidied(conn: &Connection) -> Result<(), Fault> {
+    conn.prepare_cached("INSERT INTO meta (key, value) VALUES (?, 1) ON CONFLICT DO UPDATE SET value = value + 1")?
+        .execute([Key::Tidied.as_str()])?;
+    Ok(())
 }

@@ -68,7 +68,7 @@ use schema::Purpose;
 use writer::Writer;
 
 /// Most commits that wait.
-const COMMIT_QUEUE: usize = 1_024;
+pub(crate) const COMMIT_QUEUE: usize = 1_024;
 
 /// Most reads that wait for one thread.
 const READ_QUEUE: usize = 256;
@@ -157,7 +157,12 @@ pub struct Store {
 }
 
 impl Store {
-    fn start(mut conn: Connection, path: &Path, events: mpsc::Sender<Event>) -> Result<Self, OpenError> {
+    fn start(
+        mut conn: Connection,
+        path: &Path,
+        durability: Durability,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Self, OpenError> {
         let failed = |fault: Fault| OpenError::from_fault(path, fault);
         let closing = Arc::new(AtomicBool::new(false));
         let outbox = Outbox { events, closing: Arc::clone(&closing) };
@@ -169,8 +174,9 @@ impl Store {
         let mover = schema::connect(path, Purpose::Checkpoint).map_err(failed)?;
         // One request that waits is as good as many.
         let (requests, requested) = sync_channel(1);
-        let policy = Policy::watch(&mut conn, requests).map_err(failed)?;
-        let writer = Writer::new(conn, policy, outbox.clone());
+        let moving = Arc::new(AtomicBool::new(false));
+        let policy = Policy::watch(&mut conn, requests, Arc::clone(&moving)).map_err(failed)?;
+        let writer = Writer::new(conn, policy, outbox.clone(), durability);
 
         let spawned = |error| OpenError::from_io(path, error);
         let (commits, to_commit) = sync_channel(COMMIT_QUEUE);
@@ -179,7 +185,7 @@ impl Store {
         // If one cannot be started, the others end because their queues are dropped.
         Ok(Self {
             helpers: vec![
-                spawn("store-tidy", move || checkpoint::run(&mover, &requested)).map_err(spawned)?,
+                spawn("store-tidy", move || checkpoint::run(&mover, &requested, &moving)).map_err(spawned)?,
                 spawn("store-answer", move || answering.run(&to_answer)).map_err(spawned)?,
                 spawn("store-serve", move || serving.run(&to_serve)).map_err(spawned)?,
             ],

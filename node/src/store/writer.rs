@@ -15,11 +15,14 @@ use super::apply::{self, LogNumbers};
 use super::checkpoint::{self, Policy};
 use super::database;
 use super::fault::Fault;
-use super::{Event, Outbox};
+use super::{Durability, Event, Outbox, meta};
 
 /// Most writes in one transaction, and longest time that it takes commits in: what the first of them waits.
 const MAX_GROUP_WRITES: usize = 256;
 const MAX_GROUP_TIME: Duration = Duration::from_millis(2);
+
+/// How often the thread looks whether the log has been moved, once it has asked for it.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -36,10 +39,22 @@ pub(super) struct Writer {
     numbers: LogNumbers,
     policy: Policy,
     outbox: Outbox,
+    durability: Durability,
     /// The highest generation in which a commit failed.
     failed: Option<u32>,
     /// Commits of the transaction under way; kept to reuse its memory.
     group: Vec<Commit>,
+}
+
+/// How far the thread is with tidying up after the last commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quiet {
+    /// Something was written a moment ago.
+    NotYet,
+    /// The log is being moved into the database.
+    Moving,
+    /// There is nothing to do until the next commit.
+    Settled,
 }
 
 /// Whether the queue goes on.
@@ -50,34 +65,53 @@ enum Flow {
 }
 
 impl Writer {
-    pub(super) fn new(conn: Connection, policy: Policy, outbox: Outbox) -> Self {
-        Self { conn, numbers: LogNumbers::default(), policy, outbox, failed: None, group: Vec::new() }
+    pub(super) fn new(conn: Connection, policy: Policy, outbox: Outbox, durability: Durability) -> Self {
+        Self { conn, numbers: LogNumbers::default(), policy, outbox, durability, failed: None, group: Vec::new() }
     }
 
     /// Runs until it is told to close, or until the store is dropped: then without marking a clean stop.
     pub(super) fn run(mut self, commands: &Receiver<Command>) -> Result<(), StoreError> {
-        let mut settled = true;
+        let mut quiet = Quiet::Settled;
         loop {
-            let command = if settled {
-                commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                commands.recv_timeout(checkpoint::IDLE)
+            let command = match quiet {
+                Quiet::NotYet => commands.recv_timeout(checkpoint::IDLE),
+                Quiet::Moving => commands.recv_timeout(LOOK),
+                Quiet::Settled => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match command {
                 Ok(Command::Commit(first)) => {
-                    settled = false;
+                    quiet = Quiet::NotYet;
                     if self.commit_group(first, commands) == Flow::Closed {
                         return self.close();
                     }
                 }
                 Ok(Command::Close) => return self.close(),
-                Err(RecvTimeoutError::Timeout) => {
-                    settled = true;
-                    self.policy.idle();
-                }
+                Err(RecvTimeoutError::Timeout) => quiet = self.settle(quiet),
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
+    }
+
+    /// Does what is to be done when nothing came for a while.
+    fn settle(&mut self, quiet: Quiet) -> Quiet {
+        if quiet == Quiet::NotYet {
+            self.policy.idle();
+            return Quiet::Moving;
+        }
+        if self.policy.is_moving() {
+            return Quiet::Moving;
+        }
+        if self.durability == Durability::Normal {
+            // The first commit after the whole log was moved starts it over and waits for the disk. Better this one
+            // than one that somebody waits for. If it fails, so will the next, and that is reported.
+            let _started = self.mark();
+        }
+        Quiet::Settled
+    }
+
+    fn mark(&mut self) -> Result<(), Fault> {
+        let marked = self.begin().and_then(|()| meta::mark_tidied(&self.conn)).and_then(|()| self.end());
+        marked.inspect_err(|_| self.rollback())
     }
 
     fn close(self) -> Result<(), StoreError> {

@@ -31,6 +31,7 @@ pub mod send;
 pub mod state;
 pub mod status;
 pub mod surfaced;
+pub mod vote_ack;
 pub mod vote_cast;
 pub mod vote_close;
 pub mod vote_list;
@@ -135,6 +136,7 @@ operations! {
     State state "state" Write;
     Pulse pulse "pulse" Read;
     VoteNew vote_new "vote_new" Write;
+    VoteAck vote_ack "vote_ack" Write;
     VoteCast vote_cast "vote_cast" Write;
     VoteShow vote_show "vote_show" Read;
     VoteList vote_list "vote_list" Read;

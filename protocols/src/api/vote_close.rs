@@ -11,7 +11,10 @@ use super::proposal::Proposal;
 pub struct Request {
     /// Its id, or `id@node`.
     pub id: String,
+    /// Take the question back: it then has no result.
+    #[serde(default)]
+    pub withdraw: bool,
 }
 
 /// The proposal as it stands.
-pub type Reply = Proposal;
+pub type Reply = Box<Proposal>;

@@ -14,4 +14,4 @@ pub struct Request {
 }
 
 /// The proposal as it stands.
-pub type Reply = Proposal;
+pub type Reply = Box<Proposal>;

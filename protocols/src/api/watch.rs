@@ -48,7 +48,7 @@ pub enum Event {
     /// An agent's pulse changed.
     Pulse(super::pulse::Row),
     /// A proposal changed or was answered.
-    Vote(Proposal),
+    Vote(Box<Proposal>),
     /// A node came, went or fell silent.
     Peer {
         /// Its name.

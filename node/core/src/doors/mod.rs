@@ -1,6 +1,7 @@
 //! The operations of the API: each takes what a client asks, answers at once from memory, or goes by way of the
 //! store and answers when that has answered.
 
+mod ballots;
 mod messages;
 pub(crate) mod picture;
 mod resolve;
@@ -10,7 +11,7 @@ mod votes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fedp2p_crdt::content::Edit;
+use fedp2p_crdt::content::{Agent, Edit, Entry};
 use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Reply, Request, down, invite, watch};
 use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
 use fedp2p_protocols::name::AgentName;
@@ -66,11 +67,11 @@ pub(crate) enum Finish {
     Sent(Arc<Verified>),
     Invited(invite::Reply),
     /// A proposal was changed: it is shown as it stands then.
-    Vote(fedp2p_protocols::vote::ProposalKey, fn(fedp2p_protocols::api::proposal::Proposal) -> Reply),
+    Vote(fedp2p_protocols::vote::ProposalKey, fn(Box<fedp2p_protocols::api::proposal::Proposal>) -> Reply),
 }
 
 /// Most calls that wait until the own document has been put together again.
-const MAX_DEFERRED: usize = 64;
+pub(crate) const MAX_DEFERRED: usize = 64;
 
 /// The clients that watch.
 #[derive(Debug, Default)]
@@ -99,7 +100,7 @@ impl Core {
         if let Some(agent) = person
             && !self.documents.content(&lobby, &self.me()).agents.contains_key(&agent)
         {
-            edits.push(Edit::Register { agent, kind: AgentKind::Person });
+            edits.push(Entry::Agent(agent, Agent { kind: AgentKind::Person, said: None }).into());
         }
         let mut entries = Entries::default();
         if let Some(Introduction { chain, addresses }) = inviter {
@@ -158,11 +159,12 @@ impl Core {
             Request::State(request) => self.update_state(id, &caller, &request)?,
             Request::Pulse(_) => self.answer(id, Reply::Pulse(self.pulse())),
             Request::VoteNew(request) => self.vote_new(id, &caller, request)?,
+            Request::VoteAck(request) => self.vote_ack(id, &caller, &request)?,
             Request::VoteCast(request) => self.vote_cast(id, &caller, &request)?,
             Request::VoteShow(request) => {
                 let key = self.find_proposal(&request.id)?;
                 let shown = self.show_proposal(&key).expect("a proposal that was found is in the picture");
-                self.answer(id, Reply::VoteShow(shown));
+                self.answer(id, Reply::VoteShow(Box::new(shown)));
             }
             Request::VoteList(request) => self.answer(id, Reply::VoteList(self.vote_list(&request))),
             Request::VoteClose(request) => self.vote_close(id, &caller, &request)?,
@@ -193,7 +195,7 @@ impl Core {
             Finish::Invited(reply) => self.answer(id, Reply::Invite(reply)),
             Finish::Vote(key, wrap) => {
                 if let Some(shown) = self.show_proposal(&key) {
-                    self.answer(id, wrap(shown));
+                    self.answer(id, wrap(Box::new(shown)));
                 }
             }
         }
@@ -337,7 +339,10 @@ impl Core {
                 let error = Error::new(ErrorCode::Forbidden, format!("{} is {known} on this node", caller.name));
                 Err(error.hint(hint))
             }
-            None => Ok(Some(Edit::Register { agent: caller.name.clone(), kind: caller.kind })),
+            None => {
+                let agent = Agent { kind: caller.kind, said: None };
+                Ok(Some(Entry::Agent(caller.name.clone(), agent).into()))
+            }
         }
     }
 

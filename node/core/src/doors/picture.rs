@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedp2p_crdt::content::{Agent, Content, Edit, Said};
+use fedp2p_crdt::content::{Agent, Content, Edit, Entry, Said};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, agents, pulse, state, watch};
 use fedp2p_protocols::id::{ConversationId, NodeId};
 use fedp2p_protocols::name::AgentName;
@@ -42,31 +42,42 @@ pub(crate) struct Glance {
     /// What each agent says, and not only since when: two pulses can fall into one millisecond.
     agents: BTreeMap<AgentName, Option<Said>>,
     proposals: BTreeMap<String, (u32, bool)>,
-    ballots: BTreeMap<ProposalKey, usize>,
+    /// How many ballots and words of having seen it there are on each proposal.
+    answers: BTreeMap<ProposalKey, (usize, Vec<u32>)>,
 }
 
 impl Core {
     pub(crate) fn glance(&self, conversation: &ConversationId, node: &NodeId) -> Glance {
         let content = self.documents.content(conversation, node);
         let state = |proposal: &Proposal| (proposal.revision, proposal.closed.is_some());
+        let mut answers: BTreeMap<ProposalKey, (usize, Vec<u32>)> = BTreeMap::new();
+        for place in content.ballots.keys() {
+            answers.entry(place.proposal.clone()).or_default().0 += 1;
+        }
+        for (place, seen) in &content.seen {
+            answers.entry(place.proposal.clone()).or_default().1.push(seen.revision);
+        }
         Glance {
             agents: content.agents.iter().map(|(name, agent)| (name.clone(), agent.said.clone())).collect(),
             proposals: content.proposals.iter().map(|(id, proposal)| (id.clone(), state(proposal))).collect(),
-            ballots: content.ballots.iter().map(|(key, ballots)| (key.clone(), count(ballots))).collect(),
+            answers,
         }
     }
 
     /// Tells what is different from before.
     pub(crate) fn tell_changes(&mut self, conversation: &ConversationId, node: NodeId, before: &Glance) {
         let after = self.glance(conversation, &node);
+        if node == self.me() {
+            self.note_closings();
+        }
         let mut votes: BTreeSet<ProposalKey> = BTreeSet::new();
         for (id, state) in &after.proposals {
             if before.proposals.get(id) != Some(state) {
                 votes.insert(ProposalKey { node, id: id.clone() });
             }
         }
-        for (key, count) in &after.ballots {
-            if before.ballots.get(key) != Some(count) {
+        for (key, answers) in &after.answers {
+            if before.answers.get(key) != Some(answers) {
                 votes.insert(key.clone());
             }
         }
@@ -84,8 +95,9 @@ impl Core {
         }
         for key in votes {
             if let Some(shown) = self.show_proposal(&key) {
-                self.tell(watch::Event::Vote(shown));
+                self.tell(watch::Event::Vote(Box::new(shown)));
             }
+            self.close_if_settled(&key);
         }
     }
 
@@ -142,8 +154,8 @@ impl Core {
         let at = self.now.wall_ms;
         let reply = Reply::State(state::Reply { pulse: pulse.clone(), at });
         let mut entries = Entries::default();
-        let say = Edit::Say { agent: caller.name.clone(), pulse, at };
-        self.edit_as(&mut entries, caller, vec![say])?;
+        let agent = Agent { kind: caller.kind, said: Some(Said { pulse, at }) };
+        self.edit_as(&mut entries, caller, vec![Entry::Agent(caller.name.clone(), agent).into()])?;
         self.commit_call(entries, id, Finish::Reply(Box::new(reply)));
         Ok(())
     }
@@ -223,10 +235,6 @@ impl Core {
     }
 }
 
-fn count<T>(ballots: &BTreeMap<AgentName, BTreeMap<u32, T>>) -> usize {
-    ballots.values().map(BTreeMap::len).sum()
-}
-
 fn unknown_field(field: &str, names: [&'static str; 6]) -> Error {
     let best = names.iter().max_by(|a, b| strsim::jaro_winkler(field, a).total_cmp(&strsim::jaro_winkler(field, b)));
     Error::new(ErrorCode::Invalid, format!("a pulse has no field {field:?}"))
@@ -236,37 +244,17 @@ fn unknown_field(field: &str, names: [&'static str; 6]) -> Error {
 
 /// The edits that add to `have` what only `lost` says, and what it says later.
 fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    for (name, agent) in &lost.agents {
-        if !have.agents.contains_key(name) {
-            edits.push(Edit::Register { agent: name.clone(), kind: agent.kind });
-        }
-        let since = have.agents.get(name).and_then(|agent| agent.said.as_ref()).map_or(0, |said| said.at);
-        if let Some(said) = agent.said.as_ref().filter(|said| said.at > since) {
-            edits.push(Edit::Say { agent: name.clone(), pulse: said.pulse.clone(), at: said.at });
-        }
-    }
-    for (id, proposal) in &lost.proposals {
-        let known = have.proposals.get(id);
-        let closed_since = known.is_some_and(|known| known.closed.is_none() && proposal.closed.is_some());
-        if known.is_none_or(|known| known.revision < proposal.revision) || closed_since {
-            edits.push(Edit::Propose { id: id.clone(), proposal: proposal.clone() });
-        }
-    }
-    for (proposal, voters) in &lost.ballots {
-        for (voter, ballots) in voters {
-            let cast = have.ballots.get(proposal).and_then(|voters| voters.get(voter));
-            for (number, ballot) in
-                ballots.iter().filter(|(number, _)| cast.is_none_or(|cast| !cast.contains_key(number)))
-            {
-                edits.push(Edit::Cast {
-                    proposal: proposal.clone(),
-                    voter: voter.clone(),
-                    number: *number,
-                    ballot: ballot.clone(),
-                });
-            }
-        }
-    }
-    edits
+    let later = |entry: &Entry| match entry {
+        Entry::Agent(name, agent) => have.agents.get(name).is_none_or(|known| {
+            let at = |agent: &Agent| agent.said.as_ref().map(|said| said.at);
+            at(agent) > at(known)
+        }),
+        Entry::Proposal(id, proposal) => have.proposals.get(id).is_none_or(|known| {
+            let closed_since = known.closed.is_none() && proposal.closed.is_some();
+            known.revision < proposal.revision || closed_since
+        }),
+        Entry::Ballot(place, _) => !have.ballots.contains_key(place),
+        Entry::Seen(place, seen) => have.seen.get(place).is_none_or(|known| known.revision < seen.revision),
+    };
+    lost.entries().filter(later).map(Edit::from).collect()
 }

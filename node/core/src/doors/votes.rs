@@ -1,12 +1,15 @@
-//! Proposals and ballots at the doors.
+//! Proposals and ballots at the doors: what is asked, answered and closed. `ballots` shows how they stand.
 
-use fedp2p_crdt::content::Edit;
-use fedp2p_crdt::standing::{self, BallotState, Standing};
-use fedp2p_protocols::api::proposal::{self, Counts};
-use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, vote_cast, vote_close, vote_list, vote_new};
-use fedp2p_protocols::limits::{MAX_OPTIONS, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES};
+use fedp2p_crdt::content::{BallotPlace, Entry, SeenPlace};
+use fedp2p_crdt::standing::{Phase, Standing, standing};
+use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, vote_ack, vote_cast, vote_close, vote_list, vote_new};
+use fedp2p_protocols::limits::{
+    MAX_ELECTORATE, MAX_OPTIONS, MAX_POLL_TIME_S, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES,
+};
 use fedp2p_protocols::name::normalise;
-use fedp2p_protocols::vote::{AgentId, Ballot, Closing, Proposal, ProposalKey};
+use fedp2p_protocols::vote::{
+    AgentId, Ballot, Cause, Count, Electorate, Mechanism, Proposal, ProposalKey, Rules, Seen,
+};
 
 use super::Finish;
 use crate::Core;
@@ -15,6 +18,7 @@ use crate::input::CallId;
 
 impl Core {
     pub(crate) fn vote_new(&mut self, call: CallId, caller: &Caller, request: vote_new::Request) -> Result<(), Error> {
+        let rules = self.rules(caller, &request)?;
         let options = check_options(request.options)?;
         let question = request.question.trim().to_owned();
         if question.is_empty() || question.len() > MAX_QUESTION_BYTES {
@@ -37,19 +41,58 @@ impl Core {
             }
             Some(proposal) => proposal.revision + 1,
         };
-        let proposal = Proposal {
-            by: caller.name.clone(),
-            question,
-            options,
-            mechanism: request.mechanism,
-            revision,
-            opened: self.now.wall_ms,
-            closed: None,
-        };
+        let opened = self.now.wall_ms;
+        let by = caller.name.clone();
+        let proposal = Proposal { by, question, options, rules, revision, opened, closed: None };
         let mut entries = Entries::default();
-        self.edit_as(&mut entries, caller, vec![Edit::Propose { id: id.clone(), proposal }])?;
+        self.edit_as(&mut entries, caller, vec![Entry::Proposal(id.clone(), proposal).into()])?;
         self.commit_call(entries, call, Finish::Vote(ProposalKey { node: me, id }, Reply::VoteNew));
         Ok(())
+    }
+
+    fn rules(&self, caller: &Caller, request: &vote_new::Request) -> Result<Rules, Error> {
+        let until = |what: &str, seconds: Option<u32>| match seconds {
+            Some(seconds) if !(1..=MAX_POLL_TIME_S).contains(&seconds) => {
+                Err(Error::new(ErrorCode::Invalid, format!("{what} is 1 to {MAX_POLL_TIME_S} seconds from now")))
+            }
+            seconds => Ok(seconds.map(|seconds| self.now.wall_ms + u64::from(seconds) * 1000)),
+        };
+        let rules = Rules {
+            mechanism: request.mechanism,
+            threshold: request.threshold,
+            of: request.of,
+            quorum: request.quorum,
+            electorate: self.electorate(caller, &request.electorate)?,
+            acknowledge_until: until("the time to acknowledge", request.acknowledge_s)?,
+            deadline: until("a deadline", request.deadline_s)?,
+            early: request.early,
+        };
+        if rules.deadline.is_some() && rules.acknowledge_until >= rules.deadline {
+            return Err(Error::new(ErrorCode::Invalid, "nobody could vote before the deadline")
+                .hint("leave more time between the time to acknowledge and the deadline"));
+        }
+        Ok(rules)
+    }
+
+    fn electorate(&self, caller: &Caller, texts: &[String]) -> Result<Electorate, Error> {
+        match texts {
+            [] => Ok(Electorate::All),
+            [one] if one == "all" => Ok(Electorate::All),
+            [one] if one == "people" => Ok(Electorate::People),
+            texts if texts.len() > MAX_ELECTORATE => {
+                Err(Error::new(ErrorCode::TooLarge, format!("an electorate has at most {MAX_ELECTORATE} agents")))
+            }
+            texts => {
+                // The caller may be new, and then nobody knows it yet.
+                let own = AgentId { node: self.me(), name: caller.name.clone() };
+                let address = self.address(&own).to_string();
+                let one = |text: &String| {
+                    if *text == address || text == caller.name.as_str() { Ok(own.clone()) } else { self.resolve(text) }
+                };
+                let found: std::collections::BTreeSet<AgentId> = texts.iter().map(one).collect::<Result<_, _>>()?;
+                Ok(Electorate::Agents(found.into_iter().collect()))
+            }
+        }
     }
 
     /// An id from the words of the question that is free on this node.
@@ -98,38 +141,93 @@ impl Core {
         }
     }
 
+    /// Finds a proposal that the caller may still answer, and checks the revision that it saw.
+    fn find_open(&self, caller: &Caller, id: &str, seen: Option<u32>) -> Result<(ProposalKey, Standing<'_>), Error> {
+        let key = self.find_proposal(id)?;
+        let picture = self.documents.picture(&self.lobby);
+        let standing = standing(&picture, &key).expect("a proposal that was found is in the picture");
+        let proposal = standing.proposal;
+        if proposal.closed.is_some() {
+            return Err(
+                Error::new(ErrorCode::Conflict, format!("{id:?} is closed")).hint("see it with \"fedp2p vote show\"")
+            );
+        }
+        if seen.is_some_and(|revision| revision != proposal.revision) {
+            return Err(Error::new(
+                ErrorCode::Conflict,
+                format!("{id:?} has changed; its revision is {}", proposal.revision),
+            )
+            .hint("read it again and answer what it asks now"));
+        }
+        if !self.may_vote(caller, &standing) {
+            return Err(Error::new(ErrorCode::Forbidden, format!("{} is not asked in {id:?}", caller.name))
+                .hint("\"fedp2p vote show\" names those who are"));
+        }
+        Ok((key, standing))
+    }
+
+    fn may_vote(&self, caller: &Caller, standing: &Standing<'_>) -> bool {
+        let agent = AgentId { node: self.me(), name: caller.name.clone() };
+        // One that speaks for the first time is in no picture yet.
+        let by_kind = match standing.proposal.rules.electorate {
+            Electorate::All => true,
+            Electorate::People => caller.kind == fedp2p_protocols::pulse::AgentKind::Person,
+            Electorate::Agents(_) => false,
+        };
+        by_kind || standing.electorate.contains(&agent)
+    }
+
+    pub(crate) fn vote_ack(&mut self, call: CallId, caller: &Caller, request: &vote_ack::Request) -> Result<(), Error> {
+        let (key, standing) = self.find_open(caller, &request.id, request.revision)?;
+        let seen = Seen { revision: standing.proposal.revision, at: self.now.wall_ms };
+        let place = SeenPlace { proposal: key.clone(), agent: caller.name.clone() };
+        let known = self.documents.content(&self.lobby, &self.me()).seen.get(&place);
+        // Seen once is seen.
+        let edits = match known {
+            Some(known) if known.revision == seen.revision => Vec::new(),
+            Some(_) | None => vec![Entry::Seen(place, seen).into()],
+        };
+        let mut entries = Entries::default();
+        self.edit_as(&mut entries, caller, edits)?;
+        self.commit_call(entries, call, Finish::Vote(key, Reply::VoteAck));
+        Ok(())
+    }
+
     pub(crate) fn vote_cast(
         &mut self,
         call: CallId,
         caller: &Caller,
         request: &vote_cast::Request,
     ) -> Result<(), Error> {
-        let key = self.find_proposal(&request.id)?;
-        let picture = self.documents.picture(&self.lobby);
-        let proposal = picture.proposal(&key).expect("a proposal that was found is in the picture");
-        if proposal.closed.is_some() {
-            return Err(Error::new(ErrorCode::Conflict, format!("{:?} is closed", request.id))
-                .hint("see it with \"fedp2p vote show\""));
-        }
-        if request.revision.is_some_and(|revision| revision != proposal.revision) {
+        let (key, standing) = self.find_open(caller, &request.id, request.revision)?;
+        if let Phase::Acknowledging(until) = standing.phase(self.now.wall_ms) {
+            let waiting: Vec<String> = standing.waiting().map(|agent| self.address(agent).to_string()).collect();
+            let seconds = until.saturating_sub(self.now.wall_ms).div_ceil(1000);
             return Err(Error::new(
                 ErrorCode::Conflict,
-                format!("{:?} has changed; its revision is {}", request.id, proposal.revision),
+                format!("voting on {:?} opens when {} have seen it, or in {seconds} s", request.id, waiting.join(", ")),
             )
-            .hint("read it again and cast a ballot for what it asks now"));
+            .hint("say that you have seen it with \"fedp2p vote ack\", and vote then"));
         }
-        let choice = choose(&proposal.options, &request.choice)?;
+        let proposal = standing.proposal;
+        let choices: Vec<String> =
+            request.choices.iter().map(|choice| choose(&proposal.options, choice)).collect::<Result<_, _>>()?;
+        check_choices(proposal, &choices)?;
         if request.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
             return Err(Error::new(ErrorCode::TooLarge, format!("a reason has at most {MAX_REASON_BYTES} bytes")));
         }
         let ballot =
-            Ballot { revision: proposal.revision, choice, reason: request.reason.clone(), at: self.now.wall_ms };
-        let cast = &self.documents.content(&self.lobby, &self.me()).ballots;
-        let mine = cast.get(&key).and_then(|voters| voters.get(&caller.name));
-        let number = mine.and_then(|ballots| ballots.last_key_value()).map_or(1, |(number, _)| number + 1);
-        let edit = Edit::Cast { proposal: key.clone(), voter: caller.name.clone(), number, ballot };
+            Ballot { revision: proposal.revision, choices, reason: request.reason.clone(), at: self.now.wall_ms };
+        let own = self.documents.content(&self.lobby, &self.me());
+        let mine = own.ballots_on(&key).filter(|(place, _)| place.voter == caller.name).last();
+        if ballot.choices.is_empty() && mine.is_none() {
+            return Err(Error::new(ErrorCode::Conflict, format!("{} has not voted on {:?}", caller.name, request.id))
+                .hint("name an option to vote"));
+        }
+        let number = mine.map_or(1, |(place, _)| place.number + 1);
+        let place = BallotPlace { proposal: key.clone(), voter: caller.name.clone(), number };
         let mut entries = Entries::default();
-        self.edit_as(&mut entries, caller, vec![edit])?;
+        self.edit_as(&mut entries, caller, vec![Entry::Ballot(place, ballot).into()])?;
         self.commit_call(entries, call, Finish::Vote(key, Reply::VoteCast));
         Ok(())
     }
@@ -151,12 +249,20 @@ impl Core {
         if proposal.closed.is_some() {
             return Err(Error::new(ErrorCode::Conflict, format!("{:?} is closed already", request.id)));
         }
-        let closing = Closing { at: self.now.wall_ms, counted: standing::countable(&picture, &key) };
-        let edit = Edit::Close { id: key.id.clone(), closing };
+        let cause = if request.withdraw { Cause::Withdrawn } else { Cause::Asker };
+        let entry = self.closing(&key, cause).expect("an open proposal can be closed");
         let mut entries = Entries::default();
-        self.edit_as(&mut entries, caller, vec![edit])?;
+        self.edit_as(&mut entries, caller, vec![entry.into()])?;
         self.commit_call(entries, call, Finish::Vote(key, Reply::VoteClose));
         Ok(())
+    }
+
+    /// An open proposal with the entry that closes it as it stands.
+    pub(crate) fn closing(&self, key: &ProposalKey, cause: Cause) -> Option<Entry> {
+        let picture = self.documents.picture(&self.lobby);
+        let standing = standing(&picture, key).filter(Standing::is_open)?;
+        let closed = Some(standing.close(self.now.wall_ms, cause));
+        Some(Entry::Proposal(key.id.clone(), Proposal { closed, ..standing.proposal.clone() }))
     }
 
     pub(crate) fn vote_list(&self, request: &vote_list::Request) -> vote_list::Reply {
@@ -168,55 +274,6 @@ impl Core {
             .collect();
         keys.sort();
         vote_list::Reply { proposals: keys.iter().filter_map(|(_, key)| self.show_proposal(key)).collect() }
-    }
-
-    pub(crate) fn show_proposal(&self, key: &ProposalKey) -> Option<proposal::Proposal> {
-        let picture = self.documents.picture(&self.lobby);
-        let standing = standing::standing(&picture, key)?;
-        let asked = standing.proposal;
-        let same_id = picture.proposals().filter(|(other, _)| other.id == key.id).count();
-        let id = if same_id > 1 { format!("{}@{}", key.id, self.members.display(&key.node)) } else { key.id.clone() };
-        Some(proposal::Proposal {
-            id,
-            by: self.address(&AgentId { node: key.node, name: asked.by.clone() }),
-            question: asked.question.clone(),
-            options: asked.options.clone(),
-            mechanism: asked.mechanism,
-            revision: asked.revision,
-            open: standing.is_open(),
-            opened: asked.opened,
-            closed: asked.closed.as_ref().map(|closing| closing.at),
-            winner: standing.tally.winner.clone(),
-            votes: standing.tally.votes.clone(),
-            ballots: self.show_ballots(&standing),
-        })
-    }
-
-    fn show_ballots(&self, standing: &Standing<'_>) -> Vec<proposal::Ballot> {
-        let shown = standing.ballots.iter().filter_map(|cast| {
-            let counts = counts(cast.state)?;
-            Some(proposal::Ballot {
-                voter: self.address(&cast.key.voter),
-                choice: cast.ballot.choice.clone(),
-                reason: cast.ballot.reason.clone(),
-                revision: cast.ballot.revision,
-                at: cast.ballot.at,
-                counts,
-            })
-        });
-        shown.collect()
-    }
-}
-
-/// How a ballot is shown; one that its voter replaced is not.
-#[expect(clippy::wildcard_enum_match_arm, reason = "states of a later version are not shown")]
-fn counts(state: BallotState) -> Option<Counts> {
-    match state {
-        BallotState::Counts => Some(Counts::Yes),
-        BallotState::OtherRevision => Some(Counts::Outdated),
-        BallotState::NotAnOption => Some(Counts::Unknown),
-        BallotState::Late => Some(Counts::Late),
-        _ => None,
     }
 }
 
@@ -235,6 +292,21 @@ fn check_options(options: Vec<String>) -> Result<Vec<String>, Error> {
         ));
     }
     Ok(options)
+}
+
+/// Checks that the mechanism takes these choices; none at all takes an answer back.
+fn check_choices(proposal: &Proposal, choices: &[String]) -> Result<(), Error> {
+    let place = |choice: &String| proposal.options.iter().position(|option| option == choice);
+    let places: Vec<usize> = choices.iter().filter_map(place).collect();
+    let count = Count { options: &proposal.options, rules: &proposal.rules, eligible: 0 };
+    if choices.is_empty() || count.is_valid(&places) {
+        return Ok(());
+    }
+    let message = match proposal.rules.mechanism {
+        Mechanism::Poll | Mechanism::Vote => "this question takes one choice",
+        Mechanism::Approval | Mechanism::Ranked => "an option is named twice",
+    };
+    Err(Error::new(ErrorCode::Invalid, message))
 }
 
 fn check_id(id: String) -> Result<String, Error> {

@@ -1,6 +1,7 @@
 //! What one member can cause at the others, and that it ends there.
 
 use fedp2p_protocols::hlc::Hlc;
+use fedp2p_protocols::limits::MAX_LOGS_PER_AUTHOR;
 use fedp2p_protocols::op::Op;
 use fedp2p_protocols::sync::{Head, LogKey};
 
@@ -20,6 +21,62 @@ fn a_known_header_under_another_signature_is_not_passed_on() {
     let dressed_up = Op::from_parts(ops[1].header_bytes(), &signature, ops[1].payload()).unwrap();
     assert_eq!(world.gossip(1, 0, dressed_up.bytes()), Verdict::Ignore);
     assert_eq!(world.gossip(1, 0, ops[1].bytes()), Verdict::Accept);
+}
+
+#[test]
+fn one_log_too_many_holds_up_nobody_who_depends_on_it() {
+    let mut world = World::new(3);
+    let mut scribe = Scribe::new(3, 4);
+    let mut starts = Vec::new();
+    for number in 0..=MAX_LOGS_PER_AUTHOR as u128 {
+        scribe = Scribe { log: LogId::from_bytes(number.to_be_bytes()), last: None, ..scribe };
+        starts.push(scribe.start());
+    }
+    let later = scribe.message("in one log too many");
+    // Each of the two takes another one for the one too many, and only one takes what is written in it.
+    for n in [0, 1] {
+        world.connect(n, 2);
+        world.links.clear();
+        let all: Vec<&Verified> = if n == 0 { starts.iter().collect() } else { starts.iter().rev().collect() };
+        for part in all.chunks(20) {
+            world.push(2, n, part);
+        }
+        world.push(2, n, &[&later]);
+        world.disconnect(n, 2);
+    }
+    assert!(world.holds(0, &starts[0]) && !world.holds(0, &later));
+    assert!(world.holds(1, &later) && !world.holds(1, &starts[0]));
+    // What is written now depends on logs that the other one does not have.
+    for number in 0..20 {
+        world.send(1, &[], &format!("message {number}")).unwrap();
+    }
+    world.connect(0, 1);
+    world.wait(Duration::from_secs(20));
+    assert!(!world.holds(0, &later));
+    assert_eq!(world.texts(0).len(), 20);
+}
+
+#[test]
+fn whoever_never_has_anything_of_use_is_asked_ever_more_rarely() {
+    let mut world = World::connected(3);
+    let (_, ops) = Scribe::log(1, 3, 1);
+    let header = ops[0].header();
+    let (conversation, key) = (header.conversation, LogKey { author: header.author, log: header.log });
+    let head = Head { key, height: 9, head: ops[1].id(), floor: 1 };
+    let peer = world.id(1);
+    world.links.clear();
+    world.hosts[0].sent.clear();
+    for _ in 0..40 {
+        for frame in [
+            Frame::Have { conversation, more: false, heads: vec![head] },
+            Frame::Ops { conversation, last: true, ops: Vec::new() },
+        ] {
+            world.give(0, Input::Frame { peer, frame: frame.encode() });
+        }
+        world.wait(Duration::from_secs(1));
+    }
+    let asked = frames_to(&world, 0, peer, |frame| matches!(frame, Frame::Want { .. }));
+    assert!((5..=12).contains(&asked), "asked {asked} times");
 }
 
 #[test]

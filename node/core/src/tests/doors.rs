@@ -185,7 +185,7 @@ fn votes_are_counted_alike_and_a_closed_one_stays() {
     let cast = |choice: &str| {
         Request::VoteCast(api::vote_cast::Request {
             id: "auth".to_owned(),
-            choice: choice.to_owned(),
+            choices: vec![choice.to_owned()],
             ..Default::default()
         })
     };
@@ -193,7 +193,7 @@ fn votes_are_counted_alike_and_a_closed_one_stays() {
     world.call(2, cast("oauth2")).unwrap();
     world.call(1, cast("oauth2")).unwrap();
     refusal(world.call(1, cast("basic")), ErrorCode::Invalid);
-    let close = || Request::VoteClose(api::vote_close::Request { id: "auth".to_owned() });
+    let close = || Request::VoteClose(api::vote_close::Request { id: "auth".to_owned(), withdraw: false });
     refusal(world.call(1, close()), ErrorCode::Forbidden);
     world.call(0, close()).unwrap();
     refusal(world.call(2, cast("jwt")), ErrorCode::Conflict);

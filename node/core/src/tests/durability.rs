@@ -106,8 +106,11 @@ fn six_hundred_pulses_go_through_epochs_and_survive_a_restart() {
         let header = write.op.header();
         header.kind == Kind::Checkpoint && header.author == world.hosts[0].key.id()
     });
-    assert_eq!(checkpoints.count(), 3);
-    assert!(world.hosts[0].disk.load().changes.len() < 300);
+    // One agent has little to restate, so an epoch is short; and restating is the smaller part of what is written.
+    let checkpoints = checkpoints.count();
+    assert!((8..30).contains(&checkpoints), "{checkpoints}");
+    let loaded = world.hosts[0].disk.load().changes.len();
+    assert!(loaded < 100, "{loaded}");
 }
 
 #[test]
@@ -141,4 +144,33 @@ fn nothing_is_told_to_others_before_it_is_durable() {
     refusal(world.send(0, &["p1"], "never"), ErrorCode::Storage);
     let pushed = world.hosts[0].sent.iter().any(|(_, frame)| matches!(frame, Frame::Push { .. }));
     assert!(!pushed && world.hosts[0].published == 0);
+}
+
+#[test]
+fn a_clock_that_was_a_day_ahead_keeps_nothing_back_once_it_is_right() {
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+    let mut world = World::connected(2);
+    world.disconnect(0, 1);
+    world.skew_ms = DAY_MS;
+    let early = world.send(0, &["p1"], "from tomorrow").unwrap();
+    world.skew_ms = 0;
+    let now = world.send(0, &["p1"], "from today").unwrap();
+    world.say(0, "back in time");
+    world.connect(0, 1);
+    world.wait(Duration::from_secs(10));
+    assert_eq!(world.texts(1), ["from today"]);
+    let pulse = world.ask(1, api::pulse::Request::default());
+    assert!(pulse.agents.iter().any(|row| row.pulse.summary.as_deref() == Some("back in time")), "{pulse:?}");
+    assert!(world.notices(0).iter().any(|notice| notice.contains("clock was ahead")), "{:?}", world.notices(0));
+    // What the other node says can be answered and built on meanwhile.
+    world.send(1, &["p0"], "and yours?").unwrap();
+    world.send(0, &["p1"], "right again").unwrap();
+    assert_eq!(world.texts(0), ["and yours?"]);
+    assert!(world.texts(1).contains(&"right again".to_owned()));
+    // A day later the early one is taken as well, and nothing was lost or taken twice.
+    world.skew_ms = DAY_MS;
+    world.wait(Duration::from_secs(60));
+    let ids: Vec<_> = world.history(1).iter().map(|message| message.id).collect();
+    assert!(ids.contains(&early.id) && ids.contains(&now.id), "{ids:?}");
+    world.assert_agreed();
 }

@@ -97,6 +97,34 @@ fn a_proof_that_proves_nothing_changes_nothing() {
 }
 
 #[test]
+fn a_proof_reaches_all_though_the_entry_that_brought_it_is_never_taken() {
+    let mut world = World::new(3);
+    let (left, right) = forked(3, 4);
+    for (a, b) in [(0, 1), (0, 2)] {
+        world.connect(a, b);
+    }
+    world.push(1, 0, &left.iter().collect::<Vec<_>>());
+    world.wait(Duration::from_secs(5));
+    assert!(world.holds(2, &left[3]));
+    world.disconnect(0, 2);
+    // Whoever signed both sides proves it in a log of which nobody has the start.
+    let side = |op: &Verified| (op.header_bytes().to_vec(), op.signature());
+    let proof = fedp2p_protocols::payload::ForkProof { one: side(&left[2]), other: side(&right[2]) };
+    let mut scribe = Scribe { log: LogId::from_bytes([78; 16]), ..Scribe::new(3, 4) };
+    scribe.start();
+    let header = scribe.header(Kind::ForkProof);
+    let carrier = scribe.sign(header, &proof.encode());
+    world.push(1, 0, &[&carrier]);
+    assert_eq!(world.status(0).forks.len(), 1);
+    world.wait(Duration::from_secs(70));
+    world.connect(0, 2);
+    world.wait(Duration::from_secs(20));
+    assert!(!world.holds(0, &carrier));
+    assert_eq!(world.status(2).forks.len(), 1);
+    world.assert_agreed();
+}
+
+#[test]
 fn a_restored_backup_starts_a_new_log_and_gets_everything_back() {
     let mut world = World::connected(2);
     world.say(0, "before");

@@ -4,7 +4,10 @@ mod bounds;
 mod doors;
 mod durability;
 mod forks;
+mod hostile;
 mod ingest;
+mod polls;
+mod sessions;
 mod store;
 mod tickets;
 

@@ -166,7 +166,7 @@ async fn a_stranger_that_speaks_gossip_is_refused_it() {
     let peer = address::peer_of(&victim.id).unwrap();
     let key = libp2p::identity::Keypair::ed25519_from_bytes([100; 32]).unwrap();
     let gossip = super::super::gossip::new().unwrap();
-    let mut swarm = behaviour::swarm(&key, gossip).unwrap();
+    let mut swarm = behaviour::patient(&key, gossip).unwrap();
     swarm.dial(DialOpts::peer_id(peer).addresses(vec![at.clone()]).build()).unwrap();
     let refused = async {
         loop {

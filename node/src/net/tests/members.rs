@@ -1,10 +1,12 @@
 //! Nodes of one organisation find each other, talk and come back.
 
 use fedp2p_core::Verdict;
+use fedp2p_protocols::op::NodeKey;
 use libp2p::Multiaddr;
 
-use super::super::{Command, Event};
-use super::peers::{Node, both_connected, config, in_registry, knowing};
+use super::super::streams::Kind;
+use super::super::{Command, Event, frames};
+use super::peers::{Node, Rogue, both_connected, config, in_registry, knowing};
 
 async fn gossip(node: &mut Node) -> Vec<u8> {
     let (id, data) = node
@@ -160,6 +162,29 @@ async fn members_connect_over_quic() {
     a.subscribe("topic");
     b.subscribe("topic");
     gossip_arrives(&mut a, &mut b, "topic").await;
+}
+
+#[tokio::test]
+async fn a_new_connection_takes_the_place_of_an_old_one_but_not_of_the_session() {
+    // The end with the smaller id opens the stream of the session.
+    let mut seeds = [10, 11];
+    seeds.sort_by_key(|seed| NodeKey::from_seed([*seed; 32]).id());
+    let mut b = Rogue::new(seeds[0]);
+    let mut a = Node::start(config(1, seeds[1]));
+    let at_a = a.listening().await;
+    let (id, heard) = (a.id, tokio::spawn(async move { a.frame().await }));
+    let (peer, first) = b.greet(1, id, &at_a).await;
+    let mut session = b.open(peer, first, Kind::Sync).await.unwrap();
+    // As after a cut: those that were dialled before are never closed by the end that dialled them.
+    let mut last = first;
+    for _ in 0..12 {
+        last = b.greet(1, id, &at_a).await.1;
+        assert!(b.swarm.connected_peers().any(|connected| *connected == peer));
+    }
+    assert_ne!(first, last);
+    b.with(frames::write(&mut session, b"still there")).await.unwrap();
+    let heard = b.with(heard).await.unwrap();
+    assert_eq!(heard, (b.id, b"still there".to_vec()));
 }
 
 #[tokio::test]

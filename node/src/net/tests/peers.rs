@@ -9,7 +9,7 @@ use fedp2p_protocols::id::{NodeId, OrganisationId, Serial};
 use fedp2p_protocols::op::NodeKey;
 use futures::StreamExt as _;
 use libp2p::identity::Keypair;
-use libp2p::swarm::dial_opts::DialOpts;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm};
 use tokio::sync::mpsc;
@@ -188,14 +188,15 @@ impl Rogue {
         let key = Keypair::ed25519_from_bytes([seed; 32]).unwrap();
         Self {
             id: NodeKey::from_seed([seed; 32]).id(),
-            swarm: behaviour::swarm(&key, Streams::default()).unwrap(),
+            swarm: behaviour::patient(&key, Streams::default()).unwrap(),
             was_closed: false,
         }
     }
 
     pub(super) async fn dial(&mut self, to: NodeId, address: &Multiaddr) -> (PeerId, ConnectionId) {
         let peer = address::peer_of(&to).unwrap();
-        self.swarm.dial(DialOpts::peer_id(peer).addresses(vec![address.clone()]).build()).unwrap();
+        let options = DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address.clone()]);
+        self.swarm.dial(options.build()).unwrap();
         loop {
             if let SwarmEvent::ConnectionEstablished { connection_id, .. } = self.next().await {
                 return (peer, connection_id);
@@ -212,8 +213,8 @@ impl Rogue {
         loop {
             match self.next().await {
                 SwarmEvent::Behaviour(streams::Event { outcome: Outcome::Opened(stream), .. }) => return Some(stream),
-                SwarmEvent::Behaviour(streams::Event { outcome: Outcome::Failed, .. })
-                | SwarmEvent::ConnectionClosed { .. } => return None,
+                SwarmEvent::Behaviour(streams::Event { outcome: Outcome::Failed, .. }) => return None,
+                SwarmEvent::ConnectionClosed { connection_id, .. } if connection_id == connection => return None,
                 _ => {}
             }
         }

@@ -1,0 +1,159 @@
+//! What is well formed: the rules for each kind of record.
+
+use std::collections::BTreeSet;
+
+use fedp2p_protocols::limits::{
+    MAX_CHANGE_OPS, MAX_ELECTORATE, MAX_OPTION_BYTES, MAX_OPTIONS, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES,
+    MAX_REASON_BYTES,
+};
+use fedp2p_protocols::pulse::PulseTooLong;
+use fedp2p_protocols::vote::{Ballot, Closing, Count, Electorate, Proposal, Seen};
+
+use crate::content::{Agent, Record};
+use crate::value::Mismatch;
+
+/// Most ballots that a closing entry counts: no more fit in one change.
+pub const MAX_COUNTED: usize = MAX_CHANGE_OPS as usize;
+
+/// Something is not well formed or over a limit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// A field of a pulse is too long.
+    #[error(transparent)]
+    Pulse(#[from] PulseTooLong),
+    /// The key of a record is empty, too long or not spelled as it prints.
+    #[error("a record has a key of 1 to {MAX_PROPOSAL_ID_BYTES} bytes, or a number from 1")]
+    Key,
+    /// A question is empty or too long.
+    #[error("a question has 1 to {MAX_QUESTION_BYTES} bytes")]
+    Question,
+    /// A proposal has no options, too many, or one twice.
+    #[error("a proposal has 1 to {MAX_OPTIONS} options, each once")]
+    Options,
+    /// An option is empty or too long.
+    #[error("an option has 1 to {MAX_OPTION_BYTES} bytes")]
+    Option,
+    /// A revision is 0.
+    #[error("revisions count from 1")]
+    Revision,
+    /// An electorate is empty, too long, or names one agent twice.
+    #[error("an electorate has 1 to {MAX_ELECTORATE} agents, each once")]
+    Electorate,
+    /// A closing entry counts what is no answer.
+    #[error("a closing entry counts answers that the options and the mechanism allow")]
+    Counted,
+    /// The reason of a ballot is too long.
+    #[error("a reason has at most {MAX_REASON_BYTES} bytes")]
+    Reason,
+    /// A closing entry counts more than [`MAX_COUNTED`] ballots.
+    #[error("a closing entry counts at most {MAX_COUNTED} ballots")]
+    TooManyCounted,
+    /// A closed proposal would change.
+    #[error("a closed proposal does not change")]
+    Closed,
+    /// A ballot that was cast would change.
+    #[error("a ballot that was cast does not change")]
+    Cast,
+    /// A record holds what documents have no words for.
+    #[error("a record cannot be spelled: {0}")]
+    Spelling(String),
+}
+
+impl From<Mismatch> for Invalid {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Spelling(mismatch.to_string())
+    }
+}
+
+fn within(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len())
+}
+
+/// Checks an id that people chose.
+pub(crate) fn check_id(id: &str) -> Result<(), Invalid> {
+    if within(id, MAX_PROPOSAL_ID_BYTES) { Ok(()) } else { Err(Invalid::Key) }
+}
+
+impl Record for Agent {
+    fn check(&self) -> Result<(), Invalid> {
+        self.said.as_ref().map_or(Ok(()), |said| Ok(said.pulse.check()?))
+    }
+
+    fn check_follows(&self, _: &Self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+impl Record for Proposal {
+    const MOST: usize = 2 * MAX_COUNTED + 3 * MAX_ELECTORATE + 256;
+
+    fn check(&self) -> Result<(), Invalid> {
+        let options = &self.options;
+        let distinct: BTreeSet<&String> = options.iter().collect();
+        if !within(&self.question, MAX_QUESTION_BYTES) {
+            return Err(Invalid::Question);
+        }
+        if !(1..=MAX_OPTIONS).contains(&options.len()) || distinct.len() != options.len() {
+            return Err(Invalid::Options);
+        }
+        if !options.iter().all(|option| within(option, MAX_OPTION_BYTES)) {
+            return Err(Invalid::Option);
+        }
+        if self.revision == 0 {
+            return Err(Invalid::Revision);
+        }
+        if let Electorate::Agents(agents) = &self.rules.electorate {
+            let distinct: BTreeSet<_> = agents.iter().collect();
+            if !(1..=MAX_ELECTORATE).contains(&agents.len()) || distinct.len() != agents.len() {
+                return Err(Invalid::Electorate);
+            }
+        }
+        self.closed.as_ref().map_or(Ok(()), |closing| check_closing(self, closing))
+    }
+
+    fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
+        if before.closed.is_some() && before != self { Err(Invalid::Closed) } else { Ok(()) }
+    }
+}
+
+fn check_closing(proposal: &Proposal, closing: &Closing) -> Result<(), Invalid> {
+    if closing.ballots().count() > MAX_COUNTED {
+        return Err(Invalid::TooManyCounted);
+    }
+    let count = Count { options: &proposal.options, rules: &proposal.rules, eligible: closing.eligible };
+    let all_valid = closing.ballots().all(|(_, counted)| count.is_valid(&counted.choices));
+    if all_valid { Ok(()) } else { Err(Invalid::Counted) }
+}
+
+impl Record for Seen {
+    fn check(&self) -> Result<(), Invalid> {
+        if self.revision == 0 { Err(Invalid::Revision) } else { Ok(()) }
+    }
+
+    fn check_follows(&self, _: &Self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+impl Record for Ballot {
+    fn check(&self) -> Result<(), Invalid> {
+        if self.revision == 0 {
+            return Err(Invalid::Revision);
+        }
+        if self.choices.len() > MAX_OPTIONS {
+            return Err(Invalid::Options);
+        }
+        if !self.choices.iter().all(|choice| within(choice, MAX_OPTION_BYTES)) {
+            return Err(Invalid::Option);
+        }
+        if self.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
+            return Err(Invalid::Reason);
+        }
+        Ok(())
+    }
+
+    fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
+        if before == self { Ok(()) } else { Err(Invalid::Cast) }
+    }
+}

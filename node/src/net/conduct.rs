@@ -1,0 +1,292 @@
+//! How peers behave, and what follows: how much of each is looked at, and for how long one that broke the rules is kept
+//! out.
+//!
+//! Everybody has an allowance. What a member sends beyond it is not refused but read later, so it waits at its own
+//! end and holds up nobody else; gossip beyond it is dropped, because sync mends that. Whoever breaks the rules is cut
+//! off, and for twice as long each time. A pure machine: time comes in as an argument.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use libp2p::PeerId;
+use tokio::time::Instant;
+
+/// How long a peer is kept out after its first offence.
+const FIRST: Duration = Duration::from_secs(15);
+/// The longest that a peer is kept out.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// After how much good conduct one offence is forgotten.
+const FORGIVEN: Duration = Duration::from_secs(3600);
+/// Most peers that are remembered.
+const MAX_PEERS: usize = 4096;
+
+/// A rate with room for bursts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate {
+    pub(super) burst: f64,
+    pub(super) per_second: f64,
+}
+
+/// What a member may send unasked on its sync stream. One is about one entry.
+const PUSHED: Rate = Rate { burst: 20_000.0, per_second: 2_000.0 };
+/// What a member may send of what it was asked for: enough for years of an ordinary mesh at full speed.
+const ASKED: Rate = Rate { burst: 200_000.0, per_second: 5_000.0 };
+/// Gossip of one peer, its own and what it passes on.
+const GOSSIP: Rate = Rate { burst: 20_000.0, per_second: 2_000.0 };
+/// Gossip of one peer beyond that, which is dropped; more still is an offence.
+const DROPPED: Rate = Rate { burst: 20_000.0, per_second: 100.0 };
+/// Connections of one peer.
+const CONNECTIONS: Rate = Rate { burst: 40.0, per_second: 1.0 };
+/// Streams of one peer that have no use.
+const NEEDLESS: Rate = Rate { burst: 32.0, per_second: 0.1 };
+
+/// How much of a [`Rate`] is left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bucket {
+    at: Instant,
+    left: f64,
+}
+
+impl Bucket {
+    pub(super) fn full(rate: Rate, now: Instant) -> Self {
+        Self { at: now, left: rate.burst }
+    }
+
+    fn fill(&mut self, rate: Rate, now: Instant) {
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * rate.per_second;
+        self.left = (self.left + gained).min(rate.burst);
+        self.at = now;
+    }
+
+    /// Takes `cost`, if there is as much.
+    pub(super) fn take(&mut self, rate: Rate, cost: f64, now: Instant) -> bool {
+        self.fill(rate, now);
+        let enough = self.left >= cost;
+        if enough {
+            self.left -= cost;
+        }
+        enough
+    }
+
+    /// Takes `cost` in any case and returns how long to wait until that was no debt.
+    fn charge(&mut self, rate: Rate, cost: f64, now: Instant) -> Duration {
+        self.fill(rate, now);
+        self.left -= cost;
+        Duration::from_secs_f64((-self.left / rate.per_second).max(0.0))
+    }
+
+    /// Gives back `cost`.
+    pub(super) fn give(&mut self, rate: Rate, cost: f64) {
+        self.left = (self.left + cost).min(rate.burst);
+    }
+}
+
+/// What a member may send on its sync streams. All its sessions share one, so a new one gives it nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Allowance(Arc<Mutex<(Bucket, Bucket)>>);
+
+impl Allowance {
+    fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new((Bucket::full(PUSHED, now), Bucket::full(ASKED, now)))))
+    }
+
+    /// Charges for a frame that was read, and returns how long the next one is left unread.
+    pub(super) fn charge(&self, frame: &[u8], now: Instant) -> Duration {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (pushed, asked) = &mut *buckets;
+        let entries = (frame.len() as f64 / 400.0).max(1.0);
+        match frame.first() {
+            Some(&fedp2p_protocols::sync::OPS) => asked.charge(ASKED, entries, now),
+            // A digest is answered with everything that we hold, a request with a read from the disk.
+            Some(&fedp2p_protocols::sync::DIGEST) => pushed.charge(PUSHED, 8.0, now),
+            Some(&fedp2p_protocols::sync::WANT) => pushed.charge(PUSHED, 50.0, now),
+            Some(_) | None => pushed.charge(PUSHED, entries, now),
+        }
+    }
+}
+
+/// What becomes of a gossip message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gossiped {
+    /// It is looked at.
+    Taken,
+    /// It is dropped.
+    Dropped,
+    /// It is one too many: its sender is to be cut off.
+    Offence,
+}
+
+#[derive(Debug)]
+struct Record {
+    offences: u32,
+    until: Instant,
+    allowance: Allowance,
+    gossip: Bucket,
+    dropped: Bucket,
+    connections: Bucket,
+    needless: Bucket,
+}
+
+impl Record {
+    fn new(now: Instant) -> Self {
+        Self {
+            offences: 0,
+            until: now,
+            allowance: Allowance::new(now),
+            gossip: Bucket::full(GOSSIP, now),
+            dropped: Bucket::full(DROPPED, now),
+            connections: Bucket::full(CONNECTIONS, now),
+            needless: Bucket::full(NEEDLESS, now),
+        }
+    }
+}
+
+/// The records of all peers.
+#[derive(Debug, Default)]
+pub(super) struct Conduct {
+    peers: BTreeMap<PeerId, Record>,
+}
+
+impl Conduct {
+    fn record(&mut self, peer: &PeerId, now: Instant) -> &mut Record {
+        if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(peer) {
+            // Whoever comes back with a new key gains nothing by pushing out one that is kept out the longest.
+            let gone =
+                self.peers.iter().min_by_key(|(_, record)| (record.until, record.gossip.at)).map(|(peer, _)| *peer);
+            gone.and_then(|gone| self.peers.remove(&gone));
+        }
+        self.peers.entry(*peer).or_insert_with(|| Record::new(now))
+    }
+
+    /// A peer broke the rules. Returns until when it is kept out.
+    pub(super) fn offend(&mut self, peer: &PeerId, now: Instant) -> Instant {
+        let record = self.record(peer, now);
+        let good = now.saturating_duration_since(record.until).as_secs() / FORGIVEN.as_secs();
+        record.offences = record.offences.saturating_sub(u32::try_from(good).unwrap_or(u32::MAX)).saturating_add(1);
+        let out = FIRST.saturating_mul(1 << (record.offences - 1).min(16)).min(LONGEST);
+        record.until = record.until.max(now + out);
+        record.until
+    }
+
+    /// Whether a peer is kept out.
+    pub(super) fn is_out(&self, peer: &PeerId, now: Instant) -> bool {
+        self.peers.get(peer).is_some_and(|record| now < record.until)
+    }
+
+    /// Whether a peer may make another connection now.
+    pub(super) fn may_connect(&mut self, peer: &PeerId, now: Instant) -> bool {
+        !self.is_out(peer, now) && self.record(peer, now).connections.take(CONNECTIONS, 1.0, now)
+    }
+
+    /// What a peer may send on its sync streams.
+    pub(super) fn allowance(&mut self, peer: &PeerId, now: Instant) -> Allowance {
+        self.record(peer, now).allowance.clone()
+    }
+
+    /// What becomes of a gossip message of this peer, or of a word about what it subscribes to.
+    pub(super) fn gossip(&mut self, peer: &PeerId, now: Instant) -> Gossiped {
+        let record = self.record(peer, now);
+        if record.gossip.take(GOSSIP, 1.0, now) {
+            Gossiped::Taken
+        } else if record.dropped.take(DROPPED, 1.0, now) {
+            Gossiped::Dropped
+        } else {
+            Gossiped::Offence
+        }
+    }
+
+    /// A peer opened a stream that has no use. Returns whether it was one too many.
+    pub(super) fn needless(&mut self, peer: &PeerId, now: Instant) -> bool {
+        !self.record(peer, now).needless.take(NEEDLESS, 1.0, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conduct() -> (Conduct, PeerId, Instant) {
+        (Conduct::default(), PeerId::random(), Instant::now())
+    }
+
+    #[test]
+    fn each_offence_keeps_a_peer_out_for_twice_as_long_up_to_an_hour() {
+        let (mut conduct, peer, mut now) = conduct();
+        let mut out = Vec::new();
+        for _ in 0..12 {
+            let until = conduct.offend(&peer, now);
+            assert!(conduct.is_out(&peer, now) && !conduct.may_connect(&peer, until - Duration::from_millis(1)));
+            assert!(!conduct.is_out(&peer, until) && conduct.may_connect(&peer, until));
+            out.push((until - now).as_secs());
+            now = until;
+        }
+        assert_eq!(out[..4], [15, 30, 60, 120]);
+        assert_eq!(out[11], 3600);
+        assert!(!conduct.is_out(&PeerId::random(), now));
+    }
+
+    #[test]
+    fn good_conduct_is_rewarded_hour_by_hour() {
+        let (mut conduct, peer, now) = conduct();
+        conduct.offend(&peer, now);
+        let until = conduct.offend(&peer, now);
+        let later = until + FORGIVEN * 3;
+        assert_eq!(conduct.offend(&peer, later) - later, FIRST);
+    }
+
+    #[test]
+    fn what_is_pushed_beyond_the_allowance_waits_and_a_new_session_gives_no_more() {
+        let (mut conduct, peer, now) = conduct();
+        let frame = [&[fedp2p_protocols::sync::PUSH][..], &[0; 300]].concat();
+        let allowance = conduct.allowance(&peer, now);
+        let free = std::iter::repeat_with(|| allowance.charge(&frame, now)).take_while(Duration::is_zero).count();
+        assert_eq!(free, 20_000);
+        let again = conduct.allowance(&peer, now);
+        assert!(again.charge(&frame, now) > Duration::ZERO);
+        // It goes on at its rate, and others are not held up.
+        let later = now + Duration::from_secs(1);
+        let free = std::iter::repeat_with(|| again.charge(&frame, later)).take_while(Duration::is_zero).count();
+        assert!((1990..=2000).contains(&free), "{free}");
+        assert_eq!(conduct.allowance(&PeerId::random(), now).charge(&frame, now), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_asked_for_comes_at_full_speed_when_others_are_throttled() {
+        let (mut conduct, peer, now) = conduct();
+        let allowance = conduct.allowance(&peer, now);
+        let frame = vec![fedp2p_protocols::sync::OPS; 60_000];
+        let waits = std::iter::repeat_with(|| allowance.charge(&frame, now)).take_while(Duration::is_zero).count();
+        assert!(waits > 1000, "{waits} frames of 60,000 bytes");
+    }
+
+    #[test]
+    fn a_flood_of_gossip_is_dropped_first_and_then_an_offence() {
+        let (mut conduct, peer, now) = conduct();
+        let fates: Vec<Gossiped> = (0..40_001).map(|_| conduct.gossip(&peer, now)).collect();
+        assert_eq!(fates[19_999], Gossiped::Taken);
+        assert_eq!(fates[20_000], Gossiped::Dropped);
+        assert_eq!(fates[40_000], Gossiped::Offence);
+        assert_eq!(conduct.gossip(&PeerId::random(), now), Gossiped::Taken);
+    }
+
+    #[test]
+    fn connections_and_needless_streams_are_counted_per_peer() {
+        let (mut conduct, peer, now) = conduct();
+        assert_eq!((0..100).filter(|_| conduct.may_connect(&peer, now)).count(), 40);
+        assert!(conduct.may_connect(&peer, now + Duration::from_secs(2)));
+        assert!(conduct.may_connect(&PeerId::random(), now));
+        assert_eq!((0..100).filter(|_| !conduct.needless(&peer, now)).count(), 32);
+    }
+
+    #[test]
+    fn new_keys_do_not_make_a_node_forget_whom_it_keeps_out() {
+        let (mut conduct, peer, now) = conduct();
+        conduct.offend(&peer, now);
+        for _ in 0..MAX_PEERS + 10 {
+            conduct.may_connect(&PeerId::random(), now);
+        }
+        assert!(conduct.is_out(&peer, now));
+        assert!(conduct.peers.len() <= MAX_PEERS);
+    }
+}
