@@ -16,6 +16,7 @@ use fedp2p_protocols::api::watch::{Event, Topic};
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
 use fedp2p_tests::binary;
 use fedp2p_tests::lab::{self, Lab};
+use fedp2p_tests::measure::Samples;
 use fedp2p_tests::node::{Node, message};
 use fedp2p_tests::world::World;
 
@@ -60,37 +61,18 @@ fn main() {
     }
 }
 
-/// Nodes of one organisation that see each other and log only what a daemon in the background logs.
-fn mesh<const N: usize>(world: &World, names: [&str; N]) -> [Node; N] {
-    let mut nodes = names.map(|name| world.node(name));
-    for index in 0..N {
-        if index == 0 {
-            nodes[0].up(&["--quiet"]);
-        } else {
-            let ticket = nodes[0].invite();
-            nodes[index].up(&["--quiet", "--join", &ticket]);
-        }
-    }
-    for node in &nodes {
-        node.wait_for_peers(N - 1);
-    }
-    nodes
-}
-
-fn percentiles(mut samples: Vec<Duration>) -> String {
-    samples.sort();
-    let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize].as_secs_f64() * 1e3;
-    format!("p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms", at(0.5), at(0.99), at(1.0))
+fn mesh<const N: usize>(world: &World) -> [Node; N] {
+    world.daemons(N).try_into().expect("as many as were asked for")
 }
 
 fn message_latency() -> Vec<Row> {
     const COUNT: usize = 1000;
     let world = World::new();
-    let [alpha, beta] = mesh(&world, ["alpha", "beta"]);
+    let [alpha, beta] = mesh(&world);
     let mut inbox = beta.session_as("reader", AgentKind::Ai).watch(&[Topic::Inbox]);
-    alpha.wait_for_agents(&["reader@beta".to_owned()]);
+    alpha.wait_for_agents(&["reader@n1".to_owned()]);
     let mut writer = alpha.session_as("writer", AgentKind::Ai);
-    let request = message(&["reader@beta"], &"x".repeat(300));
+    let request = message(&["reader@n1"], &"x".repeat(300));
     let mut samples = Vec::new();
     for _ in 0..=COUNT {
         let start = Instant::now();
@@ -104,7 +86,7 @@ fn message_latency() -> Vec<Row> {
     vec![Row {
         what: "message: send() to committed and readable",
         budget: "p50 0.45 ms, p99 2 ms",
-        measured: percentiles(samples),
+        measured: Samples::from(samples).words(),
         workload: format!("{COUNT} messages of 300 bytes, 5 ms apart, 2 daemons, loopback"),
     }]
 }
@@ -112,7 +94,7 @@ fn message_latency() -> Vec<Row> {
 fn pulse_latency() -> Vec<Row> {
     const COUNT: usize = 1000;
     let world = World::new();
-    let [alpha, beta, gamma] = mesh(&world, ["alpha", "beta", "gamma"]);
+    let [alpha, beta, gamma] = mesh(&world);
     let mut readers = [&beta, &gamma].map(|node| node.session_as("reader", AgentKind::Ai).watch(&[Topic::Pulse]));
     let mut writer = alpha.session_as("writer", AgentKind::Ai);
     let mut samples = Vec::new();
@@ -134,7 +116,7 @@ fn pulse_latency() -> Vec<Row> {
     vec![Row {
         what: "pulse change visible on the last of 3 nodes",
         budget: "p50 0.6 ms, p99 5 ms",
-        measured: percentiles(samples),
+        measured: Samples::from(samples).words(),
         workload: format!("{COUNT} changes of two fields, 5 ms apart, loopback"),
     }]
 }
@@ -142,7 +124,7 @@ fn pulse_latency() -> Vec<Row> {
 fn first_peer() -> Vec<Row> {
     const COUNT: usize = 20;
     let world = World::new();
-    let [alpha, mut beta] = mesh(&world, ["alpha", "beta"]);
+    let [alpha, mut beta] = mesh(&world);
     let (mut starts, mut peers) = (Vec::new(), Vec::new());
     for _ in 0..COUNT {
         beta.kill();
@@ -158,10 +140,15 @@ fn first_peer() -> Vec<Row> {
         Row {
             what: "daemon start to ready",
             budget: "50 ms",
-            measured: percentiles(starts),
+            measured: Samples::from(starts).words(),
             workload: workload.clone(),
         },
-        Row { what: "first peer, same machine", budget: "p50 100 ms", measured: percentiles(peers), workload },
+        Row {
+            what: "first peer, same machine",
+            budget: "p50 100 ms",
+            measured: Samples::from(peers).words(),
+            workload,
+        },
     ]
 }
 
@@ -193,7 +180,7 @@ fn first_peer_lan() -> Vec<Row> {
     vec![Row {
         what: "first peer, two hosts, mDNS only",
         budget: "p50 300 ms",
-        measured: percentiles(samples),
+        measured: Samples::from(samples).words(),
         workload: format!("{COUNT} starts in network namespaces, process start included"),
     }]
 }
@@ -201,7 +188,7 @@ fn first_peer_lan() -> Vec<Row> {
 fn catch_up(count: usize, what: &'static str, budget: &'static str) -> Vec<Row> {
     const WRITERS: usize = 8;
     let world = World::new();
-    let [alpha, mut beta] = mesh(&world, ["alpha", "beta"]);
+    let [alpha, mut beta] = mesh(&world);
     beta.down();
     let request = message(&[], &"x".repeat(300));
     let sending = Instant::now();
@@ -235,7 +222,7 @@ fn catch_up(count: usize, what: &'static str, budget: &'static str) -> Vec<Row> 
 fn cli_call() -> Vec<Row> {
     const COUNT: usize = 100;
     let world = World::new();
-    let [alpha, _beta] = mesh(&world, ["alpha", "beta"]);
+    let [alpha, _beta] = mesh(&world);
     let mut samples = Vec::new();
     for _ in 0..COUNT {
         let mut command = Command::new(binary::fedp2p());
@@ -247,7 +234,7 @@ fn cli_call() -> Vec<Row> {
     vec![Row {
         what: "CLI call, daemon running",
         budget: "5 ms",
-        measured: percentiles(samples),
+        measured: Samples::from(samples).words(),
         workload: format!("{COUNT} times fedp2p agents, whole process"),
     }]
 }
@@ -255,29 +242,16 @@ fn cli_call() -> Vec<Row> {
 fn idle() -> Vec<Row> {
     const WATCHED: Duration = Duration::from_secs(20);
     let world = World::new();
-    let [alpha, _beta] = mesh(&world, ["alpha", "beta"]);
-    let pid = alpha.status().pid;
+    let [alpha, _beta] = mesh(&world);
+    let daemon = alpha.process();
     std::thread::sleep(Duration::from_secs(3));
-    let before = cpu_ticks(pid);
+    let before = daemon.cpu_seconds();
     std::thread::sleep(WATCHED);
-    let percent = (cpu_ticks(pid) - before) as f64 / WATCHED.as_secs_f64();
+    let percent = (daemon.cpu_seconds() - before) * 100.0 / WATCHED.as_secs_f64();
     vec![Row {
         what: "idle daemon",
         budget: "30 MB, under 0.5 % of a core",
-        measured: format!("{:.1} MB resident, {percent:.2} % of a core", resident_kib(pid) as f64 / 1024.0),
+        measured: format!("{:.1} MB resident, {percent:.2} % of a core", daemon.resident_mb()),
         workload: format!("one peer connected, {} s", WATCHED.as_secs()),
     }]
-}
-
-/// Processor time of a process, in hundredths of a second.
-fn cpu_ticks(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

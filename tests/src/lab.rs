@@ -35,7 +35,7 @@ fn missing() -> Option<String> {
     }
 }
 
-fn run(program: &str, words: &[&str]) -> Result<(), String> {
+pub(crate) fn run(program: &str, words: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(words).output().map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
         return Ok(());
@@ -43,43 +43,77 @@ fn run(program: &str, words: &[&str]) -> Result<(), String> {
     Err(format!("{program} {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
 }
 
-fn must(program: &str, words: &[&str]) {
+pub(crate) fn must(program: &str, words: &[&str]) {
     run(program, words).unwrap_or_else(|reason| panic!("{reason}"));
 }
 
 /// A name that no other test process or test uses.
-fn unique(what: &str) -> String {
+pub(crate) fn unique(what: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("fp{}-{number}-{what}", std::process::id())
 }
 
-/// Network namespaces, each with a cable (a veth pair) to one switch (a bridge in a namespace of its own).
+/// Network namespaces with the addresses 10.77.0.1 and so on. They are removed when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Namespaces(Vec<String>);
+
+impl Namespaces {
+    /// Makes one, and returns its name.
+    pub(crate) fn add(&mut self, name: &str) -> &str {
+        let namespace = unique(name);
+        must("ip", &["netns", "add", &namespace]);
+        self.0.push(namespace);
+        &self.0[self.0.len() - 1]
+    }
+
+    /// Gives the interface `eth0` of one its address.
+    pub(crate) fn configure(&self, index: usize) {
+        let address = format!("10.77.0.{}/24", index + 1);
+        must("ip", &["-n", &self.0[index], "address", "add", &address, "dev", "eth0"]);
+        must("ip", &["-n", &self.0[index], "link", "set", "eth0", "up"]);
+        must("ip", &["-n", &self.0[index], "link", "set", "lo", "up"]);
+    }
+
+    pub(crate) fn name(&self, index: usize) -> &str {
+        &self.0[index]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        for namespace in &self.0 {
+            drop(run("ip", &["netns", "del", namespace]));
+        }
+    }
+}
+
+/// Network namespaces, each with a cable (a veth pair) to one switch (a bridge in a namespace of its own). An interface
+/// is told when its cable is pulled.
 #[derive(Debug)]
 pub struct Lab {
     switch: String,
-    namespaces: Vec<String>,
+    namespaces: Namespaces,
 }
 
 impl Lab {
     /// Makes as many namespaces as there are names, with the addresses 10.77.0.1 and so on.
     pub fn new(names: &[&str]) -> Self {
-        let switch = unique("switch");
-        let mut lab = Self { switch, namespaces: Vec::new() };
+        let mut lab = Self { switch: unique("switch"), namespaces: Namespaces::default() };
         must("ip", &["netns", "add", &lab.switch]);
         must("ip", &["-n", &lab.switch, "link", "add", "br0", "type", "bridge"]);
         must("ip", &["-n", &lab.switch, "link", "set", "br0", "type", "bridge", "mcast_snooping", "0"]);
         must("ip", &["-n", &lab.switch, "link", "set", "br0", "up"]);
         for (index, name) in names.iter().enumerate() {
-            let namespace = unique(name);
-            must("ip", &["netns", "add", &namespace]);
-            lab.namespaces.push(namespace.clone());
-            let (port, address) = (port(index), format!("10.77.0.{}/24", index + 1));
+            let namespace = lab.namespaces.add(name).to_owned();
+            let port = port(index);
             let pair = ["link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", &lab.switch];
             must("ip", &[&["-n", &namespace][..], &pair].concat());
-            must("ip", &["-n", &namespace, "address", "add", &address, "dev", "eth0"]);
-            must("ip", &["-n", &namespace, "link", "set", "eth0", "up"]);
-            must("ip", &["-n", &namespace, "link", "set", "lo", "up"]);
+            lab.namespaces.configure(index);
             must("ip", &["-n", &lab.switch, "link", "set", &port, "master", "br0", "up"]);
         }
         lab
@@ -87,7 +121,7 @@ impl Lab {
 
     /// The name of a namespace.
     pub fn namespace(&self, index: usize) -> &str {
-        &self.namespaces[index]
+        self.namespaces.name(index)
     }
 
     /// Pulls a cable out of the switch.
@@ -102,12 +136,12 @@ impl Lab {
 
     /// Takes down the interface at the node itself.
     pub fn interface_down(&self, index: usize) {
-        must("ip", &["-n", &self.namespaces[index], "link", "set", "eth0", "down"]);
+        must("ip", &["-n", self.namespace(index), "link", "set", "eth0", "down"]);
     }
 
     /// Brings it up again.
     pub fn interface_up(&self, index: usize) {
-        must("ip", &["-n", &self.namespaces[index], "link", "set", "eth0", "up"]);
+        must("ip", &["-n", self.namespace(index), "link", "set", "eth0", "up"]);
     }
 }
 
@@ -117,9 +151,7 @@ fn port(index: usize) -> String {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for namespace in self.namespaces.iter().chain([&self.switch]) {
-            drop(run("ip", &["netns", "del", namespace]));
-        }
+        drop(run("ip", &["netns", "del", &self.switch]));
     }
 }
 

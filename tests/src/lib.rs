@@ -10,7 +10,12 @@
 //! | [`binary`] | where the program is, built if need be |
 //! | [`world`] | the folder, its environment, and the clean-up |
 //! | [`node`] | a daemon and its clients |
+//! | [`foreign`] | a member of the mesh that is not our program |
+//! | [`crowd`] | many agents in one program, and texts that say how old they are |
+//! | [`measure`] | what benches have in common: percentiles, tables, curves, what a process costs |
 //! | [`lab`] | network namespaces and cables between them; file systems that are small or read-only |
+//! | [`faults`] | what is done to nodes, and what became of it |
+//! | [`switch`], [`cable`] | networks whose cables lose, delay, double and hold up frames, by a seed |
 //!
 //! ```no_run
 //! use fedp2p_tests::world::World;
@@ -21,8 +26,14 @@
 //! ```
 
 pub mod binary;
+pub mod cable;
+pub mod crowd;
+pub mod faults;
+pub mod foreign;
 pub mod lab;
+pub mod measure;
 pub mod node;
+pub mod switch;
 pub mod world;
 
 use std::time::{Duration, Instant};

@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::measure::Process;
 use crate::world::{Folder, PERSON, bare};
 use crate::{PATIENCE, binary, eventually, holds};
 
@@ -31,6 +32,7 @@ pub struct Node {
     runtime_dir: PathBuf,
     namespace: Option<String>,
     listen: Vec<String>,
+    environment: Vec<(String, String)>,
     daemon: Option<Daemon>,
     folder: Arc<Folder>,
 }
@@ -130,7 +132,16 @@ impl Printed {
 impl Node {
     pub(crate) fn new(folder: Arc<Folder>, name: &str, home: PathBuf, runtime_dir: PathBuf) -> Self {
         let listen = ["--listen", "127.0.0.1:0", "--no-mdns"].map(str::to_owned).to_vec();
-        Self { name: name.to_owned(), home, runtime_dir, namespace: None, listen, daemon: None, folder }
+        Self {
+            name: name.to_owned(),
+            home,
+            runtime_dir,
+            namespace: None,
+            listen,
+            environment: Vec::new(),
+            daemon: None,
+            folder,
+        }
     }
 
     /// Puts the node into a network namespace, where it listens everywhere and looks for others by mDNS.
@@ -146,6 +157,12 @@ impl Node {
     pub fn listening(mut self, words: &[&str]) -> Self {
         self.listen = words.iter().map(|word| (*word).to_owned()).collect();
         self
+    }
+
+    /// Sets or, without a value, removes a variable of the environment in which everything of this node runs from now on.
+    pub fn set_variable(&mut self, name: &str, value: Option<&str>) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.extend(value.map(|value| (name.to_owned(), value.to_owned())));
     }
 
     /// Gives the node another name than its folder.
@@ -181,6 +198,7 @@ impl Node {
             }
         };
         bare(&mut command, self.folder.path(), &self.runtime_dir);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--home").arg(&self.home);
         if json {
             command.arg("--json");
@@ -227,6 +245,15 @@ impl Node {
     pub fn wait_for_line<T>(&self, what: &str, pick: impl FnMut(&Value) -> Option<T>) -> T {
         let daemon = self.daemon.as_ref().expect("the daemon was started");
         daemon.printed.wait(what, pick).unwrap_or_else(|| panic!("the daemon ended before: {what}"))
+    }
+
+    /// What the daemon has printed so far.
+    ///
+    /// # Panics
+    /// If none was started.
+    pub fn lines(&self) -> Vec<Value> {
+        let daemon = self.daemon.as_ref().expect("the daemon was started");
+        daemon.printed.lines.lock().unwrap().lines.clone()
     }
 
     fn pid(&self) -> Pid {
@@ -352,9 +379,25 @@ impl Node {
     #[track_caller]
     pub fn session_as(&self, agent: &str, kind: AgentKind) -> Session {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let caller = Caller { name: agent.parse().unwrap(), kind };
-        let client = runtime.block_on(Client::connect(&self.folders(), caller)).unwrap();
+        let client = runtime.block_on(self.client(agent, kind));
         Session { client, runtime }
+    }
+
+    /// Connects a client for a program that drives many at once.
+    ///
+    /// # Panics
+    /// If there is no daemon.
+    pub async fn client(&self, agent: &str, kind: AgentKind) -> Client {
+        let caller = Caller { name: agent.parse().unwrap(), kind };
+        Client::connect(&self.folders(), caller).await.unwrap()
+    }
+
+    /// What the daemon costs.
+    ///
+    /// # Panics
+    /// If it was not started.
+    pub fn process(&self) -> Process {
+        Process { pid: self.daemon.as_ref().expect("the daemon was started").child.id() }
     }
 
     /// Makes one call that has to succeed.

@@ -55,6 +55,22 @@ impl World {
         Node::new(Arc::clone(&self.folder), name, self.path(name), runtime)
     }
 
+    /// Nodes of one organisation, all connected with all, that log only what a daemon in the background logs. Their
+    /// names are n0, n1 and so on.
+    pub fn daemons(&self, count: usize) -> Vec<Node> {
+        let mut nodes: Vec<Node> = (0..count).map(|number| self.node(&format!("n{number}"))).collect();
+        let Some((founder, others)) = nodes.split_first_mut() else { return nodes };
+        founder.up(&["--quiet"]);
+        for other in others {
+            let ticket = founder.invite();
+            other.up(&["--quiet", "--join", &ticket]);
+        }
+        for node in &nodes {
+            node.wait_for_peers(count - 1);
+        }
+        nodes
+    }
+
     /// Nodes of one organisation, all running, which have heard of each other's person. The first has founded it.
     pub fn mesh<const N: usize>(&self, names: [&str; N]) -> [Node; N] {
         let mut nodes = names.map(|name| self.node(name));

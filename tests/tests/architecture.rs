@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fedp2p", &["fedp2p-protocols", "fedp2p-crdt", "fedp2p-core", "fedp2p-node"]),
     ("fedp2p-testnet", &["fedp2p-protocols", "fedp2p-crdt", "fedp2p-core"]),
     ("fedp2p-tests", &["fedp2p-protocols", "fedp2p-node"]),
+    ("fedp2p-fuzz", &["fedp2p-protocols", "fedp2p-crdt", "fedp2p-core", "fedp2p-node"]),
 ];
 
 /// The pure packages and their folders.

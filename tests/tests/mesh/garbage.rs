@@ -125,7 +125,7 @@ fn invalid_calls_of_a_valid_form_are_refused_with_a_reason() {
     assert_eq!(call(json!({ "op": "send", "args": { "text": "x", "correlation": "c".repeat(200) } })), "too_large");
     assert_eq!(call(json!({ "op": "state", "args": { "pulse": { "summary": "x".repeat(2_000) } } })), "too_large");
     assert_eq!(call(json!({ "op": "vote_new", "args": { "question": "?", "options": ["one"] } })), "invalid");
-    assert_eq!(call(json!({ "op": "vote_cast", "args": { "id": "nothing", "choice": "x" } })), "not_found");
+    assert_eq!(call(json!({ "op": "vote_cast", "args": { "id": "nothing", "choices": ["x"] } })), "not_found");
 }
 
 #[test]

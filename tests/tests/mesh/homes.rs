@@ -8,6 +8,7 @@ use fedp2p_protocols::id::OpId;
 use fedp2p_tests::lab::{self, Disk};
 use fedp2p_tests::node::{Output, message};
 use fedp2p_tests::world::World;
+use fedp2p_tests::{eventually, holds};
 
 /// The code of the error that a daemon printed as its last words.
 #[track_caller]
@@ -220,4 +221,19 @@ fn a_disk_that_is_full_from_the_start_leaves_nothing_half_made() {
     taichi.send(&[], "room");
     taichi.kill();
     drop(disk);
+}
+
+#[test]
+fn a_quiet_node_makes_its_log_file_ready_for_the_next_entry() {
+    let world = World::new();
+    let [taichi] = world.mesh(["taichi"]);
+    let database = rusqlite::Connection::open(taichi.folders().database()).unwrap();
+    let tidied = || -> u64 {
+        let rows =
+            database.query_row("SELECT coalesce(max(value), 0) FROM meta WHERE key = 'tidied'", (), |row| row.get(0));
+        rows.unwrap()
+    };
+    let before = tidied();
+    taichi.send(&[], "hello");
+    eventually("the log file is started over", || holds(tidied() > before, before));
 }

@@ -11,5 +11,6 @@ mod impostors;
 mod joining;
 mod messages;
 mod partitions;
+mod polls;
 mod verify;
 mod watching;
