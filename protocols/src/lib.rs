@@ -10,7 +10,7 @@
 //! | [`op`], [`payload`] | the signed log entry and what it can say |
 //! | [`certificate`], [`ticket`], [`joining`], [`hello`] | who belongs, and how it is proven |
 //! | [`sync`] | the frames that mend what gossip lost |
-//! | [`pulse`], [`vote`] | what agents say of themselves and decide together |
+//! | [`pulse`], [`vote`], [`task`] | what agents say of themselves, decide together and do for each other |
 //! | [`api`] | one file for each operation of the doors |
 //!
 //! ```
@@ -33,5 +33,6 @@ pub mod op;
 pub mod payload;
 pub mod pulse;
 pub mod sync;
+pub mod task;
 pub mod ticket;
 pub mod vote;

@@ -135,6 +135,10 @@ names! {
     NodeName;
     /// The name of an organisation: `acme` in `coder@taichi.acme`.
     OrganisationName;
+    /// What an agent is in a team, such as `analyst`.
+    RoleName;
+    /// The name of a task on the node of its creator.
+    TaskId;
 }
 
 /// Where a message goes: `coder@taichi`, or `coder@taichi.acme` in another organisation.
