@@ -8,10 +8,11 @@ use fedp2p_node::client::CallError;
 use fedp2p_protocols::api::ErrorCode;
 
 use super::Outcome;
-use super::group::Group;
+use super::group::{Group, QUESTION};
 use crate::lab::{self, Disk};
 use crate::node::{Node, message};
 use crate::world::World;
+use crate::{eventually, holds};
 
 const NAMES: [&str; 2] = ["taichi", "aorus"];
 /// Bytes of a database page; SQLite's own choice.
@@ -107,6 +108,11 @@ pub(super) fn damaged_page() -> Option<Outcome> {
         assert_eq!(after.node, before.node, "it is the node that it was");
         assert_ne!(after.log_epoch, before.log_epoch, "it writes another log than the one that may go on elsewhere");
         group.agree();
+        // What only its lost log said, its present one says again once no more of it comes.
+        eventually("the question is asked again", || {
+            let shown = group.nodes[victim].cli(&["vote", "show", QUESTION]);
+            holds(shown.code == 0, &shown)
+        });
         let recovered = started.elapsed();
         group.all_talk(5, 300);
         group.agree();

@@ -11,7 +11,7 @@ use crate::world::{PERSON, World};
 use crate::{eventually, holds};
 
 /// What the question is called that everybody answers.
-const QUESTION: &str = "which";
+pub(super) const QUESTION: &str = "which";
 
 /// The nodes.
 pub(super) struct Group {
