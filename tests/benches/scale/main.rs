@@ -17,7 +17,7 @@ mod load;
 use fedp2p_tests::measure::markdown;
 use load::Plan;
 
-/// The load of the issue that this bench was made for.
+/// A hundred agents at work.
 const LOAD: Plan =
     Plan { daemons: 10, agents: 100, messages: 64_000, pulses: 20_000, everybody: 16, bytes: 300, seed: 1 };
 

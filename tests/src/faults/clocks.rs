@@ -109,7 +109,7 @@ pub(super) fn jumping() -> Option<Outcome> {
     set("+1d");
     group.all_talk(5, 300);
     set("+0");
-    group.went_back = Some(group.nodes[2].name().to_owned());
+    group.in_two_logs = Some(group.nodes[2].name().to_owned());
     group.say(2, 5, 300);
     a_day_later(&mut group, &library);
     Some(Outcome { did: AHEAD.to_owned(), lost: group.check(), recovered: None })

@@ -24,15 +24,15 @@ pub(super) struct Group {
     unknown: usize,
     ballots: BTreeMap<usize, &'static str>,
     next: usize,
-    /// The author whose clock went back, so that its messages stand in two logs: what came after is taken first.
-    pub(super) went_back: Option<String>,
+    /// The author whose messages stand in two logs, of which either may be taken first.
+    pub(super) in_two_logs: Option<String>,
 }
 
 impl Group {
     /// Nodes without a daemon, in a world of their own.
     pub(super) fn new(world: World, nodes: Vec<Node>) -> Self {
         let (told, ballots) = (BTreeMap::new(), BTreeMap::new());
-        Self { nodes, switch: None, world, told, unknown: 0, ballots, next: 0, went_back: None }
+        Self { nodes, switch: None, world, told, unknown: 0, ballots, next: 0, in_two_logs: None }
     }
 
     /// Running nodes on one machine.
@@ -168,7 +168,7 @@ impl Group {
             let missing: Vec<&String> = told.iter().filter(|id| !ids.contains(id)).collect();
             assert!(missing.is_empty(), "{} lacks {} of {author}", node.name(), missing.len());
             let breaks = texts.windows(2).filter(|pair| pair[0] >= pair[1]).count();
-            let allowed = usize::from(self.went_back.as_ref() == Some(author));
+            let allowed = usize::from(self.in_two_logs.as_ref() == Some(author));
             assert!(breaks <= allowed, "{} has {author}'s in the order of each log", node.name());
             let distinct: BTreeSet<&&String> = texts.iter().collect();
             assert_eq!(distinct.len(), texts.len(), "{} has {author}'s once", node.name());

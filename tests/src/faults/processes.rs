@@ -123,6 +123,7 @@ pub(super) fn copied_home() -> Option<Outcome> {
         let id = twin.send(&[], &format!("99999999 of the copy, {number}"));
         group.acknowledged(0, id.to_string());
     }
+    group.in_two_logs = Some("taichi".to_owned());
     // The network takes turns with two processes of one key: each is alone for a while.
     group.nodes[0].down();
     eventually("aorus has what the copy wrote", || {
