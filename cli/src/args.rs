@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use fedp2p_protocols::name::AgentName;
 
-use crate::command::{ack, completions, demo, history, inbox, invite, join, log, pulse, send, state, up, vote};
+use crate::command::{ack, completions, demo, history, inbox, invite, join, log, pulse, role, send, state, up, vote};
 use crate::ui::colour::When;
 
 const START: &str = "\
@@ -96,6 +96,7 @@ pub(crate) enum Command {
     State(state::Arguments),
     Pulse(pulse::Arguments),
     Vote(vote::Arguments),
+    Role(role::Arguments),
     Log(log::Arguments),
     Completions(completions::Arguments),
     Demo(demo::Arguments),

@@ -7,6 +7,7 @@ use fedp2p_protocols::limits::{
     MAX_REASON_BYTES,
 };
 use fedp2p_protocols::pulse::PulseTooLong;
+use fedp2p_protocols::task::Grant;
 use fedp2p_protocols::vote::{Ballot, Closing, Count, Electorate, Proposal, Seen};
 
 use crate::content::{Agent, Record};
@@ -155,5 +156,15 @@ impl Record for Ballot {
 
     fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
         if before == self { Ok(()) } else { Err(Invalid::Cast) }
+    }
+}
+
+impl Record for Grant {
+    fn check(&self) -> Result<(), Invalid> {
+        if self.revision == 0 { Err(Invalid::Revision) } else { Ok(()) }
+    }
+
+    fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
+        if before == self || before.revision < self.revision { Ok(()) } else { Err(Invalid::Revision) }
     }
 }

@@ -6,15 +6,15 @@
 //! refuses it.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
-use fedp2p_protocols::id::NodeId;
-use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::name::{AgentName, RoleName};
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
-use fedp2p_protocols::vote::{Ballot, Proposal, ProposalKey, Seen};
+use fedp2p_protocols::task::Grant;
+use fedp2p_protocols::vote::{AgentId, Ballot, Proposal, ProposalKey, Seen};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::keys::Key;
 use crate::value::Value;
 
 pub use crate::check::{Invalid, MAX_COUNTED};
@@ -57,19 +57,13 @@ pub struct SeenPlace {
     pub agent: AgentName,
 }
 
-/// What a record is found by: the same number of keys below its section for each record of a type.
-pub(crate) trait Key: Ord + Clone {
-    /// How many keys.
-    const PARTS: usize;
-
-    /// The keys, from the outermost.
-    fn parts(&self) -> Vec<String>;
-
-    /// The key with these parts, if each is spelled the one way its value prints.
-    fn from_parts(parts: &[&str]) -> Option<Self>;
-
-    /// The least key whose parts begin so; nothing if there can be none.
-    fn least(prefix: &[&str]) -> Option<Self>;
+/// Where an assigner's word stands on who has a role.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RolePlace {
+    /// Which role.
+    pub role: RoleName,
+    /// Of whom.
+    pub agent: AgentId,
 }
 
 /// What stands in a section.
@@ -88,104 +82,6 @@ pub(crate) trait Record: Serialize + DeserializeOwned + Clone + Eq {
     /// # Errors
     /// When what stands there must not change.
     fn check_follows(&self, before: &Self) -> Result<(), Invalid>;
-}
-
-/// Parses a key that must be spelled the one way its value prints.
-fn exact<T: FromStr + ToString>(key: &str) -> Option<T> {
-    key.parse().ok().filter(|value: &T| value.to_string() == key)
-}
-
-impl Key for AgentName {
-    const PARTS: usize = 1;
-
-    fn parts(&self) -> Vec<String> {
-        vec![self.to_string()]
-    }
-
-    fn from_parts(parts: &[&str]) -> Option<Self> {
-        exact(parts.first()?)
-    }
-
-    fn least(prefix: &[&str]) -> Option<Self> {
-        // The shortest name of the first character that names begin with.
-        exact(prefix.first().unwrap_or(&"0"))
-    }
-}
-
-impl Key for String {
-    const PARTS: usize = 1;
-
-    fn parts(&self) -> Vec<String> {
-        vec![self.clone()]
-    }
-
-    fn from_parts(parts: &[&str]) -> Option<Self> {
-        parts.first().filter(|id| crate::check::check_id(id).is_ok()).map(|id| (*id).to_owned())
-    }
-
-    fn least(prefix: &[&str]) -> Option<Self> {
-        Some(prefix.first().copied().unwrap_or_default().to_owned())
-    }
-}
-
-impl Key for ProposalKey {
-    const PARTS: usize = 2;
-
-    fn parts(&self) -> Vec<String> {
-        vec![self.node.to_string(), self.id.clone()]
-    }
-
-    fn from_parts(parts: &[&str]) -> Option<Self> {
-        let &[node, id] = parts else { return None };
-        Some(Self { node: exact(node)?, id: String::from_parts(&[id])? })
-    }
-
-    fn least(prefix: &[&str]) -> Option<Self> {
-        let node = prefix.first().map_or(Some(NodeId::from_bytes([0; 32])), |node| exact(node))?;
-        Some(Self { node, id: String::least(prefix.get(1..).unwrap_or_default())? })
-    }
-}
-
-impl Key for SeenPlace {
-    const PARTS: usize = ProposalKey::PARTS + 1;
-
-    fn parts(&self) -> Vec<String> {
-        let mut parts = self.proposal.parts();
-        parts.push(self.agent.to_string());
-        parts
-    }
-
-    fn from_parts(parts: &[&str]) -> Option<Self> {
-        let (agent, proposal) = parts.split_last()?;
-        Some(Self { proposal: ProposalKey::from_parts(proposal)?, agent: exact(agent)? })
-    }
-
-    fn least(prefix: &[&str]) -> Option<Self> {
-        let agent = AgentName::least(prefix.get(ProposalKey::PARTS..).unwrap_or_default())?;
-        Some(Self { proposal: ProposalKey::least(prefix)?, agent })
-    }
-}
-
-impl Key for BallotPlace {
-    const PARTS: usize = ProposalKey::PARTS + 2;
-
-    fn parts(&self) -> Vec<String> {
-        let mut parts = self.proposal.parts();
-        parts.extend([self.voter.to_string(), self.number.to_string()]);
-        parts
-    }
-
-    fn from_parts(parts: &[&str]) -> Option<Self> {
-        let &[ref proposal @ .., voter, number] = parts else { return None };
-        let number = exact(number).filter(|&number| number > 0)?;
-        Some(Self { proposal: ProposalKey::from_parts(proposal)?, voter: exact(voter)?, number })
-    }
-
-    fn least(prefix: &[&str]) -> Option<Self> {
-        let voter = AgentName::least(prefix.get(ProposalKey::PARTS..).unwrap_or_default())?;
-        let number = prefix.get(ProposalKey::PARTS + 1).map_or(Some(0), |number| exact(number))?;
-        Some(Self { proposal: ProposalKey::least(prefix)?, voter, number })
-    }
 }
 
 /// A part of the content.
@@ -261,9 +157,9 @@ macro_rules! sections {
                 )*
             }
 
-            /// How many records each section has.
-            pub(crate) fn counts(&self) -> impl Iterator<Item = usize> {
-                [$(self.$field.len()),*].into_iter()
+            /// How many records there are.
+            pub(crate) fn count(&self) -> usize {
+                [$(self.$field.len()),*].into_iter().sum()
             }
         }
 
@@ -323,6 +219,8 @@ sections! {
     ballots Ballot "ballots": BallotPlace => Ballot;
     /// Which proposals agents of the node say to have seen.
     seen Seen "seen": SeenPlace => Seen;
+    /// Which roles agents of the node gave and took.
+    roles Role "roles": RolePlace => Grant;
 }
 
 fn put_value<K: Key, R: Record>(section: &mut BTreeMap<K, R>, parts: &[&str], value: Value) {
@@ -372,17 +270,13 @@ impl From<Entry> for Edit {
 impl Content {
     /// Which ballots stand on a proposal, by voter and number.
     pub fn ballots_on(&self, proposal: &ProposalKey) -> impl Iterator<Item = (&BallotPlace, &Ballot)> {
-        let least = BallotPlace {
-            proposal: proposal.clone(),
-            voter: AgentName::least(&[]).expect("a digit is a name"),
-            number: 0,
-        };
+        let least = BallotPlace { proposal: proposal.clone(), voter: AgentName::first(), number: 0 };
         self.ballots.range(least..).take_while(move |(place, _)| place.proposal == *proposal)
     }
 
     /// Who says to have seen a proposal.
     pub fn seen_by(&self, proposal: &ProposalKey) -> impl Iterator<Item = (&SeenPlace, &Seen)> {
-        let least = SeenPlace { proposal: proposal.clone(), agent: AgentName::least(&[]).expect("a digit is a name") };
+        let least = SeenPlace { proposal: proposal.clone(), agent: AgentName::first() };
         self.seen.range(least..).take_while(move |(place, _)| place.proposal == *proposal)
     }
 }

@@ -1,9 +1,10 @@
 //! The canonical encoding of a picture that its digest is taken over.
 //!
 //! It is written once and never read, so it only has to be unambiguous: numbers are 8 bytes in little endian; texts
-//! are their length as a number and their bytes; ids are their bytes. A content is, section by section, the number of
-//! records, then of each its keys and what it says as a document spells it: the number 0 and a text, 1 and a number,
-//! or 2, the number of entries, and the entries in order, keys before values.
+//! are their length as a number and their bytes; ids are their bytes. A content is the number of its records, then of
+//! each the name of its section, its keys and what it says as a document spells it: the number 0 and a text, 1 and a
+//! number, or 2, the number of entries, and the entries in order, keys before values. A section without records leaves
+//! no trace, so the digest of what is known today stays as it is when later versions know more.
 
 use crate::content::Content;
 use crate::value::Value;
@@ -34,9 +35,10 @@ impl Digest {
     }
 
     pub(crate) fn content(&mut self, content: &Content) {
-        content.counts().for_each(|count| self.number(count as u64));
+        self.number(content.count() as u64);
         for entry in content.entries() {
-            let (_, keys) = entry.path();
+            let (section, keys) = entry.path();
+            self.text(section);
             keys.iter().for_each(|key| self.text(key));
             self.value(&entry.value().expect("what was read can be spelled"));
         }

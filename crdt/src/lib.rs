@@ -15,6 +15,7 @@
 //! | [`gate`] | why a foreign change is refused, in the order of the checks |
 //! | [`picture`] | what all documents say together, and its digest |
 //! | [`standing`] | which ballots count and what a proposal's result is |
+//! | [`roles`] | who has which role |
 //! | [`genesis`] | the change that all documents start from |
 //!
 //! # Layout of a document
@@ -33,7 +34,7 @@
 //! | `proposals/<id>/rules/mechanism` | `poll`, `vote`, `approval` or `ranked` |
 //! | `proposals/<id>/rules/threshold`, `quorum` | `majority`, `two-thirds`, `unanimous` or a fraction; may be absent |
 //! | `proposals/<id>/rules/of` | `voting` or `electorate` |
-//! | `proposals/<id>/rules/electorate` | `all`, `people`, or the map `agents` with a list of maps of `node` and `name` |
+//! | `proposals/<id>/rules/electorate` | `all`, `people`, the map `role` with a role's name, or the map `agents` with a list of maps of `node` and `name` |
 //! | `proposals/<id>/rules/acknowledge_until`, `deadline` | times; may be absent |
 //! | `proposals/<id>/rules/early` | 0 or 1 |
 //! | `proposals/<id>/revision` | number, from 1 |
@@ -45,6 +46,7 @@
 //! | `ballots/<node id>/<proposal id>/<voter>/<number>/revision` | the revision that the voter saw |
 //! | `…/choices/<nn>`, `…/reason`, `…/at` | the options, why (may be absent), time |
 //! | `seen/<node id>/<proposal id>/<agent>/revision`, `at` | what the agent says to have seen, and when |
+//! | `roles/<role>/<node id>/<agent>/by`, `has`, `revision`, `at` | who says so, whether the agent has the role (0 or 1), from 1, time |
 //!
 //! Lists, counters and Automerge text objects do not occur, and the gate refuses them: a map of scalars has the
 //! fewest ways to go wrong in the hands of a hostile writer, and two writers never meet in one map.
@@ -85,10 +87,12 @@ pub mod document;
 pub mod gate;
 pub mod genesis;
 pub mod picture;
+pub mod roles;
 pub mod standing;
 
 mod check;
 mod digest;
+mod keys;
 mod ledger;
 mod read;
 mod runs;

@@ -14,6 +14,7 @@ use fedp2p_protocols::vote::{
 };
 
 use crate::picture::Picture;
+use crate::roles;
 
 /// Whether a ballot counts, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -176,6 +177,7 @@ fn electorate(picture: &Picture<'_>, proposal: &Proposal) -> BTreeSet<AgentId> {
     match &proposal.rules.electorate {
         Electorate::All => of(|_| true),
         Electorate::People => of(|kind| kind == AgentKind::Person),
+        Electorate::Role(role) => roles::who_has(picture, role),
         Electorate::Agents(agents) => agents.iter().cloned().collect(),
     }
 }

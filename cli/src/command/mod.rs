@@ -22,6 +22,7 @@ pub(crate) mod join;
 pub(crate) mod log;
 pub(crate) mod peers;
 pub(crate) mod pulse;
+pub(crate) mod role;
 pub(crate) mod send;
 pub(crate) mod state;
 pub(crate) mod status;
@@ -65,6 +66,7 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
         Command::State(arguments) => block_on(state::run(arguments, &context()?)),
         Command::Pulse(arguments) => block_on(pulse::run(&arguments, &context()?)),
         Command::Vote(arguments) => block_on(vote::run(arguments, &context()?)),
+        Command::Role(arguments) => block_on(role::run(arguments, &context()?)),
         Command::Log(arguments) => block_on(log::run(&arguments, &context()?)),
     }
 }

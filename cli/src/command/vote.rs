@@ -30,6 +30,7 @@ Examples:
   fedp2p vote new \"Ship today?\" yes no --mechanism vote --threshold two-thirds --of electorate
   fedp2p vote new \"Where shall we meet?\" Rome Oslo Lima --mechanism ranked --deadline 2h
   fedp2p vote new \"Delete the old data?\" yes no --electorate people --quorum 1/2
+  fedp2p vote new \"Is the leak fixed?\" yes no --electorate role:analyst
   fedp2p vote new \"Rename it?\" yes no --acknowledge 30s --early")]
     New(New),
     /// Say that you have seen a question
@@ -125,7 +126,7 @@ struct New {
     /// The share of the electorate that must vote for anything to be decided
     #[arg(long, value_name = "SHARE")]
     quorum: Option<Share>,
-    /// Who may vote: agents, separated by commas, or the one word people or all
+    /// Who may vote: agents, separated by commas, or the one word people, all or role:NAME
     #[arg(long, value_name = "AGENTS", value_delimiter = ',')]
     electorate: Vec<String>,
     /// Open voting only once all have seen the question, or after this time (30s, 10m, 2h)

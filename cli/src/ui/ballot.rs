@@ -85,10 +85,11 @@ fn rules(rules: &Rules, clock: &Clock) -> String {
         words.push(format!("{threshold} of {of}"));
     }
     words.extend(rules.quorum.map(|quorum| format!("quorum {quorum}")));
-    let may = match rules.electorate {
-        Asked::All => "everybody",
-        Asked::People => "people only",
-        Asked::Agents => "those named",
+    let may = match (rules.electorate, &rules.role) {
+        (Asked::Role, Some(role)) => format!("every {role}"),
+        (Asked::All, _) => "everybody".to_owned(),
+        (Asked::People, _) => "people only".to_owned(),
+        (Asked::Agents | Asked::Role, _) => "those named".to_owned(),
     };
     words.push(format!("{may} ({})", rules.eligible));
     words.extend(rules.acknowledge_until.map(|at| format!("opens {} at the latest", clock.moment(at))));
@@ -203,6 +204,7 @@ mod tests {
                 of: Base::Voting,
                 quorum: None,
                 electorate: Asked::All,
+                role: None,
                 eligible: 4,
                 acknowledge_until: None,
                 deadline: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::name::Address;
+use crate::name::{Address, RoleName};
 use crate::vote::{Base, Cause, Mechanism, Outcome, Share};
 
 /// A proposal and its ballots.
@@ -72,8 +72,11 @@ pub struct Rules {
     /// The share of the electorate that must vote for anything to be decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum: Option<Share>,
-    /// `all`, `people` or `agents`.
+    /// `all`, `people`, `role` or `agents`.
     pub electorate: Asked,
+    /// The role that those who may vote have, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
     /// How many may vote; of a closed proposal, how many could.
     pub eligible: u32,
     /// Until when voting waits for everybody to acknowledge.
@@ -94,6 +97,8 @@ pub enum Asked {
     All,
     /// Every agent that is a person.
     People,
+    /// Every agent that has a role.
+    Role,
     /// Those whom the asker named.
     Agents,
 }

@@ -30,7 +30,8 @@ pub struct Request {
     /// The share of the electorate that must vote for anything to be decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum: Option<Share>,
-    /// Who may vote: addresses of agents, or the one word `people` or `all`. Everybody if absent.
+    /// Who may vote: addresses of agents, or the one word `people`, `all` or `role:NAME`, which stands for all who have
+    /// that role as long as the question is open. Everybody if absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub electorate: Vec<String>,
     /// For how many seconds voting waits for everybody to acknowledge question and options, 1 to 2,592,000. Without it,

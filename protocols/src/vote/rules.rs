@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::AgentId;
+use crate::name::RoleName;
 
 /// How ballots become a result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -125,6 +126,8 @@ pub enum Electorate {
     All,
     /// Every agent that is a person.
     People,
+    /// Every agent that has this role.
+    Role(RoleName),
     /// These agents.
     Agents(Vec<AgentId>),
 }

@@ -139,7 +139,12 @@ fn show_rules(standing: &Standing<'_>) -> proposal::Rules {
         electorate: match rules.electorate {
             Electorate::All => Asked::All,
             Electorate::People => Asked::People,
+            Electorate::Role(_) => Asked::Role,
             Electorate::Agents(_) => Asked::Agents,
+        },
+        role: match &rules.electorate {
+            Electorate::Role(role) => Some(role.clone()),
+            Electorate::All | Electorate::People | Electorate::Agents(_) => None,
         },
         eligible: standing.proposal.closed.as_ref().map_or(now, |closing| closing.eligible),
         acknowledge_until: rules.acknowledge_until,

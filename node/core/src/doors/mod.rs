@@ -5,6 +5,7 @@ mod ballots;
 mod messages;
 pub(crate) mod picture;
 mod resolve;
+mod roles;
 mod status;
 mod votes;
 
@@ -168,6 +169,9 @@ impl Core {
             }
             Request::VoteList(request) => self.answer(id, Reply::VoteList(self.vote_list(&request))),
             Request::VoteClose(request) => self.vote_close(id, &caller, &request)?,
+            Request::RoleAssign(request) => self.role_assign(id, &caller, &request)?,
+            Request::RoleRemove(request) => self.role_remove(id, &caller, &request)?,
+            Request::RoleList(request) => self.answer(id, Reply::RoleList(self.role_list(&request))),
             Request::LogVerify(_) => {
                 self.read(Read::Verify, Then::Call(id, Continue::Verify));
             }

@@ -254,6 +254,7 @@ fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
             known.revision < proposal.revision || closed_since
         }),
         Entry::Ballot(place, _) => !have.ballots.contains_key(place),
+        Entry::Role(place, grant) => have.roles.get(place).is_none_or(|known| known.revision < grant.revision),
         Entry::Seen(place, seen) => have.seen.get(place).is_none_or(|known| known.revision < seen.revision),
     };
     lost.entries().filter(later).map(Edit::from).collect()

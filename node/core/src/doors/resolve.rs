@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fedp2p_protocols::api::{Error, ErrorCode};
+use fedp2p_protocols::api::{Caller, Error, ErrorCode};
 use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::name::{Address, AgentName, NodeName};
 use fedp2p_protocols::vote::AgentId;
@@ -84,20 +84,26 @@ impl Core {
     }
 
     fn unknown(&self, text: &str, agents: &[AgentId]) -> Error {
-        let mut scored: Vec<(f64, String)> = agents
-            .iter()
-            .map(|agent| {
-                let address = self.address(agent).to_string();
-                let alike = strsim::jaro_winkler(text, agent.name.as_str()).max(strsim::jaro_winkler(text, &address));
-                (alike, address)
-            })
-            .filter(|(alike, _)| *alike >= ALIKE)
-            .collect();
-        scored.sort_by(|(a, left), (b, right)| b.total_cmp(a).then_with(|| left.cmp(right)));
-        let suggestions = scored.into_iter().take(MOST_SUGGESTIONS).map(|(_, address)| address).collect();
+        let suggestions = best(agents.iter().map(|agent| {
+            let address = self.address(agent).to_string();
+            let alike = strsim::jaro_winkler(text, agent.name.as_str()).max(strsim::jaro_winkler(text, &address));
+            (alike, address)
+        }));
         Error::new(ErrorCode::NotFound, format!("nobody here is called {text:?}"))
             .hint("\"fedp2p agents\" lists everybody")
             .suggest(suggestions)
+    }
+
+    /// As [`Core::resolve`], for a caller that nobody may know yet and that may mean itself.
+    ///
+    /// # Errors
+    /// If it means nobody or several, with suggestions.
+    pub(crate) fn resolve_by(&self, caller: &Caller, text: &str) -> Result<AgentId, Error> {
+        let own = AgentId { node: self.me(), name: caller.name.clone() };
+        if text == caller.name.as_str() || text == self.address(&own).to_string() {
+            return Ok(own);
+        }
+        self.resolve(text)
     }
 
     /// Finds all recipients, each once.
@@ -105,6 +111,17 @@ impl Core {
         let found: BTreeSet<AgentId> = texts.iter().map(|text| self.resolve(text)).collect::<Result<_, _>>()?;
         Ok(found.into_iter().collect())
     }
+}
+
+/// Those of `names` that may have been meant by `text`, the most likely first.
+pub(crate) fn alike(text: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
+    best(names.into_iter().map(|name| (strsim::jaro_winkler(text, &name), name)))
+}
+
+fn best(scored: impl Iterator<Item = (f64, String)>) -> Vec<String> {
+    let mut scored: Vec<(f64, String)> = scored.filter(|(alike, _)| *alike >= ALIKE).collect();
+    scored.sort_by(|(a, left), (b, right)| b.total_cmp(a).then_with(|| left.cmp(right)));
+    scored.into_iter().take(MOST_SUGGESTIONS).map(|(_, name)| name).collect()
 }
 
 /// A name for a node whose certificate is not here.

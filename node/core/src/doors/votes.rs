@@ -79,17 +79,13 @@ impl Core {
             [] => Ok(Electorate::All),
             [one] if one == "all" => Ok(Electorate::All),
             [one] if one == "people" => Ok(Electorate::People),
+            [one] if one.starts_with("role:") => Ok(Electorate::Role(self.find_role(&one["role:".len()..])?)),
             texts if texts.len() > MAX_ELECTORATE => {
                 Err(Error::new(ErrorCode::TooLarge, format!("an electorate has at most {MAX_ELECTORATE} agents")))
             }
             texts => {
-                // The caller may be new, and then nobody knows it yet.
-                let own = AgentId { node: self.me(), name: caller.name.clone() };
-                let address = self.address(&own).to_string();
-                let one = |text: &String| {
-                    if *text == address || text == caller.name.as_str() { Ok(own.clone()) } else { self.resolve(text) }
-                };
-                let found: std::collections::BTreeSet<AgentId> = texts.iter().map(one).collect::<Result<_, _>>()?;
+                let found: std::collections::BTreeSet<AgentId> =
+                    texts.iter().map(|text| self.resolve_by(caller, text)).collect::<Result<_, _>>()?;
                 Ok(Electorate::Agents(found.into_iter().collect()))
             }
         }
@@ -120,17 +116,9 @@ impl Core {
             picture.proposals().map(|(key, _)| key).filter(|key| key.id == id && on_node(key)).collect();
         match found.as_slice() {
             [one] => Ok(one.clone()),
-            [] => {
-                let mut alike: Vec<(f64, String)> = picture
-                    .proposals()
-                    .map(|(key, _)| (strsim::jaro_winkler(id, &key.id), key.id))
-                    .filter(|(alike, _)| *alike > 0.75)
-                    .collect();
-                alike.sort_by(|(a, left), (b, right)| b.total_cmp(a).then_with(|| left.cmp(right)));
-                Err(Error::new(ErrorCode::NotFound, format!("there is no proposal {text:?}"))
-                    .hint("\"fedp2p vote list --all\" lists them")
-                    .suggest(alike.into_iter().take(3).map(|(_, id)| id).collect()))
-            }
+            [] => Err(Error::new(ErrorCode::NotFound, format!("there is no proposal {text:?}"))
+                .hint("\"fedp2p vote list --all\" lists them")
+                .suggest(super::resolve::alike(id, picture.proposals().map(|(key, _)| key.id)))),
             several => {
                 let names =
                     several.iter().map(|key| format!("{}@{}", key.id, self.members.display(&key.node))).collect();
@@ -169,10 +157,10 @@ impl Core {
     fn may_vote(&self, caller: &Caller, standing: &Standing<'_>) -> bool {
         let agent = AgentId { node: self.me(), name: caller.name.clone() };
         // One that speaks for the first time is in no picture yet.
-        let by_kind = match standing.proposal.rules.electorate {
+        let by_kind = match &standing.proposal.rules.electorate {
             Electorate::All => true,
             Electorate::People => caller.kind == fedp2p_protocols::pulse::AgentKind::Person,
-            Electorate::Agents(_) => false,
+            Electorate::Role(_) | Electorate::Agents(_) => false,
         };
         by_kind || standing.electorate.contains(&agent)
     }

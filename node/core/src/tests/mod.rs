@@ -7,6 +7,7 @@ mod forks;
 mod hostile;
 mod ingest;
 mod polls;
+mod roles;
 mod sessions;
 mod store;
 mod tickets;

@@ -1,0 +1,98 @@
+//! `fedp2p role`.
+
+use clap::{Args, Subcommand};
+use fedp2p_protocols::api::role_list::Role;
+use fedp2p_protocols::api::{role_assign, role_list, role_remove};
+use fedp2p_protocols::name::RoleName;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::ui::Output;
+use crate::ui::colour::Style;
+use crate::ui::table::{Cell, Column, Table};
+use crate::ui::time::Clock;
+
+/// Say who is what in the team
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Give an agent a role
+    #[command(after_help = "\
+An agent may have several roles, and several agents one. Tasks and questions can name a role instead of agents.
+
+Examples:
+  fedp2p role assign baby analyst
+  fedp2p role assign coder@taichi reviewer --conversation lobby")]
+    Assign {
+        /// The agent: its address, or a name that only one has
+        agent: String,
+        /// The role
+        role: RoleName,
+        /// The conversation; there is only the lobby yet
+        #[arg(long, value_name = "NAME")]
+        conversation: Option<String>,
+    },
+    /// Take a role from an agent
+    #[command(after_help = "Examples:\n  fedp2p role remove baby analyst")]
+    Remove {
+        /// The agent: its address, or a name that only one has
+        agent: String,
+        /// The role
+        role: RoleName,
+        /// The conversation; there is only the lobby yet
+        #[arg(long, value_name = "NAME")]
+        conversation: Option<String>,
+    },
+    /// List who has which role
+    #[command(after_help = "Examples:\n  fedp2p role list\n  fedp2p role list analyst --json")]
+    List {
+        /// Only those who have this role
+        role: Option<RoleName>,
+    },
+}
+
+/// Gives, takes or lists.
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Error> {
+    match arguments.action {
+        Action::Assign { agent, role, conversation } => {
+            let reply = context.ask(role_assign::Request { agent, role, conversation }).await?;
+            let said = format!("{} is {} now\n", reply.role.agent, reply.role.role);
+            context.show::<role_assign::Request>(&reply, |_| said)
+        }
+        Action::Remove { agent, role, conversation } => {
+            let reply = context.ask(role_remove::Request { agent, role, conversation }).await?;
+            let said = format!("{} is no {} any more\n", reply.role.agent, reply.role.role);
+            context.show::<role_remove::Request>(&reply, |_| said)
+        }
+        Action::List { role } => {
+            let reply = context.ask(role_list::Request { role }).await?;
+            if reply.roles.is_empty() {
+                context.out.note(&format!("no roles: \"{} role assign\" gives one", context.program));
+            }
+            context.show::<role_list::Request>(&reply, |out| words(&reply.roles, out))
+        }
+    }
+}
+
+fn words(roles: &[Role], out: &Output) -> String {
+    if roles.is_empty() {
+        return String::new();
+    }
+    let clock = Clock::local();
+    let mut table =
+        Table::new(&[Column::fixed("Role"), Column::fixed("Agent"), Column::fixed("By"), Column::number("Age")]);
+    for role in roles {
+        table.row([
+            Cell::styled(role.role.as_str(), Style::Strong),
+            role.agent.to_string().into(),
+            role.by.to_string().into(),
+            clock.ago(role.at).into(),
+        ]);
+    }
+    table.render(out.width(), out.paint())
+}

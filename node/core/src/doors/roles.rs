@@ -1,0 +1,123 @@
+//! Roles at the doors: given, taken, listed.
+
+use fedp2p_crdt::content::{Entry, RolePlace};
+use fedp2p_crdt::roles;
+use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, role_assign, role_list, role_remove};
+use fedp2p_protocols::name::RoleName;
+use fedp2p_protocols::task::Grant;
+use fedp2p_protocols::vote::AgentId;
+
+use super::Finish;
+use crate::author::Entries;
+use crate::input::CallId;
+use crate::{Core, LOBBY};
+
+impl Core {
+    pub(crate) fn role_assign(
+        &mut self,
+        call: CallId,
+        caller: &Caller,
+        request: &role_assign::Request,
+    ) -> Result<(), Error> {
+        self.check_conversation(request.conversation.as_deref())?;
+        let place = RolePlace { role: request.role.clone(), agent: self.resolve_by(caller, &request.agent)? };
+        let (entry, role) = self.grant(caller, place, true)?;
+        let mut entries = Entries::default();
+        self.edit_as(&mut entries, caller, vec![entry.into()])?;
+        let reply = Reply::RoleAssign(role_assign::Reply { role });
+        self.commit_call(entries, call, Finish::Reply(Box::new(reply)));
+        Ok(())
+    }
+
+    pub(crate) fn role_remove(
+        &mut self,
+        call: CallId,
+        caller: &Caller,
+        request: &role_remove::Request,
+    ) -> Result<(), Error> {
+        self.check_conversation(request.conversation.as_deref())?;
+        let place = RolePlace { role: request.role.clone(), agent: self.resolve_by(caller, &request.agent)? };
+        let picture = self.documents.picture(&self.lobby);
+        if !roles::role(&picture, &place).is_some_and(|role| role.grant.has) {
+            let has = self.roles_of(&place.agent).iter().map(ToString::to_string).collect();
+            let message = format!("{} is no {}", self.address(&place.agent), place.role);
+            return Err(Error::new(ErrorCode::Conflict, message)
+                .hint("\"fedp2p role list\" shows who has which role")
+                .suggest(has));
+        }
+        let (entry, role) = self.grant(caller, place, false)?;
+        let mut entries = Entries::default();
+        self.edit_as(&mut entries, caller, vec![entry.into()])?;
+        let reply = Reply::RoleRemove(role_remove::Reply { role });
+        self.commit_call(entries, call, Finish::Reply(Box::new(reply)));
+        Ok(())
+    }
+
+    /// What the caller says on a role, as it is written and as it is shown.
+    fn grant(&self, caller: &Caller, place: RolePlace, has: bool) -> Result<(Entry, role_list::Role), Error> {
+        let picture = self.documents.picture(&self.lobby);
+        let known = roles::role(&picture, &place).map_or(0, |role| role.grant.revision);
+        let revision = known.checked_add(1).ok_or_else(|| {
+            let message = format!("what {} says on this role cannot be outdone", self.address(&place.agent));
+            Error::new(ErrorCode::Conflict, message).hint("use another name for the role")
+        })?;
+        let grant = Grant { by: caller.name.clone(), has, revision, at: self.now.wall_ms };
+        let shown = role_list::Role {
+            role: place.role.clone(),
+            agent: self.address(&place.agent),
+            by: self.address(&AgentId { node: self.me(), name: caller.name.clone() }),
+            at: grant.at,
+        };
+        Ok((Entry::Role(place, grant), shown))
+    }
+
+    pub(crate) fn role_list(&self, request: &role_list::Request) -> role_list::Reply {
+        let picture = self.documents.picture(&self.lobby);
+        let wanted = |place: &RolePlace| request.role.as_ref().is_none_or(|role| *role == place.role);
+        let found = roles::roles(&picture).into_iter().filter(|(place, role)| role.grant.has && wanted(place));
+        let mut rows: Vec<role_list::Role> = found
+            .map(|(place, role)| role_list::Role {
+                role: place.role,
+                agent: self.address(&place.agent),
+                by: self.address(&AgentId { node: role.from, name: role.grant.by.clone() }),
+                at: role.grant.at,
+            })
+            .collect();
+        rows.sort_by(|a, b| (&a.role, &a.agent).cmp(&(&b.role, &b.agent)));
+        role_list::Reply { roles: rows }
+    }
+
+    /// The roles that an agent has.
+    pub(crate) fn roles_of(&self, agent: &AgentId) -> Vec<RoleName> {
+        let picture = self.documents.picture(&self.lobby);
+        let found = roles::roles(&picture).into_iter().filter(|(place, role)| role.grant.has && place.agent == *agent);
+        found.map(|(place, _)| place.role).collect()
+    }
+
+    /// Finds a role that somebody has.
+    pub(crate) fn find_role(&self, text: &str) -> Result<RoleName, Error> {
+        let role: RoleName =
+            text.parse().map_err(|error| Error::new(ErrorCode::Invalid, format!("the role {text:?}: {error}")))?;
+        let picture = self.documents.picture(&self.lobby);
+        if !roles::who_has(&picture, &role).is_empty() {
+            return Ok(role);
+        }
+        let known = roles::roles(&picture).into_iter().filter(|(_, role)| role.grant.has);
+        let known: std::collections::BTreeSet<String> = known.map(|(place, _)| place.role.to_string()).collect();
+        Err(Error::new(ErrorCode::NotFound, format!("nobody has the role {text:?}"))
+            .hint("give it to an agent with \"fedp2p role assign AGENT ROLE\"")
+            .suggest(super::resolve::alike(text, known)))
+    }
+
+    /// Checks that a conversation is the one that there is.
+    fn check_conversation(&self, conversation: Option<&str>) -> Result<(), Error> {
+        match conversation {
+            Some(text) if text != LOBBY && text != self.lobby.to_string() => {
+                Err(Error::new(ErrorCode::NotFound, format!("there is no conversation {text:?}"))
+                    .hint(format!("{LOBBY:?} is the only one yet, and the one that is meant when none is named"))
+                    .suggest(vec![LOBBY.to_owned()]))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
