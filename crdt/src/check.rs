@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use fedp2p_protocols::claim::{Acknowledgement, Claim, End, Glob, Mode, Resource};
 use fedp2p_protocols::limits::{
-    MAX_CHANGE_OPS, MAX_ELECTORATE, MAX_OPTION_BYTES, MAX_OPTIONS, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES,
-    MAX_REASON_BYTES,
+    MAX_CHANGE_OPS, MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_ELECTORATE, MAX_GLOBS, MAX_OPTION_BYTES, MAX_OPTIONS,
+    MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES, MAX_REPLACED, MIN_CLAIM_TTL_S,
 };
 use fedp2p_protocols::pulse::PulseTooLong;
 use fedp2p_protocols::task::Grant;
@@ -56,6 +57,27 @@ pub enum Invalid {
     /// A ballot that was cast would change.
     #[error("a ballot that was cast does not change")]
     Cast,
+    /// A claim on files names none, too many, or all of them for one agent alone.
+    #[error("a claim on files has 1 to {MAX_GLOBS} patterns; one that covers everything must be shared")]
+    Globs,
+    /// The time to live of a claim is out of range.
+    #[error("a claim lives for {MIN_CLAIM_TTL_S} to {MAX_CLAIM_TTL_S} seconds")]
+    TimeToLive,
+    /// The text that says what a claim is for is too long.
+    #[error("what a claim is for has at most {MAX_CLAIM_WHY_BYTES} bytes")]
+    Why,
+    /// A claim takes over too many others.
+    #[error("a claim takes over at most {MAX_REPLACED} others")]
+    TooManyReplaced,
+    /// A claim is confirmed by nobody or by more than there are, or its end does not say what won.
+    #[error("a claim is confirmed by some of its members, and ends with what won if it lost")]
+    ClaimState,
+    /// What a claim says of itself would change, or what has ended would go on.
+    #[error("a claim does not change but for its renewals, its confirmation and its end")]
+    Claimed,
+    /// A promise would be taken back.
+    #[error("what a node acknowledged it does not take back")]
+    Promised,
     /// A record holds what documents have no words for.
     #[error("a record cannot be spelled: {0}")]
     Spelling(String),
@@ -166,5 +188,50 @@ impl Record for Grant {
 
     fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
         if before == self || before.revision < self.revision { Ok(()) } else { Err(Invalid::Revision) }
+    }
+}
+
+impl Record for Claim {
+    // Sixteen patterns and as many claims that are taken over, four entries each.
+    const MOST: usize = 160;
+
+    fn check(&self) -> Result<(), Invalid> {
+        if let Resource::Files { globs, .. } = &self.resource {
+            let all = self.mode == Mode::Exclusive && globs.iter().any(Glob::is_everything);
+            if !(1..=MAX_GLOBS).contains(&globs.len()) || all {
+                return Err(Invalid::Globs);
+            }
+        }
+        if !(MIN_CLAIM_TTL_S..=MAX_CLAIM_TTL_S).contains(&self.ttl_s) {
+            return Err(Invalid::TimeToLive);
+        }
+        if self.why.as_ref().is_some_and(|why| why.len() > MAX_CLAIM_WHY_BYTES) {
+            return Err(Invalid::Why);
+        }
+        if self.replaces.len() > MAX_REPLACED {
+            return Err(Invalid::TooManyReplaced);
+        }
+        let confirmed = self.confirmed.is_none_or(|by| (1..=by.members).contains(&by.acknowledged));
+        let ended =
+            self.ended.is_none_or(|ended| ended.to.is_some() == matches!(ended.cause, End::Lost | End::Renumbered));
+        if confirmed && ended { Ok(()) } else { Err(Invalid::ClaimState) }
+    }
+
+    fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
+        let weight = |claim: &Self| claim.confirmed.map(|by| by.acknowledged);
+        let same = self.hash() == before.hash() && self.taken == before.taken && self.why == before.why;
+        let onward = self.renewals >= before.renewals && weight(self) >= weight(before);
+        let over = before.ended.is_some() && self != before;
+        if same && onward && !over { Ok(()) } else { Err(Invalid::Claimed) }
+    }
+}
+
+impl Record for Acknowledgement {
+    fn check(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
+        if self == before { Ok(()) } else { Err(Invalid::Promised) }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use fedp2p_protocols::claim::{Acknowledgement, Claim, Fence};
 use fedp2p_protocols::name::{AgentName, RoleName};
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
 use fedp2p_protocols::task::Grant;
@@ -221,6 +222,10 @@ sections! {
     seen Seen "seen": SeenPlace => Seen;
     /// Which roles agents of the node gave and took.
     roles Role "roles": RolePlace => Grant;
+    /// The claims of agents of the node, by counter.
+    claims Claim "claims": u64 => Claim;
+    /// Which claims the node has acknowledged.
+    acknowledged Acknowledged "acknowledged": Fence => Acknowledgement;
 }
 
 fn put_value<K: Key, R: Record>(section: &mut BTreeMap<K, R>, parts: &[&str], value: Value) {

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use fedp2p_protocols::claim::Fence;
 use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::name::{AgentName, RoleName, TaskId};
 use fedp2p_protocols::vote::{AgentId, ProposalKey};
@@ -80,21 +81,27 @@ impl Key for String {
 }
 
 /// Numbers count from 1.
-impl Key for u32 {
-    const PARTS: usize = 1;
+macro_rules! numbers {
+    ($($number:ty)*) => {$(
+        impl Key for $number {
+            const PARTS: usize = 1;
 
-    fn parts(&self) -> Vec<String> {
-        vec![self.to_string()]
-    }
+            fn parts(&self) -> Vec<String> {
+                vec![self.to_string()]
+            }
 
-    fn from_parts(parts: &[&str]) -> Option<Self> {
-        exact(parts.first()?).filter(|&number| number > 0)
-    }
+            fn from_parts(parts: &[&str]) -> Option<Self> {
+                exact(parts.first()?).filter(|&number| number > 0)
+            }
 
-    fn least(prefix: &[&str]) -> Option<Self> {
-        prefix.first().map_or(Some(0), |number| exact(number))
-    }
+            fn least(prefix: &[&str]) -> Option<Self> {
+                prefix.first().map_or(Some(0), |number| exact(number))
+            }
+        }
+    )*};
 }
+
+numbers! { u32 u64 }
 
 /// Takes as many parts as `K` has, or as many as there are.
 fn take<'a, 'b, K: Key>(parts: &mut &'a [&'b str]) -> &'a [&'b str] {
@@ -130,4 +137,5 @@ made_of! {
     SeenPlace { proposal: ProposalKey, agent: AgentName }
     BallotPlace { proposal: ProposalKey, voter: AgentName, number: u32 }
     RolePlace { role: RoleName, agent: AgentId }
+    Fence { counter: u64, node: NodeId }
 }

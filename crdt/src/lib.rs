@@ -16,6 +16,7 @@
 //! | [`picture`] | what all documents say together, and its digest |
 //! | [`standing`] | which ballots count and what a proposal's result is |
 //! | [`roles`] | who has which role |
+//! | [`claim`] | which claims hold, and what a node may promise |
 //! | [`genesis`] | the change that all documents start from |
 //!
 //! # Layout of a document
@@ -47,6 +48,14 @@
 //! | `…/choices/<nn>`, `…/reason`, `…/at` | the options, why (may be absent), time |
 //! | `seen/<node id>/<proposal id>/<agent>/revision`, `at` | what the agent says to have seen, and when |
 //! | `roles/<role>/<node id>/<agent>/by`, `has`, `revision`, `at` | who says so, whether the agent has the role (0 or 1), from 1, time |
+//! | `claims/<counter>/resource/task` | the task: node id, a slash, task id |
+//! | `claims/<counter>/resource/files/repository`, `globs/<nn>` | or the files |
+//! | `claims/<counter>/by`, `mode`, `ttl_s`, `why`, `salt` | agent, `exclusive` or `shared`, seconds, text (may be absent), number |
+//! | `claims/<counter>/replaces/<nn>/fence/counter`, `fence/node`, `renewals` | claims it takes over (may be absent) |
+//! | `claims/<counter>/taken`, `renewals`, `renewed` | time, number, time |
+//! | `claims/<counter>/confirmed/acknowledged`, `members`, `at` | numbers and time; present once it is confirmed |
+//! | `claims/<counter>/ended/cause`, `to/counter`, `to/node`, `at` | `released`, `lost`, `expired` or `renumbered`; what won |
+//! | `acknowledged/<counter>/<node id>/claim`, `at` | the hash of the claim that the node acknowledges, time |
 //!
 //! Lists, counters and Automerge text objects do not occur, and the gate refuses them: a map of scalars has the
 //! fewest ways to go wrong in the hands of a hostile writer, and two writers never meet in one map.
@@ -82,6 +91,7 @@
 //! panics.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod claim;
 pub mod content;
 pub mod document;
 pub mod gate;

@@ -133,6 +133,8 @@ ids! {
     TicketId, 16, "ticket id";
     /// The serial number of a certificate.
     Serial, 16, "serial number";
+    /// What a claim says that never changes: a hash of it.
+    ClaimHash, 16, "claim hash";
 }
 
 impl NetworkId {
@@ -163,6 +165,13 @@ impl TicketId {
     /// Returns the public name of the ticket with this secret.
     pub fn of(secret: &[u8; 32]) -> Self {
         Self(derive("fedp2p/1 ticket", &[secret]))
+    }
+}
+
+impl ClaimHash {
+    /// Returns the hash of a claim that says this.
+    pub fn of(said: &[u8]) -> Self {
+        Self(derive("fedp2p/1 claim", &[said]))
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`certificate`], [`ticket`], [`joining`], [`hello`] | who belongs, and how it is proven |
 //! | [`sync`] | the frames that mend what gossip lost |
 //! | [`pulse`], [`vote`], [`task`] | what agents say of themselves, decide together and do for each other |
+//! | [`claim`] | who works on what, so that no two do |
 //! | [`api`] | one file for each operation of the doors |
 //!
 //! ```
@@ -22,6 +23,7 @@
 
 pub mod api;
 pub mod certificate;
+pub mod claim;
 pub mod codec;
 pub mod hello;
 pub mod hlc;

@@ -139,6 +139,8 @@ names! {
     RoleName;
     /// The name of a task on the node of its creator.
     TaskId;
+    /// What all who work on a repository call it.
+    RepositoryName;
 }
 
 /// Where a message goes: `coder@taichi`, or `coder@taichi.acme` in another organisation.

@@ -2,6 +2,7 @@
 
 use fedp2p_crdt::content::{Agent, BallotPlace, Content, Edit, Entry, Place, Said, SeenPlace};
 use fedp2p_crdt::document::{Document, DocumentId};
+use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, End, Ended, Fence, Replaced};
 use fedp2p_protocols::id::{ConversationId, LogId, NodeId};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
@@ -9,6 +10,8 @@ use fedp2p_protocols::vote::{
     AgentId, Ballot, BallotKey, Cause, Closing, Counted, Electorate, Mechanism, Proposal, ProposalKey, Rules, Seen,
 };
 use proptest::prelude::*;
+
+use crate::claims::claim;
 
 pub(crate) fn node(number: u8) -> NodeId {
     NodeId::from_bytes([number; 32])
@@ -198,6 +201,22 @@ fn places() -> impl Strategy<Value = BallotPlace> {
     })
 }
 
+fn claims() -> impl Strategy<Value = Claim> {
+    let ends = prop::sample::select(vec![None, Some(End::Released), Some(End::Expired)]);
+    (any::<u64>(), 0u32..3, prop::option::of(1u32..4), ends, prop::option::of("[a-z]{1,9}")).prop_map(
+        |(salt, renewals, acknowledged, end, why)| Claim {
+            salt: salt % 3,
+            why,
+            replaces: vec![Replaced { fence: Fence { counter: salt, node: node(3) }, renewals }],
+            renewals,
+            renewed: salt,
+            confirmed: acknowledged.map(|acknowledged| Confirmation { acknowledged, members: 3, at: 1 }),
+            ended: end.map(|cause| Ended { cause, to: None, at: 2 }),
+            ..claim("src/**")
+        },
+    )
+}
+
 /// One random edit; some cannot be written.
 pub(crate) fn edits() -> impl Strategy<Value = Edit> {
     let kinds = prop::sample::select(vec![AgentKind::Person, AgentKind::Ai]);
@@ -211,6 +230,12 @@ pub(crate) fn edits() -> impl Strategy<Value = Edit> {
             let place = SeenPlace { proposal: place.proposal, agent: place.voter };
             Entry::Seen(place, Seen { revision, at }).into()
         }),
+        3 => (1u64..4, claims()).prop_map(|(counter, claim)| Entry::Claim(counter, claim).into()),
+        2 => (0u8..3, 1u64..4, claims()).prop_map(|(number, counter, claim)| {
+            let fence = Fence { counter, node: node(number) };
+            Entry::Acknowledged(fence, Acknowledgement { claim: claim.hash(), at: 1 }).into()
+        }),
+        1 => (1u64..4).prop_map(|counter| Edit::Remove(Place::Claim(counter))),
         1 => places().prop_map(|place| Edit::Remove(Place::Ballot(place))),
         1 => ids().prop_map(|id| Edit::Remove(Place::Proposal(id))),
         1 => names().prop_map(|name| Edit::Remove(Place::Agent(name))),

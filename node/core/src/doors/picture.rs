@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fedp2p_crdt::content::{Agent, Content, Edit, Entry, Said};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, agents, pulse, state, watch};
+use fedp2p_protocols::claim::Claim;
 use fedp2p_protocols::id::{ConversationId, NodeId};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::Verified;
@@ -256,6 +257,12 @@ fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
         Entry::Ballot(place, _) => !have.ballots.contains_key(place),
         Entry::Role(place, grant) => have.roles.get(place).is_none_or(|known| known.revision < grant.revision),
         Entry::Seen(place, seen) => have.seen.get(place).is_none_or(|known| known.revision < seen.revision),
+        Entry::Claim(counter, claim) => have.claims.get(counter).is_none_or(|known| {
+            let weight = |claim: &Claim| claim.confirmed.map(|by| by.acknowledged);
+            let further = weight(claim) > weight(known) || claim.renewals > known.renewals || claim.ended.is_some();
+            known.hash() == claim.hash() && known.ended.is_none() && further
+        }),
+        Entry::Acknowledged(place, _) => !have.acknowledged.contains_key(place),
     };
     lost.entries().filter(later).map(Edit::from).collect()
 }

@@ -1,0 +1,221 @@
+//! How claims stand: which of them hold, which have lost and to what, and what a node may acknowledge.
+//!
+//! Of claims that exclude each other and have not ended, the one of the highest rank holds. What most members have
+//! acknowledged comes first, the newer before the older; then what was confirmed in a part that was cut off, by how many
+//! acknowledged it; then what is tentative; and then the lower number. The rank of a claim only rises, so two claims
+//! never both give way to each other.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use fedp2p_protocols::claim::{Claim, Confirmation, End, Fence, Replaced, Resource};
+use fedp2p_protocols::id::NodeId;
+use fedp2p_protocols::limits::MAX_COUNTER_LEAP;
+
+use crate::picture::Picture;
+
+/// How a claim stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It waits for acknowledgements.
+    Tentative,
+    /// Its agent holds what it claims.
+    Confirmed,
+    /// It gave way to another, or has to.
+    Lost {
+        /// To which.
+        to: Fence,
+    },
+    /// It has ended otherwise.
+    Ended(End),
+}
+
+/// One claim and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing<'a> {
+    /// Its number.
+    pub fence: Fence,
+    /// What it says.
+    pub claim: &'a Claim,
+    /// How it stands.
+    pub state: State,
+    /// The nodes that acknowledge it.
+    pub acknowledged: BTreeSet<NodeId>,
+    /// A claim that most members had acknowledged has taken it over, so it never comes back.
+    buried: bool,
+}
+
+impl Standing<'_> {
+    /// Whether it keeps others out: it is tentative or confirmed.
+    pub fn is_live(&self) -> bool {
+        matches!(self.state, State::Tentative | State::Confirmed)
+    }
+
+    /// On what ground it was confirmed, as far as that is borne out.
+    pub fn confirmation(&self) -> Option<&Confirmation> {
+        let borne_out = |by: &&Confirmation| by.acknowledged as usize <= self.acknowledged.len();
+        self.claim.confirmed.as_ref().filter(borne_out)
+    }
+
+    fn is_majority(&self) -> bool {
+        self.confirmation().is_some_and(Confirmation::is_majority)
+    }
+
+    /// The lower, the higher its rank.
+    fn rank(&self) -> (u8, Reverse<u64>, Fence) {
+        match self.confirmation() {
+            Some(by) if by.is_majority() => (0, Reverse(self.fence.counter), self.fence),
+            Some(by) => (1, Reverse(u64::from(by.acknowledged)), self.fence),
+            None => (2, Reverse(0), self.fence),
+        }
+    }
+
+    /// The entry by which it takes `other` over, if that was not renewed since.
+    fn takes_over(&self, other: &Standing<'_>) -> bool {
+        let names = |replaced: &&Replaced| replaced.fence == other.fence;
+        self.claim.replaces.iter().find(names).is_some_and(|replaced| replaced.renewals >= other.claim.renewals)
+    }
+}
+
+/// All claims of a conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims<'a> {
+    standings: BTreeMap<Fence, Standing<'a>>,
+}
+
+/// Returns how all claims stand. It is a pure function of the picture.
+pub fn claims<'a>(picture: &Picture<'a>) -> Claims<'a> {
+    let mut claims = gather(picture);
+    claims.bury();
+    claims.settle();
+    claims
+}
+
+/// All claims with who acknowledges them. Those whose counter leaps are left out, with all above them.
+fn gather<'a>(picture: &Picture<'a>) -> Claims<'a> {
+    let mut standings = BTreeMap::new();
+    for (node, content) in picture.nodes() {
+        for (&counter, claim) in &content.claims {
+            let fence = Fence { counter, node };
+            let state = match claim.ended {
+                None => State::Tentative,
+                Some(ended) => ended.to.map_or(State::Ended(ended.cause), |to| State::Lost { to }),
+            };
+            let acknowledged = BTreeSet::new();
+            standings.insert(fence, Standing { fence, claim, state, acknowledged, buried: false });
+        }
+    }
+    let mut below = 0;
+    let leaps = |fence: &&Fence| fence.counter - std::mem::replace(&mut below, fence.counter) > MAX_COUNTER_LEAP;
+    if let Some(from) = standings.keys().find(leaps).copied() {
+        standings.split_off(&from);
+    }
+    for (node, content) in picture.nodes() {
+        for (fence, acknowledgement) in &content.acknowledged {
+            if let Some(standing) = standings.get_mut(fence)
+                && standing.claim.hash() == acknowledgement.claim
+            {
+                standing.acknowledged.insert(node);
+            }
+        }
+    }
+    Claims { standings }
+}
+
+impl<'a> Claims<'a> {
+    /// Every claim, by number.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Standing<'a>> {
+        self.standings.values()
+    }
+
+    /// One claim.
+    pub fn get(&self, fence: &Fence) -> Option<&Standing<'a>> {
+        self.standings.get(fence)
+    }
+
+    /// The counter of the next claim of any node that has seen these.
+    pub fn next_counter(&self) -> u64 {
+        self.standings.last_key_value().map_or(1, |(last, _)| last.counter.saturating_add(1))
+    }
+
+    /// The claims that keep others out of something that is in `resource`, the highest rank first.
+    pub fn live_on(&self, resource: &Resource) -> Vec<&Standing<'a>> {
+        let on = |standing: &&Standing<'a>| standing.is_live() && standing.claim.resource.overlaps(resource);
+        let mut live: Vec<_> = self.iter().filter(on).collect();
+        live.sort_by_key(|standing| standing.rank());
+        live
+    }
+
+    /// The claim that holds `resource`, or is about to; of several that share it or hold parts of it, the one of the
+    /// highest rank.
+    pub fn holder(&self, resource: &Resource) -> Option<&Standing<'a>> {
+        self.live_on(resource).into_iter().next()
+    }
+
+    /// The claims in the way of `claim`: those that exclude it and keep others out.
+    pub fn in_the_way(&self, claim: &Claim) -> impl Iterator<Item = &Standing<'a>> {
+        self.iter().filter(move |standing| standing.is_live() && standing.claim.excludes(claim))
+    }
+
+    /// Whether node `me` may promise to acknowledge nothing that stands against this claim. `has_run_out` says whether
+    /// the lease of another has run out, as far as this node has seen time pass.
+    pub fn may_acknowledge(&self, me: &NodeId, fence: &Fence, has_run_out: impl Fn(&Standing<'a>) -> bool) -> bool {
+        let Some(claim) = self.get(fence).filter(|claim| claim.is_live()) else { return false };
+        let stands_against = |other: &&Standing<'a>| {
+            let over = other.claim.ended.is_some() || other.buried;
+            other.fence != *fence && !over && other.claim.excludes(claim.claim)
+        };
+        self.iter().filter(stands_against).all(|other| {
+            let promised = other.acknowledged.contains(me) || other.confirmation().is_some();
+            let out = claim.takes_over(other) && other.fence.counter < fence.counter && has_run_out(other);
+            out || (!promised && claim.rank() < other.rank())
+        })
+    }
+
+    /// Marks what was taken over by a claim that most members had acknowledged, and lets go of what was taken over in a
+    /// part that was cut off.
+    fn bury(&mut self) {
+        let mut taken_over = Vec::new();
+        for newer in self.standings.values().filter(|newer| newer.confirmation().is_some()) {
+            for replaced in &newer.claim.replaces {
+                let Some(older) = self.standings.get(&replaced.fence) else { continue };
+                let holds = newer.is_majority()
+                    || (newer.takes_over(older) && newer.claim.ended.is_none_or(|ended| ended.cause != End::Lost));
+                if holds && older.fence.counter < newer.fence.counter && older.claim.excludes(newer.claim) {
+                    taken_over.push((replaced.fence, newer.fence, newer.is_majority()));
+                }
+            }
+        }
+        for (older, newer, majority) in taken_over {
+            let older = self.standings.get_mut(&older).expect("it was found just now");
+            older.buried |= majority;
+            if older.claim.ended.is_none() {
+                older.state = State::Lost { to: newer };
+            }
+        }
+    }
+
+    /// Decides between those that have not ended: by rank, each holds unless one before it excludes it.
+    fn settle(&mut self) {
+        let mut open: Vec<Fence> = self.iter().filter(|open| open.is_live()).map(|open| open.fence).collect();
+        open.sort_by_key(|fence| self.standings[fence].rank());
+        let mut hold: Vec<Fence> = Vec::new();
+        for fence in open {
+            let claim = &self.standings[&fence];
+            let winner = hold.iter().find(|held| {
+                let held = &self.standings[held];
+                // One that challenges a lease that has run out waits for what most members say.
+                held.claim.excludes(claim.claim) && !(claim.confirmation().is_none() && claim.takes_over(held))
+            });
+            let state = match winner {
+                Some(&to) => State::Lost { to },
+                None if claim.confirmation().is_some() => State::Confirmed,
+                None => State::Tentative,
+            };
+            if winner.is_none() {
+                hold.push(fence);
+            }
+            self.standings.get_mut(&fence).expect("it was found just now").state = state;
+        }
+    }
+}
