@@ -30,7 +30,8 @@ Examples:
   fedp2p role assign coder@taichi reviewer --conversation lobby")]
     Assign {
         /// The agent: its address, or a name that only one has
-        agent: String,
+        #[arg(value_name = "AGENT")]
+        who: String,
         /// The role
         role: RoleName,
         /// The conversation; there is only the lobby yet
@@ -41,7 +42,8 @@ Examples:
     #[command(after_help = "Examples:\n  fedp2p role remove baby analyst")]
     Remove {
         /// The agent: its address, or a name that only one has
-        agent: String,
+        #[arg(value_name = "AGENT")]
+        who: String,
         /// The role
         role: RoleName,
         /// The conversation; there is only the lobby yet
@@ -59,13 +61,13 @@ Examples:
 /// Gives, takes or lists.
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Error> {
     match arguments.action {
-        Action::Assign { agent, role, conversation } => {
-            let reply = context.ask(role_assign::Request { agent, role, conversation }).await?;
+        Action::Assign { who, role, conversation } => {
+            let reply = context.ask(role_assign::Request { agent: who, role, conversation }).await?;
             let said = format!("{} is {} now\n", reply.role.agent, reply.role.role);
             context.show::<role_assign::Request>(&reply, |_| said)
         }
-        Action::Remove { agent, role, conversation } => {
-            let reply = context.ask(role_remove::Request { agent, role, conversation }).await?;
+        Action::Remove { who, role, conversation } => {
+            let reply = context.ask(role_remove::Request { agent: who, role, conversation }).await?;
             let said = format!("{} is no {} any more\n", reply.role.agent, reply.role.role);
             context.show::<role_remove::Request>(&reply, |_| said)
         }
