@@ -70,6 +70,11 @@ impl Sim {
         id
     }
 
+    /// Whether a call was made at this very moment: nothing was stored since, as that takes time.
+    pub(crate) fn asked_just_now(&self, call: &CallId) -> bool {
+        self.clients.asked.get(call).is_some_and(|asked| asked.at == self.now)
+    }
+
     /// A client calls, if its node is there.
     pub(crate) fn client_calls(&mut self, node: usize, agent: usize, what: What, dice: u64) {
         if self.nodes[node].core.is_none() {

@@ -52,7 +52,8 @@ impl Sim {
         let wrote = effects.iter().any(|effect| matches!(effect, Effect::Commit(commit) if !commit.writes.is_empty()));
         for effect in effects {
             match effect {
-                Effect::Reply(call, Answer::Ok(_)) if wrote => {
+                // What else is written at the moment of an answer may follow from what it answers.
+                Effect::Reply(call, Answer::Ok(_)) if wrote && self.asked_just_now(call) => {
                     let request = self.clients.asked.get(call).map_or("", |asked| asked.request);
                     if WRITES.contains(&request) {
                         let text = format!("n{node} answered {request} and stored what it answers only then");
@@ -203,16 +204,17 @@ impl Sim {
         }
     }
 
-    /// Whether an op may be stored without one that it depends on: that one stands where its log does not count, or a
-    /// hostile member signed it or claims it.
+    /// Whether an op may be stored without one that it depends on: that one stands where its log does not count, or one
+    /// of the two is of a hostile member.
     fn may_be_missing(&self, node: usize, op: &OpId, dep: &OpId) -> bool {
-        let disk = &self.nodes[node].disk;
-        let author = disk.by_id.get(op).and_then(|at| disk.ops.get(at)).map(|write| write.op.header().author);
-        let hostile = self.nodes.iter().filter(|node| node.adversary.is_some());
-        let by_hostile = |other: &crate::node::Node| {
-            Some(other.id()) == author || other.adversary.as_ref().is_some_and(|adversary| adversary.signed(dep))
+        let author = |id: &OpId| {
+            let disks = std::iter::once(&self.nodes[node]).chain(&self.nodes).map(|node| &node.disk);
+            let mut found = disks.filter_map(|disk| disk.ops.get(disk.by_id.get(id)?));
+            found.next().map(|write| write.op.header().author)
         };
-        hostile.into_iter().any(by_hostile) || self.void().contains(dep)
+        let authors = [author(op), author(dep)];
+        let mut hostile = self.nodes.iter().filter_map(|node| Some((node.id(), node.adversary.as_ref()?)));
+        hostile.any(|(id, adversary)| authors.contains(&Some(id)) || adversary.signed(dep)) || self.void().contains(dep)
     }
 
     /// No queue of a core holds more than it may.

@@ -7,6 +7,7 @@ use fedp2p_crdt::content::Edit;
 use fedp2p_crdt::document::DocumentId;
 use fedp2p_crdt::document::WriteError;
 use fedp2p_protocols::codec::DecodeError;
+use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NodeId};
 use fedp2p_protocols::limits::{MAX_DEPS, MAX_FUTURE, MAX_HEADER_BYTES, MAX_OP_BYTES};
 use fedp2p_protocols::name::AgentName;
@@ -55,7 +56,8 @@ impl Core {
         }
         let tip = self.logs.get(&key).and_then(|log| log.accepted);
         let latest_ms = self.latest_ms();
-        let clock = self.logs.clock_until(&conversation, latest_ms);
+        // Also where the own log is ahead of that and cannot be left yet: in a log clocks never run backwards.
+        let clock = self.logs.clock_until(&conversation, latest_ms).max(tip.map_or(Hlc::default(), |tip| tip.hlc));
         let header = Header {
             network: self.network,
             author: self.me(),

@@ -370,10 +370,8 @@ impl Core {
             }
             return waits;
         }
-        let latest = op.header().deps.iter().filter_map(|dep| self.recent.clock(dep)).max();
-        if latest.is_some_and(|latest| op.header().hlc < latest) {
-            return Placing::Refused("its clock is before that of what it depends on");
-        }
+        // Its clock is not compared with those of its deps: not everybody has them where a log forked, and what some
+        // refuse that others take would keep them apart for good.
         self.logs.accept(op.id(), op.header());
         self.recent.insert_op(&op);
         Placing::Accepted(Arc::new(op))
@@ -381,8 +379,10 @@ impl Core {
 
     fn wait(&mut self, op: Verified, need: Need, peer: NodeId) -> Placing {
         let fits = self.pending.insert(op, need, self.now.monotonic);
-        if matches!(need, Need::Entry(..)) || !fits {
+        if !fits {
             self.ask_soon(peer);
+        } else if matches!(need, Need::Entry(..)) {
+            self.ask_unless_it_comes(peer);
         }
         Placing::Waits
     }
@@ -396,7 +396,7 @@ impl Core {
             released.extend(self.pending.release(Need::Op(id)));
         }
         if asked.iter().any(|id| !found.contains(id) && self.recent.clock(id).is_none()) {
-            self.ask_soon(peer);
+            self.ask_unless_it_comes(peer);
         }
         if !released.is_empty() {
             self.place_all(Source::Waited(peer), released);

@@ -5,11 +5,12 @@
 //! wait. One conversation is fetched from one node at a time. A node's heights are also its receipt for what it
 //! has stored. The work that a peer can cause is bounded by what it is sent, whatever it claims to have.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fedp2p_protocols::id::{ConversationId, NodeId};
 use fedp2p_protocols::limits::{MAX_FRAME_LOGS, SYNC_WINDOW_BYTES};
-use fedp2p_protocols::sync::{Frame, Head, Want};
+use fedp2p_protocols::sync::{Frame, Head, LogKey, Want};
 
 use crate::Core;
 use crate::doors::Then;
@@ -95,6 +96,9 @@ impl Core {
     pub(crate) fn send_digest(&mut self, peer: NodeId) {
         let lobby = self.lobby;
         let digest = self.logs.digest(&lobby);
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.compared = true;
+        }
         self.send(peer, &Frame::Digest(vec![(lobby, digest)]));
     }
 
@@ -141,11 +145,16 @@ impl Core {
             return;
         }
         let heads = std::mem::take(&mut session.heads);
+        let answers = std::mem::take(&mut session.compared);
         if conversation != self.lobby {
             return;
         }
         for head in &heads {
             self.reached(peer, head.key, head.height);
+        }
+        // The digest was ours, so the peer does not know yet what it lacks.
+        if answers && self.is_behind(&heads) {
+            self.send_heads(peer, conversation);
         }
         let now = self.now.monotonic;
         let busy = self.fetching.contains_key(&conversation);
@@ -167,6 +176,13 @@ impl Core {
             let more = chunks.peek().is_some();
             self.send(peer, &Frame::Want { conversation, more, wants: chunk.to_vec() });
         }
+    }
+
+    /// Whether a peer with these heads lacks something that is here.
+    fn is_behind(&self, heads: &[Head]) -> bool {
+        let theirs: BTreeMap<LogKey, u64> = heads.iter().map(|head| (head.key, head.height)).collect();
+        let height = |key| theirs.get(&key).copied().unwrap_or(0);
+        self.logs.heads(&self.lobby).iter().any(|ours| ours.height > height(ours.key))
     }
 
     /// What a peer's head shows to be missing here.

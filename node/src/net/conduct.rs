@@ -29,7 +29,7 @@ pub(super) struct Rate {
 }
 
 /// What a member may send unasked on its sync stream. One is about one entry.
-const PUSHED: Rate = Rate { burst: 20_000.0, per_second: 2_000.0 };
+const PUSHED: Rate = Rate { burst: 20_000.0, per_second: 1_200.0 };
 /// What a member may send of what it was asked for: enough for years of an ordinary mesh at full speed.
 const ASKED: Rate = Rate { burst: 200_000.0, per_second: 5_000.0 };
 /// Gossip of one peer, its own and what it passes on.
@@ -98,9 +98,9 @@ impl Allowance {
         let entries = (frame.len() as f64 / 400.0).max(1.0);
         match frame.first() {
             Some(&fedp2p_protocols::sync::OPS) => asked.charge(ASKED, entries, now),
-            // A digest is answered with everything that we hold, a request with a read from the disk.
-            Some(&fedp2p_protocols::sync::DIGEST) => pushed.charge(PUSHED, 8.0, now),
-            Some(&fedp2p_protocols::sync::WANT) => pushed.charge(PUSHED, 50.0, now),
+            // A digest is answered with all heads that we hold, a request with a read from the disk.
+            Some(&fedp2p_protocols::sync::DIGEST) => pushed.charge(PUSHED, 2.0, now),
+            Some(&fedp2p_protocols::sync::WANT) => pushed.charge(PUSHED, 10.0, now),
             Some(_) | None => pushed.charge(PUSHED, entries, now),
         }
     }
@@ -247,7 +247,7 @@ mod tests {
         // It goes on at its rate, and others are not held up.
         let later = now + Duration::from_secs(1);
         let free = std::iter::repeat_with(|| again.charge(&frame, later)).take_while(Duration::is_zero).count();
-        assert!((1990..=2000).contains(&free), "{free}");
+        assert!((1190..=1200).contains(&free), "{free}");
         assert_eq!(conduct.allowance(&PeerId::random(), now).charge(&frame, now), Duration::ZERO);
     }
 
