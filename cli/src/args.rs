@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use fedp2p_protocols::name::AgentName;
 
-use crate::command::{ack, completions, demo, history, inbox, invite, join, log, pulse, role, send, state, up, vote};
+use crate::command::{
+    ack, approve, completions, demo, history, inbox, invite, join, log, pin, pulse, role, send, state, up, vote,
+};
 use crate::ui::colour::When;
 
 const START: &str = "\
@@ -97,6 +99,9 @@ pub(crate) enum Command {
     Pulse(pulse::Arguments),
     Vote(vote::Arguments),
     Role(role::Arguments),
+    Approve(approve::Approve),
+    Deny(approve::Deny),
+    Pin(pin::Arguments),
     Log(log::Arguments),
     Completions(completions::Arguments),
     Demo(demo::Arguments),

@@ -9,7 +9,7 @@ use fedp2p_protocols::limits::{
 };
 use fedp2p_protocols::pulse::PulseTooLong;
 use fedp2p_protocols::task::Grant;
-use fedp2p_protocols::vote::{Ballot, Closing, Count, Electorate, Proposal, Seen};
+use fedp2p_protocols::vote::{APPROVE, Ballot, Closing, Count, DENY, Electorate, Mechanism, Proposal, Seen};
 
 use crate::content::{Agent, Record};
 use crate::value::Mismatch;
@@ -36,6 +36,12 @@ pub enum Invalid {
     /// An option is empty or too long.
     #[error("an option has 1 to {MAX_OPTION_BYTES} bytes")]
     Option,
+    /// A sign-off has other options than its two.
+    #[error("a sign-off has the options {APPROVE} and {DENY}, in this order")]
+    Signoff,
+    /// An agent would become another kind.
+    #[error("an agent keeps the kind under which it first spoke")]
+    Kind,
     /// A revision is 0.
     #[error("revisions count from 1")]
     Revision,
@@ -103,8 +109,8 @@ impl Record for Agent {
         self.said.as_ref().map_or(Ok(()), |said| Ok(said.pulse.check()?))
     }
 
-    fn check_follows(&self, _: &Self) -> Result<(), Invalid> {
-        Ok(())
+    fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
+        if before.kind == self.kind { Ok(()) } else { Err(Invalid::Kind) }
     }
 }
 
@@ -122,6 +128,9 @@ impl Record for Proposal {
         }
         if !options.iter().all(|option| within(option, MAX_OPTION_BYTES)) {
             return Err(Invalid::Option);
+        }
+        if self.rules.mechanism == Mechanism::Signoff && *options != [APPROVE, DENY] {
+            return Err(Invalid::Signoff);
         }
         if self.revision == 0 {
             return Err(Invalid::Revision);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::vote::{AgentId, Ballot, BallotKey, Proposal, ProposalKey, Seen};
 
 use crate::content::{Agent, BallotPlace, Content};
@@ -40,6 +41,11 @@ impl<'a> Picture<'a> {
     /// All agents, ordered by node and name.
     pub fn agents(&self) -> impl Iterator<Item = (NodeId, &'a AgentName, &'a Agent)> {
         self.nodes().flat_map(|(node, content)| content.agents.iter().map(move |(name, agent)| (node, name, agent)))
+    }
+
+    /// Who stands behind an agent, if it has ever spoken.
+    pub fn kind(&self, agent: &AgentId) -> Option<AgentKind> {
+        self.node(&agent.node)?.agents.get(&agent.name).map(|agent| agent.kind)
     }
 
     /// All proposals, ordered by node and id.

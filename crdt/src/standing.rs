@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::vote::{
-    AgentId, Ballot, BallotKey, Cause, Choices, Closing, Count, Counted, Electorate, Outcome, Proposal, ProposalKey,
-    Tally,
+    AgentId, Ballot, BallotKey, Cause, Choices, Closing, Count, Counted, Electorate, Mechanism, Outcome, Proposal,
+    ProposalKey, Tally,
 };
 
 use crate::picture::Picture;
@@ -142,7 +142,7 @@ impl Standing<'_> {
 /// Returns the standing of the proposal with this key, if there is one.
 pub fn standing<'a>(picture: &Picture<'a>, key: &ProposalKey) -> Option<Standing<'a>> {
     let proposal = picture.proposal(key)?;
-    let electorate = electorate(picture, proposal);
+    let electorate = electorate(picture, key, proposal);
     let mut standing = Standing {
         key: key.clone(),
         proposal,
@@ -169,17 +169,23 @@ pub fn standing<'a>(picture: &Picture<'a>, key: &ProposalKey) -> Option<Standing
     Some(standing)
 }
 
-fn electorate(picture: &Picture<'_>, proposal: &Proposal) -> BTreeSet<AgentId> {
+fn electorate(picture: &Picture<'_>, key: &ProposalKey, proposal: &Proposal) -> BTreeSet<AgentId> {
     let of = |wanted: fn(AgentKind) -> bool| {
         let agents = picture.agents().filter(|(_, _, agent)| wanted(agent.kind));
         agents.map(|(node, name, _)| AgentId { node, name: name.clone() }).collect()
     };
-    match &proposal.rules.electorate {
+    let mut asked: BTreeSet<AgentId> = match &proposal.rules.electorate {
         Electorate::All => of(|_| true),
         Electorate::People => of(|kind| kind == AgentKind::Person),
         Electorate::Role(role) => roles::who_has(picture, role),
         Electorate::Agents(agents) => agents.iter().cloned().collect(),
+    };
+    if proposal.rules.mechanism == Mechanism::Signoff {
+        // Nobody signs off what they ask for themselves, and machines sign off nothing.
+        asked.remove(&AgentId { node: key.node, name: proposal.by.clone() });
+        asked.retain(|agent| picture.kind(agent) == Some(AgentKind::Person));
     }
+    asked
 }
 
 fn seen(picture: &Picture<'_>, key: &ProposalKey, proposal: &Proposal) -> BTreeSet<AgentId> {

@@ -69,6 +69,10 @@ pub const MAX_POLL_TIME_S: u32 = 30 * 24 * 3600;
 pub const MAX_ELECTORATE: usize = 100;
 /// Longest reason that a ballot may give, in bytes.
 pub const MAX_REASON_BYTES: usize = 1024;
+/// Shortest PIN, in bytes.
+pub const MIN_PIN_BYTES: usize = 6;
+/// Longest PIN, in bytes.
+pub const MAX_PIN_BYTES: usize = 128;
 /// Longest id of a proposal, in bytes.
 pub const MAX_PROPOSAL_ID_BYTES: usize = 64;
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fedp2p_core::input::{Stored, StoredFork, StoredLog, StoredTicket};
+use fedp2p_core::pin::Pin;
 use fedp2p_core::store::{Commit, HistoryFilter, OpWrite, Placed, Read, ReadOutcome, StoreError, Write};
 use fedp2p_protocols::api::log_verify;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, NodeId, OpId, TicketId};
@@ -28,6 +29,7 @@ pub(crate) struct Disk {
     members: BTreeMap<NodeId, Vec<u8>>,
     tickets: BTreeMap<TicketId, StoredTicket>,
     pub(crate) own_chain: Option<Vec<u8>>,
+    pin: Option<Pin>,
     pub(crate) forks: BTreeMap<(LogKey, u64), StoredFork>,
     documents: BTreeMap<(NodeId, ConversationId), u32>,
     pub(crate) epoch: Option<LogEpochId>,
@@ -126,6 +128,7 @@ impl Disk {
                 let ticket = StoredTicket { secret: *secret, expires: *expires, used_by: *used_by };
                 self.tickets.insert(*id, ticket);
             }
+            Write::Pin(pin) => self.pin = Some(pin.clone()),
             Write::OwnChain(chain) => self.own_chain = Some(chain.clone()),
             Write::Fork { key, conversation, seq, common, .. } => {
                 let fork = StoredFork { key: *key, conversation: *conversation, seq: *seq, common: *common };
@@ -206,6 +209,7 @@ impl Disk {
             members: self.members.values().cloned().collect(),
             changes: self.changes_that_may_count(),
             tickets: self.tickets.values().cloned().collect(),
+            pin: self.pin.clone(),
             reaches: self.reaches.iter().map(|((peer, key), height)| (*peer, *key, *height)).collect(),
             surfaced: self.surfaced.iter().map(|((agent, key), seq)| (agent.clone(), *key, *seq)).collect(),
             forks: self.forks.values().cloned().collect(),

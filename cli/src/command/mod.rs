@@ -12,6 +12,7 @@ use crate::ui::colour::When;
 
 pub(crate) mod ack;
 pub(crate) mod agents;
+pub(crate) mod approve;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod down;
@@ -21,6 +22,7 @@ pub(crate) mod invite;
 pub(crate) mod join;
 pub(crate) mod log;
 pub(crate) mod peers;
+pub(crate) mod pin;
 pub(crate) mod pulse;
 pub(crate) mod role;
 pub(crate) mod send;
@@ -67,6 +69,9 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
         Command::Pulse(arguments) => block_on(pulse::run(&arguments, &context()?)),
         Command::Vote(arguments) => block_on(vote::run(arguments, &context()?)),
         Command::Role(arguments) => block_on(role::run(arguments, &context()?)),
+        Command::Approve(arguments) => block_on(approve::approve(arguments, &context()?)),
+        Command::Deny(arguments) => block_on(approve::deny(arguments, &context()?)),
+        Command::Pin(arguments) => block_on(pin::run(&arguments, &context()?)),
         Command::Log(arguments) => block_on(log::run(&arguments, &context()?)),
     }
 }

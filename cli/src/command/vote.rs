@@ -163,7 +163,7 @@ enum Whole {
 }
 
 /// Parses a time from now, in whole seconds.
-fn seconds(text: &str) -> Result<u32, String> {
+pub(crate) fn seconds(text: &str) -> Result<u32, String> {
     let time = parse_duration(text).map_err(|error| error.to_string())?;
     u32::try_from(time.as_secs()).map_err(|_| "too long".to_owned())
 }
@@ -223,7 +223,8 @@ async fn list(all: bool, context: &Context) -> Result<(), Error> {
     context.show::<vote_list::Request>(&reply, |out| words(&reply.proposals, out))
 }
 
-fn words(proposals: &[Proposal], out: &Output) -> String {
+/// The table of proposals.
+pub(crate) fn words(proposals: &[Proposal], out: &Output) -> String {
     if proposals.is_empty() {
         return String::new();
     }

@@ -76,6 +76,7 @@ fn rules(rules: &Rules, clock: &Clock) -> String {
         Mechanism::Vote => "vote".to_owned(),
         Mechanism::Approval => "approval: as many choices as one likes".to_owned(),
         Mechanism::Ranked => "ranked: the best choice first".to_owned(),
+        Mechanism::Signoff => "approval by people".to_owned(),
     }];
     if let Some(threshold) = rules.threshold {
         let of = match rules.of {

@@ -6,6 +6,7 @@
 //! | [`escape`] | makes peers' text harmless |
 //! | [`show`] | messages, pulses, nodes as people read them |
 //! | [`ballot`] | questions and answers as people read them |
+//! | [`secret`] | asks for what nobody should read over the shoulder |
 //! | [`live`] | what happens, a line each |
 
 use std::io::{self, IsTerminal, Write};
@@ -20,6 +21,7 @@ pub(crate) mod ballot;
 pub(crate) mod colour;
 pub(crate) mod escape;
 pub(crate) mod live;
+pub(crate) mod secret;
 pub(crate) mod show;
 pub(crate) mod table;
 pub(crate) mod time;

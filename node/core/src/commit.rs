@@ -74,7 +74,12 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Whether a write only records what the core knows, so that it is right to repeat it after a failure.
 pub(crate) fn is_state(write: &Write, me: &NodeId) -> bool {
     match write {
-        Write::Member { .. } | Write::OwnChain(_) | Write::Fork { .. } | Write::Epoch(_) | Write::Reach { .. } => true,
+        Write::Member { .. }
+        | Write::OwnChain(_)
+        | Write::Fork { .. }
+        | Write::Epoch(_)
+        | Write::Reach { .. }
+        | Write::Pin(_) => true,
         Write::Ticket { used_by, .. } => used_by.is_some(),
         // The own documents fall back with the own entries.
         Write::Document { author, .. } => author != me,

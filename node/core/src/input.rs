@@ -139,6 +139,8 @@ pub struct Stored {
     pub changes: Vec<Arc<Verified>>,
     /// Tickets that this node issued and that are not past their expiry by more than a week.
     pub tickets: Vec<StoredTicket>,
+    /// The PIN of the node.
+    pub pin: Option<crate::pin::Pin>,
     /// How far other nodes have this node's logs.
     pub reaches: Vec<(NodeId, LogKey, u64)>,
     /// Receipts: how far each agent has been handed each log.

@@ -13,6 +13,7 @@
 //! | `ingest`, `recent`, `forks` | taking others' entries, at a bounded cost, and what is done about a contradiction |
 //! | `commit` | what follows once something is durable |
 //! | `session`, `sync` | connected nodes: presence, anti-entropy, catching up |
+//! | [`pin`] | what proves that a person answers |
 //! | `membership` | hellos, tickets, certificates that renew themselves |
 //! | `doors` | the operations of the API |
 //! | `bounds` | how full every bounded queue is |
@@ -30,6 +31,7 @@ mod logs;
 mod members;
 pub mod membership;
 mod pending;
+pub mod pin;
 mod recent;
 mod session;
 pub mod store;
@@ -98,6 +100,8 @@ pub struct Core {
     /// Forks whose proof is in an entry that is held here, as far as is known since the start.
     carried: BTreeSet<(LogKey, u64)>,
     tickets: BTreeMap<TicketId, StoredTicket>,
+    /// What people of this node prove themselves with.
+    pin: Option<pin::Pin>,
     reaches: BTreeMap<(NodeId, LogKey), u64>,
     surfaced: BTreeMap<AgentId, BTreeMap<LogKey, u64>>,
 
@@ -177,6 +181,7 @@ impl Core {
             forks: BTreeMap::new(),
             carried: BTreeSet::new(),
             tickets: BTreeMap::new(),
+            pin: None,
             reaches: BTreeMap::new(),
             surfaced: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -212,6 +217,7 @@ impl Core {
     }
 
     fn restore(&mut self, stored: input::Stored) {
+        self.pin = stored.pin;
         for chain in &stored.members {
             let Ok(chain) = Chain::decode(chain) else { continue };
             // Members of an organisation that this node has left stay unknown.

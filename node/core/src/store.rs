@@ -14,6 +14,8 @@ use fedp2p_protocols::payload::MessageType;
 use fedp2p_protocols::sync::{LogKey, Want};
 use fedp2p_protocols::vote::AgentId;
 
+use crate::pin::Pin;
+
 /// Names one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitToken {
@@ -95,6 +97,8 @@ pub enum Write {
         /// Who used it.
         used_by: Option<NodeId>,
     },
+    /// The PIN of the node, or a wrong try at it.
+    Pin(Pin),
     /// A node's own certificate was renewed.
     OwnChain(Vec<u8>),
     /// A proven fork.

@@ -64,6 +64,7 @@ pub(super) fn write(conn: &Connection, numbers: &mut LogNumbers, write: &Write) 
             run(conn, "INSERT OR REPLACE INTO members (node, chain) VALUES (?, ?)", (node.as_bytes(), chain))
         }
         Write::Ticket { id, secret, expires, used_by } => ticket(conn, id, secret, *expires, used_by.as_ref()),
+        Write::Pin(pin) => meta::set(conn, Key::Pin, pin.encode()),
         Write::OwnChain(chain) => meta::set(conn, Key::Chain, chain),
         Write::Fork { key, conversation, seq, common, proof } => run(
             conn,

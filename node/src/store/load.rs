@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedp2p_core::input::{Stored, StoredFork, StoredLog, StoredTicket};
+use fedp2p_core::pin::Pin;
 use fedp2p_protocols::id::{ConversationId, NodeId};
 use fedp2p_protocols::op::Verified;
 use rusqlite::types::FromSql;
@@ -14,7 +15,7 @@ use rusqlite::{Connection, Row, Rows};
 
 use super::database::RememberedPeer;
 use super::fault::Fault;
-use super::row;
+use super::{meta, row};
 
 /// How long an expired ticket is still known, so that its late user is told what happened.
 const TICKET_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -28,6 +29,7 @@ pub(super) fn stored(conn: &Connection) -> Result<Stored, Fault> {
         members: all(&snapshot, "SELECT chain FROM members ORDER BY node", column)?,
         changes: current_changes(&snapshot)?,
         tickets: tickets(&snapshot)?,
+        pin: meta::get::<[u8; Pin::BYTES]>(&snapshot, meta::Key::Pin)?.map(|pin| Pin::decode(&pin)),
         reaches: all(&snapshot, "SELECT node, author, log, height FROM reaches ORDER BY node, author, log", |row| {
             Ok((row::node(row, 0)?, row::key(row, 1)?, row.get(3)?))
         })?,

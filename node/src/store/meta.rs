@@ -35,6 +35,8 @@ pub(super) enum Key {
     Epoch,
     Port,
     Name,
+    /// The PIN of the node, hashed.
+    Pin,
     /// Whether the last run ended with `close`.
     Clean,
     /// The boot id of the last run.
@@ -58,6 +60,7 @@ impl Key {
             Self::Epoch => "epoch",
             Self::Port => "port",
             Self::Name => "name",
+            Self::Pin => "pin",
             Self::Clean => "clean",
             Self::Boot => "boot",
             Self::Durability => "durability",

@@ -16,6 +16,8 @@ use crate::pulse::AgentKind;
 
 pub mod ack;
 pub mod agents;
+pub mod approval_answer;
+pub mod approval_ask;
 pub mod down;
 pub mod error;
 pub mod history;
@@ -25,6 +27,7 @@ pub mod join;
 pub mod log_verify;
 pub mod message;
 pub mod peers;
+pub mod pin_set;
 pub mod proposal;
 pub mod pulse;
 pub mod role_assign;
@@ -147,6 +150,9 @@ operations! {
     RoleAssign role_assign "role_assign" Write;
     RoleRemove role_remove "role_remove" Write;
     RoleList role_list "role_list" Read;
+    ApprovalAsk approval_ask "approval_ask" Write;
+    ApprovalAnswer approval_answer "approval_answer" Write;
+    PinSet pin_set "pin_set" Administer;
     LogVerify log_verify "log_verify" Read;
     Watch watch "watch" Read;
     Down down "down" Administer;

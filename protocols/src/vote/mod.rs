@@ -19,7 +19,7 @@ use crate::name::AgentName;
 pub mod rules;
 pub mod tally;
 
-pub use rules::{Base, Electorate, Mechanism, Rules, Share};
+pub use rules::{APPROVE, Base, DENY, Electorate, Mechanism, Rules, Share};
 pub use tally::{Choices, Count, Outcome, Tally};
 
 /// The identity of an agent everywhere: its node's key and its name there.

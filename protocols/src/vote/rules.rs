@@ -23,13 +23,24 @@ pub enum Mechanism {
     /// The choices in the order of preference, counted by instant run-off: round by round, the options with the fewest
     /// first places are dropped until one has more than half of them.
     Ranked,
+    /// People grant or refuse what was asked for: refused as soon as one refuses, granted as soon as enough grant it; one
+    /// is enough unless a threshold of the electorate is set. The options are [`APPROVE`] and [`DENY`], in this order,
+    /// and only ballots of people count, never that of the asker.
+    Signoff,
 }
 
-/// A part of a whole: `majority` (more than half), `two-thirds`, `unanimous`, or at least `3/5` or `60%`.
+/// The option that grants what a [`Mechanism::Signoff`] asks for.
+pub const APPROVE: &str = "approve";
+/// The option that refuses it.
+pub const DENY: &str = "deny";
+
+/// A part of a whole: `majority` (more than half), `two-thirds`, `unanimous`, or at least `3/5`, `60%` or, whatever the
+/// whole is, `2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String")]
 pub struct Share {
     numerator: u32,
+    /// 0 for a number that does not depend on the whole.
     denominator: u32,
     /// More than this much, not as much as this.
     strict: bool,
@@ -37,10 +48,10 @@ pub struct Share {
 
 /// A share was not written as one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a share is majority, two-thirds, unanimous, a fraction such as 3/5, or a percentage such as 60%")]
+#[error("a share is majority, two-thirds, unanimous, a fraction such as 3/5, a percentage such as 60%, or a number")]
 pub struct ParseShareError;
 
-/// Largest denominator of a [`Share`].
+/// Largest denominator of a [`Share`], and largest number.
 const MAX_DENOMINATOR: u32 = 1_000;
 
 impl Share {
@@ -49,6 +60,9 @@ impl Share {
 
     /// The least number of votes out of `base` that reaches the share; at least one.
     pub fn needed(self, base: u32) -> u32 {
+        if self.denominator == 0 {
+            return self.numerator;
+        }
         let (votes, whole) = (u64::from(base) * u64::from(self.numerator), u64::from(self.denominator));
         let least = if self.strict { votes / whole + 1 } else { votes.div_ceil(whole) };
         u32::try_from(least.max(1)).unwrap_or(u32::MAX)
@@ -61,6 +75,7 @@ impl fmt::Display for Share {
             Self::MAJORITY => f.write_str("majority"),
             Self { numerator: 2, denominator: 3, strict: false } => f.write_str("two-thirds"),
             Self { numerator: 1, denominator: 1, strict: false } => f.write_str("unanimous"),
+            Self { numerator, denominator: 0, .. } => write!(f, "{numerator}"),
             Self { numerator, denominator, .. } => write!(f, "{numerator}/{denominator}"),
         }
     }
@@ -76,11 +91,15 @@ impl FromStr for Share {
             "unanimous" => ("1", "1"),
             _ => match text.strip_suffix('%') {
                 Some(percent) => (percent, "100"),
-                None => text.split_once('/').ok_or(ParseShareError)?,
+                None => text.split_once('/').unwrap_or((text, "")),
             },
         };
         let number = |text: &str| text.parse::<u32>().map_err(|_| ParseShareError);
-        let (numerator, denominator) = (number(numerator)?, number(denominator)?);
+        let numerator = number(numerator)?;
+        if denominator.is_empty() && text == numerator.to_string() && (1..=MAX_DENOMINATOR).contains(&numerator) {
+            return Ok(Self { numerator, denominator: 0, strict: false });
+        }
+        let denominator = number(denominator)?;
         let sound = (1..=denominator).contains(&numerator) && denominator <= MAX_DENOMINATOR;
         if !sound {
             return Err(ParseShareError);
@@ -190,6 +209,8 @@ mod tests {
             ("60%", 6, 4),
             ("unanimous", 7, 7),
             ("1/1000", 5, 1),
+            ("2", 5, 2),
+            ("2", 1, 2),
         ] {
             assert_eq!(share(text).needed(base), needed, "{text} of {base}");
         }
@@ -197,7 +218,7 @@ mod tests {
 
     #[test]
     fn shares_print_as_they_parse() {
-        for text in ["majority", "two-thirds", "unanimous", "3/5", "1/2"] {
+        for text in ["majority", "two-thirds", "unanimous", "3/5", "1/2", "2"] {
             assert_eq!(share(text).to_string(), text);
         }
         for (text, same) in [("60%", "3/5"), ("4/6", "two-thirds"), ("100%", "unanimous"), ("50%", "1/2")] {
@@ -207,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_is_no_share_is_refused() {
-        for text in ["", "half", "0/3", "0%", "4/3", "101%", "1/0", "-1/2", "1/1001", "1.5%", "1/2/3"] {
+        for text in ["", "half", "0/3", "0%", "4/3", "101%", "1/0", "-1/2", "1/1001", "1.5%", "1/2/3", "0", "02", "+2", "2/", "1001"] {
             assert_eq!(text.parse::<Share>(), Err(ParseShareError), "{text}");
         }
     }

@@ -85,7 +85,7 @@ impl Count<'_> {
     /// Whether choices can be counted: there is one, or several where that is allowed, each is an option, none comes twice.
     pub fn is_valid(&self, choices: &[usize]) -> bool {
         let most = match self.rules.mechanism {
-            Mechanism::Poll | Mechanism::Vote => 1,
+            Mechanism::Poll | Mechanism::Vote | Mechanism::Signoff => 1,
             Mechanism::Approval | Mechanism::Ranked => self.options.len(),
         };
         let distinct: BTreeSet<&usize> = choices.iter().collect();
@@ -97,6 +97,9 @@ impl Count<'_> {
     /// Counts the valid ones of `ballots`.
     pub fn tally(&self, ballots: &[Choices]) -> Tally {
         let ballots: Vec<&Choices> = ballots.iter().filter(|choices| self.is_valid(choices)).collect();
+        if self.rules.mechanism == Mechanism::Signoff {
+            return self.signoff(&ballots);
+        }
         let rounds = self.rounds(&ballots);
         let first = self.votes(&ballots, None);
         let last = rounds.last().unwrap_or(&first);
@@ -109,6 +112,20 @@ impl Count<'_> {
         };
         let rounds = rounds.iter().map(|votes| self.named(votes)).collect();
         Tally { winner, votes: self.named(&first), outcome, rounds }
+    }
+
+    /// One refusal is enough to refuse; else it takes as many who grant as the threshold says.
+    fn signoff(&self, ballots: &[&Choices]) -> Tally {
+        let votes = self.votes(ballots, None);
+        let count = |place: usize| votes.get(&place).copied().unwrap_or(0);
+        let needed = self.rules.threshold().map_or(1, |threshold| threshold.needed(self.eligible));
+        let (winner, outcome) = match (count(0), count(1)) {
+            (_, refused) if refused > 0 => (self.options.get(1), Outcome::Decided),
+            (granted, _) if granted >= needed => (self.options.first(), Outcome::Decided),
+            (0, _) => (None, Outcome::Empty),
+            (votes, _) => (None, Outcome::Short { votes, needed }),
+        };
+        Tally { winner: winner.cloned(), votes: self.named(&votes), outcome, rounds: Vec::new() }
     }
 
     fn outcome(&self, cast: u32, votes: &BTreeMap<usize, u32>, leaders: &[usize]) -> Outcome {
@@ -172,8 +189,12 @@ impl Count<'_> {
 
     /// Whether the result is the same whatever `remaining` more voters say.
     ///
-    /// A no can be wrong where several mechanisms and thresholds come together; a yes never is.
+    /// A no can be wrong where several mechanisms and thresholds come together; a yes never is. A [`Mechanism::Signoff`]
+    /// does not wait for those who might refuse yet: it is settled once it is decided.
     pub fn is_settled(&self, ballots: &[Choices], remaining: u32) -> bool {
+        if self.rules.mechanism == Mechanism::Signoff {
+            return self.tally(ballots).winner.is_some();
+        }
         if remaining == 0 {
             return true;
         }
@@ -284,6 +305,25 @@ mod tests {
         assert_eq!(tally.votes["Custom"], 2);
         let tied = count(rules(Mechanism::Ranked), 9, &[&[0, 1], &[1, 0]]);
         assert_eq!(tied.outcome, Outcome::Tie { between: vec!["OAuth2".to_owned(), "JWT".to_owned()] });
+    }
+
+    #[test]
+    fn a_signoff_takes_enough_who_grant_and_nobody_who_refuses() {
+        let options = [crate::vote::APPROVE, crate::vote::DENY].map(str::to_owned);
+        let tally = |threshold: Option<&str>, ballots: &[&[usize]]| {
+            let rules = Rules { threshold: threshold.and_then(share), ..rules(Mechanism::Signoff) };
+            let ballots: Vec<Choices> = ballots.iter().map(|choices| choices.to_vec()).collect();
+            let count = Count { options: &options, rules: &rules, eligible: 3 };
+            assert_eq!(count.is_settled(&ballots, 3), count.tally(&ballots).winner.is_some());
+            count.tally(&ballots)
+        };
+        assert_eq!(tally(None, &[]).outcome, Outcome::Empty);
+        assert_eq!(tally(None, &[&[0]]).winner.as_deref(), Some("approve"));
+        assert_eq!(tally(None, &[&[0], &[1]]).winner.as_deref(), Some("deny"));
+        assert_eq!(tally(Some("2"), &[&[0]]).outcome, Outcome::Short { votes: 1, needed: 2 });
+        assert_eq!(tally(Some("2"), &[&[0], &[0]]).winner.as_deref(), Some("approve"));
+        assert_eq!(tally(Some("majority"), &[&[0], &[0]]).winner.as_deref(), Some("approve"));
+        assert_eq!(tally(Some("unanimous"), &[&[0], &[0], &[1]]).winner.as_deref(), Some("deny"));
     }
 
     #[test]

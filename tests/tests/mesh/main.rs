@@ -2,6 +2,7 @@
 //! What must hold of real daemons, driven through the command line and the local socket.
 
 mod absence;
+mod approvals;
 mod copies;
 mod crashes;
 mod envelopes;

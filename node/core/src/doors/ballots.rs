@@ -122,7 +122,10 @@ impl Core {
         let by = self.documents.content(&lobby, &me).proposals.get(&key.id).map(|proposal| proposal.by.clone());
         let mut entries = Entries { before: Some(self.glance(&lobby, &me)), ..Entries::default() };
         match self.edit(&mut entries, lobby, by.as_ref(), &[entry.into()]) {
-            Ok(()) => self.commit_entries(entries),
+            Ok(()) => {
+                self.tell_unanswered(&mut entries, key);
+                self.commit_entries(entries);
+            }
             Err(error) => self.notice(format!("could not close the question {:?}: {error}", key.id)),
         }
     }

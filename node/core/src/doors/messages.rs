@@ -1,5 +1,7 @@
 //! Messages: sending, the inbox, receipts, history.
 
+use std::sync::Arc;
+
 use fedp2p_protocols::api::message::{Delivery, DeliveryState};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, ack, history, inbox, message, send, surfaced, watch};
 use fedp2p_protocols::codec::DecodeError;
@@ -59,18 +61,31 @@ impl Core {
         message.check().map_err(|error| {
             Error::new(ErrorCode::TooLarge, error.to_string()).hint("send a shorter message, or several")
         })?;
-        let payload = message.encode();
         let too_large =
             |error: DecodeError| Error::new(ErrorCode::TooLarge, error.to_string()).hint("send a shorter message");
-        check_size(&payload).map_err(too_large)?;
+        check_size(&message.encode()).map_err(too_large)?;
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, Vec::new())?;
-        let lobby = self.lobby;
-        let op = self.append(&mut entries, lobby, Kind::Message, Some(&caller.name), &payload).map_err(too_large)?;
-        let position = entries.written.last().map_or(0, |written| written.position);
-        self.write_inbox(&mut entries.writes, &op, position);
+        let op = self.append_message(&mut entries, &caller.name, &message).map_err(too_large)?;
         self.commit_call(entries, id, Finish::Sent(op));
         Ok(())
+    }
+
+    /// Appends a message of an agent of this node.
+    ///
+    /// # Errors
+    /// If it is over the limit of an entry; then nothing has changed.
+    pub(crate) fn append_message(
+        &mut self,
+        entries: &mut Entries,
+        from: &AgentName,
+        message: &Message,
+    ) -> Result<Arc<Verified>, DecodeError> {
+        let lobby = self.lobby;
+        let op = self.append(entries, lobby, Kind::Message, Some(from), &message.encode())?;
+        let position = entries.written.last().map_or(0, |written| written.position);
+        self.write_inbox(&mut entries.writes, &op, position);
+        Ok(op)
     }
 
     pub(crate) fn sent(&self, op: &Verified) -> send::Reply {

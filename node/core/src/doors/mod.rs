@@ -1,6 +1,7 @@
 //! The operations of the API: each takes what a client asks, answers at once from memory, or goes by way of the
 //! store and answers when that has answered.
 
+mod approvals;
 mod ballots;
 mod messages;
 pub(crate) mod picture;
@@ -98,7 +99,9 @@ impl Core {
             }
         }
         let mut edits = Vec::new();
+        // Whoever starts the daemon under another name is not a person for that, once a PIN tells who is.
         if let Some(agent) = person
+            && self.pin.is_none()
             && !self.documents.content(&lobby, &self.me()).agents.contains_key(&agent)
         {
             edits.push(Entry::Agent(agent, Agent { kind: AgentKind::Person, said: None }).into());
@@ -172,6 +175,9 @@ impl Core {
             Request::RoleAssign(request) => self.role_assign(id, &caller, &request)?,
             Request::RoleRemove(request) => self.role_remove(id, &caller, &request)?,
             Request::RoleList(request) => self.answer(id, Reply::RoleList(self.role_list(&request))),
+            Request::ApprovalAsk(request) => self.approval_ask(id, &caller, request)?,
+            Request::ApprovalAnswer(request) => self.approval_answer(id, &caller, &request)?,
+            Request::PinSet(request) => self.pin_set(id, &caller, &request)?,
             Request::LogVerify(_) => {
                 self.read(Read::Verify, Then::Call(id, Continue::Verify));
             }
@@ -342,6 +348,10 @@ impl Core {
                 };
                 let error = Error::new(ErrorCode::Forbidden, format!("{} is {known} on this node", caller.name));
                 Err(error.hint(hint))
+            }
+            None if caller.kind == AgentKind::Person && self.pin.is_some() => {
+                let message = format!("{} is no person of this node, and its PIN lets nobody new be one", caller.name);
+                Err(Error::new(ErrorCode::Forbidden, message).hint("speak as an agent: --agent NAME"))
             }
             None => {
                 let agent = Agent { kind: caller.kind, said: None };

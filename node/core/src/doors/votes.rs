@@ -18,6 +18,23 @@ use crate::input::CallId;
 
 impl Core {
     pub(crate) fn vote_new(&mut self, call: CallId, caller: &Caller, request: vote_new::Request) -> Result<(), Error> {
+        if request.mechanism == Mechanism::Signoff {
+            return Err(Error::new(ErrorCode::Invalid, "an approval is asked for in its own way")
+                .hint("ask with \"fedp2p approve ask\""));
+        }
+        let (id, proposal) = self.draft_proposal(caller, request)?;
+        let mut entries = Entries::default();
+        self.edit_as(&mut entries, caller, vec![Entry::Proposal(id.clone(), proposal).into()])?;
+        self.commit_call(entries, call, Finish::Vote(ProposalKey { node: self.me(), id }, Reply::VoteNew));
+        Ok(())
+    }
+
+    /// The proposal that a request asks for, with its id.
+    pub(crate) fn draft_proposal(
+        &self,
+        caller: &Caller,
+        request: vote_new::Request,
+    ) -> Result<(String, Proposal), Error> {
         let rules = self.rules(caller, &request)?;
         let options = check_options(request.options)?;
         let question = request.question.trim().to_owned();
@@ -32,7 +49,11 @@ impl Core {
         let existing = self.documents.content(&self.lobby, &me).proposals.get(&id);
         let revision = match existing {
             None => 1,
-            Some(proposal) if proposal.by != caller.name || proposal.closed.is_some() => {
+            Some(proposal)
+                if proposal.by != caller.name
+                    || proposal.closed.is_some()
+                    || (proposal.rules.mechanism == Mechanism::Signoff) != (rules.mechanism == Mechanism::Signoff) =>
+            {
                 return Err(Error::new(
                     ErrorCode::Conflict,
                     format!("there is a proposal {id:?} on this node already"),
@@ -43,11 +64,7 @@ impl Core {
         };
         let opened = self.now.wall_ms;
         let by = caller.name.clone();
-        let proposal = Proposal { by, question, options, rules, revision, opened, closed: None };
-        let mut entries = Entries::default();
-        self.edit_as(&mut entries, caller, vec![Entry::Proposal(id.clone(), proposal).into()])?;
-        self.commit_call(entries, call, Finish::Vote(ProposalKey { node: me, id }, Reply::VoteNew));
-        Ok(())
+        Ok((id, Proposal { by, question, options, rules, revision, opened, closed: None }))
     }
 
     fn rules(&self, caller: &Caller, request: &vote_new::Request) -> Result<Rules, Error> {
@@ -130,7 +147,12 @@ impl Core {
     }
 
     /// Finds a proposal that the caller may still answer, and checks the revision that it saw.
-    fn find_open(&self, caller: &Caller, id: &str, seen: Option<u32>) -> Result<(ProposalKey, Standing<'_>), Error> {
+    pub(crate) fn find_open(
+        &self,
+        caller: &Caller,
+        id: &str,
+        seen: Option<u32>,
+    ) -> Result<(ProposalKey, Standing<'_>), Error> {
         let key = self.find_proposal(id)?;
         let picture = self.documents.picture(&self.lobby);
         let standing = standing(&picture, &key).expect("a proposal that was found is in the picture");
@@ -158,6 +180,7 @@ impl Core {
         let agent = AgentId { node: self.me(), name: caller.name.clone() };
         // One that speaks for the first time is in no picture yet.
         let by_kind = match &standing.proposal.rules.electorate {
+            _ if standing.proposal.rules.mechanism == Mechanism::Signoff => false,
             Electorate::All => true,
             Electorate::People => caller.kind == fedp2p_protocols::pulse::AgentKind::Person,
             Electorate::Role(_) | Electorate::Agents(_) => false,
@@ -188,6 +211,10 @@ impl Core {
         request: &vote_cast::Request,
     ) -> Result<(), Error> {
         let (key, standing) = self.find_open(caller, &request.id, request.revision)?;
+        if standing.proposal.rules.mechanism == Mechanism::Signoff {
+            return Err(Error::new(ErrorCode::Forbidden, format!("{:?} is answered by people, with their PIN", request.id))
+                .hint("answer with \"fedp2p approve\" or \"fedp2p deny\""));
+        }
         if let Phase::Acknowledging(until) = standing.phase(self.now.wall_ms) {
             let waiting: Vec<String> = standing.waiting().map(|agent| self.address(agent).to_string()).collect();
             let seconds = until.saturating_sub(self.now.wall_ms).div_ceil(1000);
@@ -206,13 +233,11 @@ impl Core {
         }
         let ballot =
             Ballot { revision: proposal.revision, choices, reason: request.reason.clone(), at: self.now.wall_ms };
-        let own = self.documents.content(&self.lobby, &self.me());
-        let mine = own.ballots_on(&key).filter(|(place, _)| place.voter == caller.name).last();
-        if ballot.choices.is_empty() && mine.is_none() {
+        let number = self.next_ballot(&key, &caller.name);
+        if ballot.choices.is_empty() && number == 1 {
             return Err(Error::new(ErrorCode::Conflict, format!("{} has not voted on {:?}", caller.name, request.id))
                 .hint("name an option to vote"));
         }
-        let number = mine.map_or(1, |(place, _)| place.number + 1);
         let place = BallotPlace { proposal: key.clone(), voter: caller.name.clone(), number };
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, vec![Entry::Ballot(place, ballot).into()])?;
@@ -291,7 +316,7 @@ fn check_choices(proposal: &Proposal, choices: &[String]) -> Result<(), Error> {
         return Ok(());
     }
     let message = match proposal.rules.mechanism {
-        Mechanism::Poll | Mechanism::Vote => "this question takes one choice",
+        Mechanism::Poll | Mechanism::Vote | Mechanism::Signoff => "this question takes one choice",
         Mechanism::Approval | Mechanism::Ranked => "an option is named twice",
     };
     Err(Error::new(ErrorCode::Invalid, message))

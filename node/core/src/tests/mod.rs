@@ -1,5 +1,6 @@
 //! Tests of the core as a whole: hosts that do what it wants at once, with a clock that stands still until told.
 
+mod approvals;
 mod bounds;
 mod doors;
 mod durability;

@@ -26,6 +26,7 @@ pub(super) struct Disk {
     documents: BTreeMap<NodeId, u32>,
     pub(super) forks: BTreeMap<LogKey, StoredFork>,
     pub(super) epoch: Option<LogEpochId>,
+    pin: Option<crate::pin::Pin>,
     pub(super) full: bool,
     refused: Option<u32>,
 }
@@ -63,6 +64,7 @@ impl Disk {
             }
             Write::Document { author, epoch, .. } => drop(self.documents.insert(author, epoch)),
             Write::Epoch(epoch) => self.epoch = Some(epoch),
+            Write::Pin(pin) => self.pin = Some(pin),
             Write::OwnChain(_) | Write::Peer { .. } => {}
         }
     }
@@ -97,6 +99,7 @@ impl Disk {
             members: self.members.values().cloned().collect(),
             changes: self.ops.values().filter(counts).map(|write| Arc::clone(&write.op)).collect(),
             tickets: self.tickets.values().cloned().collect(),
+            pin: self.pin.clone(),
             reaches: self.reaches.iter().map(|((peer, key), height)| (*peer, *key, *height)).collect(),
             surfaced: self.surfaced.iter().map(|((agent, key), seq)| (agent.clone(), *key, *seq)).collect(),
             forks: self.forks.values().cloned().collect(),

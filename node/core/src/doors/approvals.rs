@@ -1,0 +1,168 @@
+//! Approvals at the doors: what people are asked to sign off, and their answers.
+
+use fedp2p_crdt::content::{BallotPlace, Entry};
+use fedp2p_crdt::roles;
+use fedp2p_crdt::standing::{Standing, standing};
+use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, approval_answer, approval_ask, vote_new};
+use fedp2p_protocols::limits::{MAX_REASON_BYTES, MAX_RECIPIENTS};
+use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::payload::{Message, MessageType};
+use fedp2p_protocols::vote::{APPROVE, AgentId, Ballot, DENY, Electorate, Mechanism, Proposal, ProposalKey};
+
+use super::Finish;
+use crate::Core;
+use crate::author::Entries;
+use crate::input::CallId;
+
+/// Words that the command line needs for itself.
+const RESERVED: [&str; 2] = ["ask", "list"];
+/// Why the messages of approvals can be appended.
+const FITS: &str = "questions and reasons are bounded below the size of an entry";
+
+impl Core {
+    pub(crate) fn approval_ask(
+        &mut self,
+        call: CallId,
+        caller: &Caller,
+        request: approval_ask::Request,
+    ) -> Result<(), Error> {
+        if request.id.as_deref().is_some_and(|id| RESERVED.contains(&id)) {
+            return Err(Error::new(ErrorCode::Invalid, "an approval cannot have this id").hint("choose another: --id ID"));
+        }
+        let asked = vote_new::Request {
+            question: request.question,
+            options: vec![APPROVE.to_owned(), DENY.to_owned()],
+            id: request.id,
+            mechanism: Mechanism::Signoff,
+            threshold: request.needs,
+            electorate: if request.of.is_empty() { vec!["people".to_owned()] } else { request.of },
+            deadline_s: request.deadline_s,
+            early: true,
+            ..vote_new::Request::default()
+        };
+        let (id, proposal) = self.draft_proposal(caller, asked)?;
+        let people = self.approvers(caller, &proposal)?;
+        let message = Message {
+            to: people.into_iter().take(MAX_RECIPIENTS).collect(),
+            kind: MessageType::Task,
+            text: format!("Please approve or deny {id:?}:\n{}", proposal.question),
+            data: Some(serde_json::json!({ "approval": id, "revision": proposal.revision })),
+            reply_to: None,
+            correlation: Some(correlation(&id)),
+        };
+        let mut entries = Entries::default();
+        self.edit_as(&mut entries, caller, vec![Entry::Proposal(id.clone(), proposal).into()])?;
+        self.append_message(&mut entries, &caller.name, &message).expect(FITS);
+        self.commit_call(entries, call, Finish::Vote(ProposalKey { node: self.me(), id }, Reply::ApprovalAsk));
+        Ok(())
+    }
+
+    /// The people who may answer, as far as they are known.
+    fn approvers(&self, caller: &Caller, proposal: &Proposal) -> Result<Vec<AgentId>, Error> {
+        let picture = self.documents.picture(&self.lobby);
+        let me = AgentId { node: self.me(), name: caller.name.clone() };
+        let is_person = |agent: &AgentId| picture.kind(agent) == Some(fedp2p_protocols::pulse::AgentKind::Person);
+        let people: Vec<AgentId> = match &proposal.rules.electorate {
+            Electorate::All | Electorate::People => self.all_agents().into_iter().filter(is_person).collect(),
+            Electorate::Role(role) => roles::who_has(&picture, role).into_iter().filter(is_person).collect(),
+            Electorate::Agents(agents) => {
+                if let Some(machine) = agents.iter().find(|agent| !is_person(agent)) {
+                    let message = format!("{} is no person, and only people approve", self.address(machine));
+                    return Err(Error::new(ErrorCode::Invalid, message).hint("\"fedp2p agents\" names the people"));
+                }
+                agents.clone()
+            }
+        };
+        let people: Vec<AgentId> = people.into_iter().filter(|agent| *agent != me).collect();
+        let needed = proposal.rules.threshold().map_or(1, |share| {
+            share.needed(u32::try_from(people.len()).unwrap_or(u32::MAX))
+        });
+        if (people.len() as u64) < u64::from(needed) {
+            let message = format!("{needed} people would have to approve, and {} could", people.len());
+            return Err(Error::new(ErrorCode::Conflict, message).hint("nobody approves what they ask for themselves"));
+        }
+        Ok(people)
+    }
+
+    pub(crate) fn approval_answer(
+        &mut self,
+        call: CallId,
+        caller: &Caller,
+        request: &approval_answer::Request,
+    ) -> Result<(), Error> {
+        self.check_person(caller)?;
+        self.registration(caller)?;
+        if request.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
+            return Err(Error::new(ErrorCode::TooLarge, format!("a reason has at most {MAX_REASON_BYTES} bytes")));
+        }
+        let (key, standing) = self.find_open(caller, &request.id, request.revision)?;
+        let proposal = standing.proposal.clone();
+        if proposal.rules.mechanism != Mechanism::Signoff {
+            return Err(Error::new(ErrorCode::Conflict, format!("{:?} is no question of approval", request.id))
+                .hint("answer it with \"fedp2p vote cast\""));
+        }
+        self.check_pin(request.pin.as_deref())?;
+        let choice = if request.approve { APPROVE } else { DENY };
+        let ballot = Ballot {
+            revision: proposal.revision,
+            choices: vec![choice.to_owned()],
+            reason: request.reason.clone(),
+            at: self.now.wall_ms,
+        };
+        let number = self.next_ballot(&key, &caller.name);
+        let place = BallotPlace { proposal: key.clone(), voter: caller.name.clone(), number };
+        let mut entries = Entries::default();
+        self.edit_as(&mut entries, caller, vec![Entry::Ballot(place, ballot).into()])?;
+        let message = answer(&key, &proposal, request);
+        self.append_message(&mut entries, &caller.name, &message).expect(FITS);
+        self.commit_call(entries, call, Finish::Vote(key, Reply::ApprovalAnswer));
+        Ok(())
+    }
+
+    /// Tells the asker that its question closed without an answer, in the entries that close it.
+    pub(crate) fn tell_unanswered(&mut self, entries: &mut Entries, key: &ProposalKey) {
+        let picture = self.documents.picture(&self.lobby);
+        let Some(standing) = standing(&picture, key) else { return };
+        let Standing { proposal, tally, .. } = standing;
+        if proposal.rules.mechanism != Mechanism::Signoff || tally.winner.is_some() {
+            return;
+        }
+        let by = proposal.by.clone();
+        let message = Message {
+            to: vec![AgentId { node: key.node, name: by.clone() }],
+            kind: MessageType::Result,
+            text: format!("not approved by its deadline: {}", proposal.question),
+            data: Some(serde_json::json!({ "approval": key.id, "answer": null })),
+            reply_to: None,
+            correlation: Some(correlation(&key.id)),
+        };
+        self.append_message(entries, &by, &message).expect(FITS);
+    }
+
+    /// The number of this voter's next ballot on a proposal.
+    pub(crate) fn next_ballot(&self, key: &ProposalKey, voter: &AgentName) -> u32 {
+        let own = self.documents.content(&self.lobby, &self.me());
+        let last = own.ballots_on(key).filter(|(place, _)| place.voter == *voter).last();
+        last.map_or(1, |(place, _)| place.number + 1)
+    }
+}
+
+/// What ties the messages of one approval together.
+fn correlation(id: &str) -> String {
+    format!("approval:{id}")
+}
+
+fn answer(key: &ProposalKey, proposal: &Proposal, request: &approval_answer::Request) -> Message {
+    let (word, choice) = if request.approve { ("approved", APPROVE) } else { ("denied", DENY) };
+    let because = request.reason.as_ref().map(|reason| format!("\n{reason}")).unwrap_or_default();
+    Message {
+        to: vec![AgentId { node: key.node, name: proposal.by.clone() }],
+        kind: MessageType::Result,
+        text: format!("{word}: {}{because}", proposal.question),
+        data: Some(serde_json::json!({
+            "approval": key.id, "revision": proposal.revision, "answer": choice, "reason": request.reason,
+        })),
+        reply_to: None,
+        correlation: Some(correlation(&key.id)),
+    }
+}

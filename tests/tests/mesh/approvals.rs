@@ -1,0 +1,36 @@
+//! Approvals through the command line of two nodes: an agent asks and waits, a person answers.
+
+use fedp2p_tests::world::World;
+use fedp2p_tests::{eventually, holds};
+
+#[test]
+fn an_agent_waits_for_the_approval_of_a_person_on_another_node() {
+    let world = World::new();
+    let [taichi, aorus] = world.mesh(["taichi", "aorus"]);
+    taichi.wait_for_agents(&["ada@aorus".to_owned()]);
+    let set = aorus.cli_with_input(&["pin", "--pin-stdin"], b"correct horse\n");
+    assert_eq!(set.code, 0, "{set:?}");
+    let ask = ["approve", "ask", "Delete the old data?", "--id", "wipe", "--of", "ada@aorus"];
+    let mut waiting = taichi.follow(&[&ask[..], &["--agent", "coder", "--wait", "--json"]].concat());
+    eventually("the person is asked", || {
+        let inbox = aorus.cli(&["inbox", "--peek"]).ok().stdout;
+        holds(inbox.contains("Delete the old data?"), inbox)
+    });
+    let none = aorus.cli(&["approve", "wipe", "--agent", "helper", "--pin-stdin"]);
+    assert_eq!(none.code, 2, "{none:?}");
+    for (words, pin) in [(&["--agent", "helper"][..], "correct horse\n"), (&[], "guess\n")] {
+        let refused = aorus.cli_with_input(&[&["approve", "wipe", "--pin-stdin"], words].concat(), pin.as_bytes());
+        assert_eq!(refused.code, 1, "{refused:?}");
+    }
+    assert_eq!(aorus.refused(&["vote", "cast", "wipe", "approve"]).1["code"], "forbidden");
+    let yes = ["approve", "wipe", "--reason", "backups are checked", "--pin-stdin"];
+    let given = aorus.cli_with_input(&yes, b"correct horse\n");
+    assert_eq!(given.code, 0, "{given:?}");
+    let answer = waiting.next_line();
+    assert!(answer.contains("\"winner\":\"approve\""), "{answer}");
+    eventually("the answer is in the inbox of the agent", || {
+        let inbox = taichi.cli(&["inbox", "--agent", "coder", "--peek"]).ok().stdout;
+        holds(inbox.contains("approved: Delete the old data?") && inbox.contains("backups are checked"), inbox)
+    });
+    assert_eq!(taichi.json(&["approve", "list"])["proposals"].as_array().map(Vec::len), Some(0));
+}
