@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use fedp2p_protocols::name::AgentName;
 
 use crate::command::{
-    ack, approve, completions, demo, history, inbox, invite, join, log, pin, pulse, role, send, state, up, vote,
+    ack, approve, completions, demo, history, inbox, invite, join, log, note, pin, pulse, role, send, state, up, vote,
 };
 use crate::ui::colour::When;
 
@@ -102,6 +102,7 @@ pub(crate) enum Command {
     Approve(approve::Approve),
     Deny(approve::Deny),
     Pin(pin::Arguments),
+    Note(note::Arguments),
     Log(log::Arguments),
     Completions(completions::Arguments),
     Demo(demo::Arguments),

@@ -190,7 +190,8 @@ impl Tip {
     /// # Errors
     /// Step 2 of the order above.
     pub(crate) fn check(&self, scanned: &Scanned<'_>) -> Result<(), Refusal> {
-        let mut deps = scanned.deps.clone();
+        let head = &scanned.head;
+        let mut deps = head.deps.clone();
         deps.sort_unstable();
         if deps.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Refusal::DuplicateDep);
@@ -199,28 +200,28 @@ impl Tip {
             return Err(Refusal::NotNext);
         }
         // One writer refers to itself and to the first change only.
-        if scanned.others.len() > 1 || scanned.others.iter().any(|other| *other != genesis::ACTOR) {
+        if head.others.len() > 1 || head.others.iter().any(|other| *other != genesis::ACTOR) {
             return Err(Refusal::UnknownActor);
         }
-        if scanned.actor != self.actor {
+        if head.actor != self.actor {
             return Err(Refusal::WrongActor);
         }
         let expected = self.changes + 1;
-        if scanned.seq != expected {
-            return Err(Refusal::Sequence { expected, found: scanned.seq });
+        if head.seq != expected {
+            return Err(Refusal::Sequence { expected, found: head.seq });
         }
         let ops = scanned.ops.len() as u64;
         if self.changes >= MAX_EPOCH_CHANGES || self.max_op + ops > MAX_EPOCH_OPS {
             return Err(Refusal::EpochFull);
         }
-        if scanned.start_op >= MAX_COUNTER - ops {
+        if head.start_op >= MAX_COUNTER - ops {
             return Err(Refusal::CounterTooHigh);
         }
         let expected = self.max_op + 1;
-        if scanned.start_op != expected {
-            return Err(Refusal::StartOp { expected, found: scanned.start_op });
+        if head.start_op != expected {
+            return Err(Refusal::StartOp { expected, found: head.start_op });
         }
-        if !(0..MAX_TIME).contains(&scanned.time) {
+        if !(0..MAX_TIME).contains(&head.time) {
             return Err(Refusal::Time);
         }
         Ok(())

@@ -13,6 +13,7 @@
 //! | [`document`] | a replica of one document epoch: admit, write, restate, save |
 //! | [`content`] | what a document says, as types, and the edits that change it |
 //! | [`gate`] | why a foreign change is refused, in the order of the checks |
+//! | [`note`] | a text that everybody edits, with a gate of its own |
 //! | [`picture`] | what all documents say together, and its digest |
 //! | [`standing`] | which ballots count and what a proposal's result is |
 //! | [`roles`] | who has which role |
@@ -96,6 +97,7 @@ pub mod content;
 pub mod document;
 pub mod gate;
 pub mod genesis;
+pub mod note;
 pub mod picture;
 pub mod roles;
 pub mod standing;

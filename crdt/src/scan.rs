@@ -15,9 +15,16 @@ const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 /// The kind of chunk that holds one uncompressed change.
 const CHANGE_CHUNK: u8 = 1;
 
-/// What a change chunk says, borrowed from its bytes.
+/// How much the head of a change may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) deps: usize,
+    pub(crate) actors: usize,
+}
+
+/// What a change chunk says before its operations, borrowed from its bytes.
 #[derive(Debug)]
-pub(crate) struct Scanned<'a> {
+pub(crate) struct Head<'a> {
     /// The hashes of the changes it follows.
     pub(crate) deps: Vec<[u8; 32]>,
     /// Who wrote it.
@@ -30,6 +37,13 @@ pub(crate) struct Scanned<'a> {
     pub(crate) time: i64,
     /// The other actors that its operations refer to.
     pub(crate) others: Vec<&'a [u8]>,
+}
+
+/// What a change chunk says, borrowed from its bytes.
+#[derive(Debug)]
+pub(crate) struct Scanned<'a> {
+    /// What it says before its operations.
+    pub(crate) head: Head<'a>,
     /// Its operations.
     pub(crate) ops: Vec<Op<'a>>,
     /// The predecessors of all operations, in order.
@@ -80,8 +94,22 @@ pub(crate) struct Reference {
 /// # Errors
 /// Refuses what is no uncompressed change, over a limit, malformed, or more than operations on maps.
 pub(crate) fn scan(bytes: &[u8]) -> Result<Scanned<'_>, Refusal> {
+    let (head, mut reader) = head(bytes, Limits { deps: MAX_CHANGE_DEPS, actors: MAX_CHANGE_ACTORS })?;
+    let columns = Columns::read(&mut reader)?;
+    if !reader.is_empty() {
+        return Err(Refusal::ExtraBytes);
+    }
+    let (ops, preds) = columns.ops()?;
+    Ok(Scanned { head, ops, preds })
+}
+
+/// Reads the head of the change chunk that `bytes` must be, and returns it with the reader before the columns.
+///
+/// # Errors
+/// Refuses what is no uncompressed change, over a limit or malformed.
+pub(crate) fn head(bytes: &[u8], limits: Limits) -> Result<(Head<'_>, Reader<'_>), Refusal> {
     let mut reader = Reader::new(chunk(bytes)?);
-    let deps = deps(&mut reader)?;
+    let deps = deps(&mut reader, limits.deps)?;
     let actor = actor(&mut reader)?;
     let seq = reader.unsigned().ok_or(Refusal::Malformed("seq"))?;
     let start_op = reader.unsigned().ok_or(Refusal::Malformed("start op"))?;
@@ -90,13 +118,8 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Scanned<'_>, Refusal> {
     if message.len() > MAX_CHANGE_MESSAGE_BYTES {
         return Err(Refusal::MessageTooLong);
     }
-    let others = others(&mut reader)?;
-    let columns = Columns::read(&mut reader)?;
-    if !reader.is_empty() {
-        return Err(Refusal::ExtraBytes);
-    }
-    let (ops, preds) = columns.ops()?;
-    Ok(Scanned { deps, actor, seq, start_op, time, others, ops, preds })
+    let others = others(&mut reader, limits.actors)?;
+    Ok((Head { deps, actor, seq, start_op, time, others }, reader))
 }
 
 /// Returns the contents of the one change chunk that `bytes` must be.
@@ -121,9 +144,9 @@ fn chunk(bytes: &[u8]) -> Result<&[u8], Refusal> {
     Ok(contents)
 }
 
-fn deps(reader: &mut Reader<'_>) -> Result<Vec<[u8; 32]>, Refusal> {
+fn deps(reader: &mut Reader<'_>, most: usize) -> Result<Vec<[u8; 32]>, Refusal> {
     let count = reader.unsigned().ok_or(Refusal::Malformed("deps"))?;
-    if count > MAX_CHANGE_DEPS as u64 {
+    if count > most as u64 {
         return Err(Refusal::TooManyDeps(count));
     }
     (0..count)
@@ -137,12 +160,31 @@ fn actor<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Refusal> {
     reader.take(length).ok_or(Refusal::Malformed("actor"))
 }
 
-fn others<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, Refusal> {
+fn others<'a>(reader: &mut Reader<'a>, most: usize) -> Result<Vec<&'a [u8]>, Refusal> {
     let count = reader.unsigned().ok_or(Refusal::Malformed("other actors"))?;
-    if count > MAX_CHANGE_ACTORS as u64 {
+    if count > most as u64 {
         return Err(Refusal::TooManyActors(count));
     }
     (0..count).map(|_| actor(reader)).collect()
+}
+
+/// Reads the columns of a change: each with its specification, in order.
+///
+/// # Errors
+/// If they end early or are out of order.
+pub(crate) fn layout<'a>(reader: &mut Reader<'a>) -> Result<Vec<(u64, &'a [u8])>, Refusal> {
+    let count = reader.unsigned().ok_or(Refusal::Malformed("columns"))?;
+    let mut lengths: Vec<(u64, u64)> = Vec::new();
+    for _ in 0..count {
+        let specification = reader.unsigned().ok_or(Refusal::Malformed("columns"))?;
+        let length = reader.unsigned().ok_or(Refusal::Malformed("columns"))?;
+        if lengths.last().is_some_and(|&(last, _)| last >= specification) {
+            return Err(Refusal::Malformed("order of columns"));
+        }
+        lengths.push((specification, length));
+    }
+    let data = |(specification, length)| Some((specification, reader.take(length)?));
+    lengths.into_iter().map(data).collect::<Option<_>>().ok_or(Refusal::Malformed("columns"))
 }
 
 /// The columns of a change by their meaning; one that is absent is empty.
@@ -162,19 +204,8 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Refusal> {
-        let count = reader.unsigned().ok_or(Refusal::Malformed("columns"))?;
-        let mut layout: Vec<(u64, u64)> = Vec::new();
-        for _ in 0..count {
-            let specification = reader.unsigned().ok_or(Refusal::Malformed("columns"))?;
-            let length = reader.unsigned().ok_or(Refusal::Malformed("columns"))?;
-            if layout.last().is_some_and(|&(last, _)| last >= specification) {
-                return Err(Refusal::Malformed("order of columns"));
-            }
-            layout.push((specification, length));
-        }
         let mut columns = Self::default();
-        for (specification, length) in layout {
-            let data = reader.take(length).ok_or(Refusal::Malformed("columns"))?;
+        for (specification, data) in layout(reader)? {
             let column = match specification {
                 0x01 => &mut columns.object_actor,
                 0x02 => &mut columns.object_counter,
@@ -310,7 +341,7 @@ fn run<T>(column: &'static str, result: Result<T, RunError>) -> Result<T, Refusa
 }
 
 /// Takes a column that must have exactly `count` entries, none of them absent.
-fn full<V>(column: &'static str, entries: Vec<Option<V>>, count: usize) -> Result<Vec<V>, Refusal> {
+pub(crate) fn full<V>(column: &'static str, entries: Vec<Option<V>>, count: usize) -> Result<Vec<V>, Refusal> {
     if entries.len() != count {
         return Err(Refusal::Malformed(column));
     }

@@ -133,6 +133,8 @@ names! {
     AgentName;
     /// The name of a node in its organisation: `taichi` in `coder@taichi`.
     NodeName;
+    /// The name of a note in its conversation: `plan`.
+    NoteName;
     /// The name of an organisation: `acme` in `coder@taichi.acme`.
     OrganisationName;
     /// What an agent is in a team, such as `analyst`.

@@ -43,6 +43,8 @@ pub enum Kind {
     Checkpoint,
     /// Two headers that prove a fork.
     ForkProof,
+    /// One Automerge change of a note.
+    Note,
     /// A kind of a newer version: stored and passed on, not interpreted.
     Other(u16),
 }
@@ -58,6 +60,7 @@ impl Kind {
             Self::Change => 5,
             Self::Checkpoint => 6,
             Self::ForkProof => 7,
+            Self::Note => 8,
             Self::Other(code) => code,
         }
     }
@@ -72,6 +75,7 @@ impl Kind {
             5 => Self::Change,
             6 => Self::Checkpoint,
             7 => Self::ForkProof,
+            8 => Self::Note,
             code => Self::Other(code),
         }
     }

@@ -12,8 +12,9 @@ use crate::certificate::{Chain, ChainError};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{NodeId, OpId};
 use crate::limits::{
-    MAX_CHANGE_BYTES, MAX_DATA_BYTES, MAX_HEADER_BYTES, MAX_JOIN_BYTES, MAX_RECIPIENTS, MAX_TEXT_BYTES,
+    MAX_CHANGE_BYTES, MAX_DATA_BYTES, MAX_HEADER_BYTES, MAX_JOIN_BYTES, MAX_NAME_BYTES, MAX_RECIPIENTS, MAX_TEXT_BYTES,
 };
+use crate::name::NoteName;
 use crate::sync::LogKey;
 use crate::vote::AgentId;
 
@@ -307,6 +308,37 @@ impl Change {
     }
 }
 
+/// One Automerge change of a note.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The note.
+    pub name: NoteName,
+    /// The raw, uncompressed change.
+    pub change: Vec<u8>,
+}
+
+impl Note {
+    /// The payload.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = clear();
+        w.bytes(self.name.as_str().as_bytes()).raw(&self.change);
+        w.into_bytes()
+    }
+
+    /// Reads a payload. The change itself is not looked at: that is the gate's.
+    ///
+    /// # Errors
+    /// If it names no note or the change is too large.
+    pub fn decode(payload: &[u8]) -> Result<Self, PayloadError> {
+        let mut r = Reader::new(open(payload)?);
+        let name = std::str::from_utf8(r.bytes(MAX_NAME_BYTES, "name of a note")?).ok();
+        let name = name.and_then(|name| name.parse().ok()).ok_or(DecodeError::Invalid("name of a note"))?;
+        let change = r.remaining();
+        at_most("change", change.len(), MAX_CHANGE_BYTES)?;
+        Ok(Self { name, change: change.to_vec() })
+    }
+}
+
 /// The start of a document epoch. The next `changes` changes of the log restate the document; until all of them are
 /// there, the epoch before it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -429,6 +461,8 @@ mod tests {
     fn binary_payloads_read_back() {
         let change = Change { epoch: 3, change: vec![1, 2, 3] };
         assert_eq!(Change::decode(&change.encode()), Ok(change));
+        let note = Note { name: "plan".parse().unwrap(), change: vec![1, 2] };
+        assert_eq!(Note::decode(&note.encode()), Ok(note));
         let checkpoint = Checkpoint { epoch: 4, changes: 2 };
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use fedp2p_core::input::{Stored, StoredFork, StoredLog, StoredTicket};
 use fedp2p_core::pin::Pin;
-use fedp2p_core::store::{Commit, HistoryFilter, OpWrite, Placed, Read, ReadOutcome, StoreError, Write};
+use fedp2p_core::store::{Commit, HistoryFilter, NoteRow, OpWrite, Placed, Read, ReadOutcome, StoreError, Write};
 use fedp2p_protocols::api::log_verify;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, NodeId, OpId, TicketId};
-use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::name::{AgentName, NoteName};
 use fedp2p_protocols::op::{Kind, Verified};
 use fedp2p_protocols::sync::{LogKey, Want};
 use fedp2p_protocols::vote::AgentId;
@@ -258,6 +258,19 @@ impl Disk {
             }
             Read::History(filter) => ReadOutcome::History(self.history(filter)),
             Read::Find(prefixes) => ReadOutcome::Find(prefixes.iter().map(|prefix| self.find(prefix)).collect()),
+            Read::Note { conversation, name } => {
+                let of = self.notes(conversation).filter(|(of, _)| *of == name);
+                ReadOutcome::Note(of.map(|(_, write)| Arc::clone(&write.op)).collect())
+            }
+            Read::Notes { conversation } => {
+                let mut rows: BTreeMap<&NoteName, NoteRow> = BTreeMap::new();
+                for (name, write) in self.notes(conversation) {
+                    let last = Placed { position: write.position, op: Arc::clone(&write.op) };
+                    let edits = rows.get(name).map_or(0, |row| row.edits) + 1;
+                    rows.insert(name, NoteRow { name: name.clone(), edits, last });
+                }
+                ReadOutcome::Notes(rows.into_values().collect())
+            }
             Read::Verify => ReadOutcome::Verify(log_verify::Reply {
                 ops: self.ops.len() as u64,
                 logs: self.logs.len() as u64,
@@ -273,6 +286,11 @@ impl Disk {
             }
             _ => ReadOutcome::Failed(StoreError::Other("a read of an unknown kind".to_owned())),
         }
+    }
+
+    fn notes<'a>(&'a self, conversation: &'a ConversationId) -> impl Iterator<Item = (&'a NoteName, &'a OpWrite)> {
+        let of = |write: &'a OpWrite| Some((write.note.as_ref()?, write));
+        self.ops.values().filter(|write| write.op.header().conversation == *conversation).filter_map(of)
     }
 
     fn waiting(&self, agent: &AgentName) -> impl Iterator<Item = u64> {

@@ -73,6 +73,7 @@ fn op(sim: &Sim, op: &Op) -> String {
         Kind::Receipt => "receipt".to_owned(),
         Kind::Change => "change".to_owned(),
         Kind::Checkpoint => "checkpoint".to_owned(),
+        Kind::Note => "an edit of a note".to_owned(),
         Kind::ForkProof => "proof of a fork".to_owned(),
         Kind::Other(code) => format!("kind {code}"),
     };

@@ -171,7 +171,12 @@ fn measure([from, to]: [&Node; 2], reader: &str) -> Measured {
 fn next(inbox: &mut fedp2p_tests::node::Events) -> String {
     inbox.wait("a message", |event| match event {
         Event::Message(message) => Some(message.text),
-        Event::Pulse(_) | Event::Vote(_) | Event::Peer { .. } | Event::Agent(_) | Event::Notice { .. } => None,
+        Event::Pulse(_)
+        | Event::Vote(_)
+        | Event::Note { .. }
+        | Event::Peer { .. }
+        | Event::Agent(_)
+        | Event::Notice { .. } => None,
     })
 }
 

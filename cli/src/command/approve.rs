@@ -15,7 +15,7 @@ use super::vote;
 use crate::context::Context;
 use crate::error::Error;
 use crate::ui::time::parse_duration;
-use crate::ui::{ballot, secret};
+use crate::ui::{Output, ballot, secret};
 
 /// Approve what somebody asks for, or ask people for their approval
 #[derive(Debug, Args)]
@@ -152,28 +152,30 @@ async fn ask_people(ask: Ask, context: &Context) -> Result<(), Error> {
     };
     let mut client = context.connect().await?;
     let mut proposal = client.call(request).await?;
-    let show = |proposal: &Box<Proposal>| {
-        context.show::<approval_ask::Request>(proposal, |out| ballot::proposal(proposal, out))
-    };
-    if !ask.wait {
-        return show(&proposal);
+    if ask.wait {
+        let decided = decision(&mut client, &mut proposal, Instant::now() + ask.timeout, context).await?;
+        if let Some(failure) = unapproved(&proposal, decided, context) {
+            let words = |out: &Output| ballot::proposal(&proposal, out);
+            return Err(context.show_with::<approval_ask::Request>(&proposal, words, failure));
+        }
     }
-    let decided = decision(&mut client, &mut proposal, Instant::now() + ask.timeout, context).await?;
-    if decided && proposal.winner.as_deref() == Some(APPROVE) {
-        return show(&proposal);
-    }
-    let failure = if decided {
-        let message = format!("{:?} was not approved: {}", proposal.id, proposal.why);
-        let hint = format!("see who said what with \"fedp2p vote show {}\"", proposal.id);
-        Error::Refused(api::Error::new(ErrorCode::Forbidden, message).hint(hint))
-    } else {
-        Error::NotYet {
+    context.show::<approval_ask::Request>(&proposal, |out| ballot::proposal(&proposal, out))
+}
+
+/// Why whoever waited for an approval has none; nothing if there is one.
+fn unapproved(proposal: &Proposal, decided: bool, context: &Context) -> Option<Error> {
+    if !decided {
+        return Some(Error::NotYet {
             message: format!("{:?} is not decided yet", proposal.id),
             hint: format!("the answer will come to the inbox; see \"{} vote show {}\"", context.program, proposal.id),
-        }
-    };
-    let words = |out: &crate::ui::Output| ballot::proposal(&proposal, out);
-    Err(context.show_with::<approval_ask::Request>(&proposal, words, failure))
+        });
+    }
+    if proposal.winner.as_deref() == Some(APPROVE) {
+        return None;
+    }
+    let message = format!("{:?} was not approved: {}", proposal.id, proposal.why);
+    let hint = format!("see who said what with \"fedp2p vote show {}\"", proposal.id);
+    Some(Error::Refused(api::Error::new(ErrorCode::Forbidden, message).hint(hint)))
 }
 
 /// Waits until a proposal is closed, and returns whether it is.

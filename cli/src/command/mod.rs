@@ -21,6 +21,7 @@ pub(crate) mod inbox;
 pub(crate) mod invite;
 pub(crate) mod join;
 pub(crate) mod log;
+pub(crate) mod note;
 pub(crate) mod peers;
 pub(crate) mod pin;
 pub(crate) mod pulse;
@@ -72,6 +73,7 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
         Command::Approve(arguments) => block_on(approve::approve(arguments, &context()?)),
         Command::Deny(arguments) => block_on(approve::deny(arguments, &context()?)),
         Command::Pin(arguments) => block_on(pin::run(&arguments, &context()?)),
+        Command::Note(arguments) => block_on(note::run(arguments, &context()?)),
         Command::Log(arguments) => block_on(log::run(&arguments, &context()?)),
     }
 }

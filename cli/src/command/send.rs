@@ -143,7 +143,11 @@ fn request(arguments: Arguments, stdin: impl Read) -> Result<send::Request, Erro
     })
 }
 
-fn read_text(stdin: impl Read) -> Result<String, Error> {
+/// Reads a text from stdin, without its last line end.
+///
+/// # Errors
+/// If it is too long or no text.
+pub(crate) fn read_text(stdin: impl Read) -> Result<String, Error> {
     let mut bytes = Vec::new();
     let most = MAX_TEXT_BYTES as u64 + 2;
     stdin.take(most).read_to_end(&mut bytes).map_err(Error::system("read the text from stdin"))?;

@@ -67,6 +67,9 @@ fn describe(event: &Event) -> (&'static str, Style, String) {
             let text = format!("{} ({state})  {}  {}", proposal.id, proposal.question, ballot::tally(proposal));
             ("vote", Style::Strong, text)
         }
+        Event::Note { name, by, version } => {
+            ("note", Style::Plain, format!("{by} edited {name} ({})", version.short()))
+        }
         Event::Peer { name, presence } => {
             let style = show::presence_style(*presence);
             let what = match presence {

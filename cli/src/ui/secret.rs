@@ -28,7 +28,7 @@ impl<'a> Silence<'a> {
 impl Drop for Silence<'_> {
     fn drop(&mut self) {
         // A terminal that is gone needs no echo.
-        drop(tcsetattr(self.terminal, OptionalActions::Flush, &self.before));
+        let _restored = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
     }
 }
 
@@ -38,7 +38,10 @@ impl Drop for Silence<'_> {
 /// If there is none, or nothing is typed.
 pub(crate) fn ask(prompt: &str) -> Result<String, Error> {
     let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|_| {
-        Error::usage("there is no terminal to ask for the PIN on", "run it in a terminal, or give the PIN with --pin-stdin")
+        Error::usage(
+            "there is no terminal to ask for the PIN on",
+            "run it in a terminal, or give the PIN with --pin-stdin",
+        )
     })?;
     let read = || -> io::Result<String> {
         (&terminal).write_all(prompt.as_bytes())?;

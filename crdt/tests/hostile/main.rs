@@ -5,6 +5,7 @@
 
 mod attacks;
 mod forge;
+mod notes;
 mod properties;
 mod replicas;
 mod shapes;

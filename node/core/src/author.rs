@@ -10,9 +10,9 @@ use fedp2p_protocols::codec::DecodeError;
 use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NodeId};
 use fedp2p_protocols::limits::{MAX_DEPS, MAX_FUTURE, MAX_HEADER_BYTES, MAX_OP_BYTES};
-use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::name::{AgentName, NoteName};
 use fedp2p_protocols::op::{Header, Kind, NO_BACKLINK, Verified};
-use fedp2p_protocols::payload::{Checkpoint, LogStart, Message};
+use fedp2p_protocols::payload::{self, Checkpoint, LogStart, Message};
 use fedp2p_protocols::sync::LogKey;
 
 use crate::Core;
@@ -82,6 +82,7 @@ impl Core {
             op: Arc::clone(&op),
             document_epoch: document_epoch(&op),
             message: message_index(&op),
+            note: note_index(&op),
         }));
         entries.written.push(Written { op: Arc::clone(&op), position, origin: Origin::Own });
         Ok(op)
@@ -200,7 +201,13 @@ pub(crate) fn document_epoch(op: &Verified) -> Option<u32> {
     match op.header().kind {
         Kind::Checkpoint => Checkpoint::decode(op.payload()).ok().map(|checkpoint| checkpoint.epoch),
         Kind::Change => fedp2p_protocols::payload::Change::decode(op.payload()).ok().map(|change| change.epoch),
-        Kind::LogStart | Kind::Certificate | Kind::Message | Kind::Receipt | Kind::ForkProof | Kind::Other(_) => None,
+        Kind::LogStart
+        | Kind::Certificate
+        | Kind::Message
+        | Kind::Receipt
+        | Kind::ForkProof
+        | Kind::Note
+        | Kind::Other(_) => None,
     }
 }
 
@@ -210,6 +217,12 @@ pub(crate) fn message_index(op: &Verified) -> Option<MessageIndex> {
     }
     let message = Message::decode(op.payload()).ok()?;
     Some(MessageIndex { to: message.to, kind: message.kind, correlation: message.correlation })
+}
+
+/// The note that an op edits.
+pub(crate) fn note_index(op: &Verified) -> Option<NoteName> {
+    let note = (op.header().kind == Kind::Note).then(|| payload::Note::decode(op.payload()));
+    Some(note?.ok()?.name)
 }
 
 /// Names the log of an op.

@@ -158,6 +158,7 @@ impl Core {
         match op.header().kind {
             Kind::Message => self.message_stored(written),
             Kind::Receipt => self.receipt_stored(op),
+            Kind::Note => self.note_stored(written),
             // An own entry that comes from outside is one that this database lost.
             Kind::Change | Kind::Checkpoint if written.origin != Origin::Own && op.header().author == self.me() => {
                 self.recover(op);
@@ -239,6 +240,8 @@ impl Core {
                 self.abandon_fetches_of(&peer);
             }
         }
+        // What stands in them is not stored.
+        self.notes.forget();
         for conversation in own {
             self.remake_documents(conversation, self.me());
         }
@@ -251,7 +254,13 @@ impl Core {
             Kind::Certificate | Kind::ForkProof => {
                 self.try_again(Again::Say(op.header().kind, op.payload().to_vec()));
             }
-            Kind::LogStart | Kind::Message | Kind::Receipt | Kind::Change | Kind::Checkpoint | Kind::Other(_) => {}
+            Kind::LogStart
+            | Kind::Message
+            | Kind::Receipt
+            | Kind::Change
+            | Kind::Checkpoint
+            | Kind::Note
+            | Kind::Other(_) => {}
         }
     }
 

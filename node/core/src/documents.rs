@@ -90,9 +90,13 @@ impl Documents {
                 Ok(change) => admit(shelf, header, &change),
                 Err(_) => Applied::Unchanged,
             },
-            Kind::LogStart | Kind::Certificate | Kind::Message | Kind::Receipt | Kind::ForkProof | Kind::Other(_) => {
-                Applied::Unchanged
-            }
+            Kind::LogStart
+            | Kind::Certificate
+            | Kind::Message
+            | Kind::Receipt
+            | Kind::ForkProof
+            | Kind::Note
+            | Kind::Other(_) => Applied::Unchanged,
         }
     }
 

@@ -76,6 +76,7 @@ impl Core {
             return false;
         }
         self.forks.insert(key, seq);
+        self.notes.forget();
         let write = Write::Fork { key, conversation, seq, common: header.backlink, proof: proof.encode() };
         self.commit_entries(Entries { writes: vec![write], ..Entries::default() });
         self.find_common(key, seq);

@@ -18,7 +18,7 @@ use fedp2p_protocols::payload::{ForkProof, LogStart, Message, Receipt, decode_ce
 use fedp2p_protocols::vote::AgentId;
 
 use crate::Core;
-use crate::author::{document_epoch, log_key, message_index};
+use crate::author::{document_epoch, log_key, message_index, note_index};
 use crate::commit::{InFlight, Origin, Written};
 use crate::doors::Then;
 use crate::effect::{Effect, Verdict};
@@ -461,13 +461,14 @@ impl Core {
             op: Arc::clone(op),
             document_epoch: document_epoch(op),
             message: message_index(op),
+            note: note_index(op),
         }));
         match header.kind {
             Kind::LogStart | Kind::Certificate => self.write_member(writes, op),
             Kind::Message => self.write_inbox(writes, op, position),
             Kind::Receipt => write_receipt(writes, op),
             Kind::ForkProof => self.proof_held(op),
-            Kind::Change | Kind::Checkpoint | Kind::Other(_) => {}
+            Kind::Change | Kind::Checkpoint | Kind::Note | Kind::Other(_) => {}
         }
     }
 

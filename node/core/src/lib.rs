@@ -58,6 +58,7 @@ pub use input::{Input, Now, Start};
 
 use crate::commit::{Again, InFlight};
 use crate::documents::Documents;
+use crate::doors::notes::Notes;
 use crate::doors::picture::Recovery;
 use crate::doors::{Then, Watches};
 use crate::ingest::Batch;
@@ -91,6 +92,7 @@ pub struct Core {
     logs: Logs,
     members: Members,
     documents: Documents,
+    notes: Notes,
     pending: Pending,
     recent: Recent,
     quotas: Quotas,
@@ -173,6 +175,7 @@ impl Core {
             logs: Logs::default(),
             members,
             documents: Documents::default(),
+            notes: Notes::default(),
             pending: Pending::default(),
             recent: Recent::default(),
             quotas: Quotas::default(),

@@ -124,8 +124,11 @@ impl Core {
     pub(crate) fn check_pin(&mut self, given: Option<&str>) -> Result<(), Error> {
         let now = self.now.wall_ms;
         let Some(pin) = &mut self.pin else {
-            return Err(Error::new(ErrorCode::Forbidden, "people answer with the PIN of their node, and it has none yet")
-                .hint("set one with \"fedp2p pin\""));
+            return Err(Error::new(
+                ErrorCode::Forbidden,
+                "people answer with the PIN of their node, and it has none yet",
+            )
+            .hint("set one with \"fedp2p pin\""));
         };
         let Some(given) = given else {
             return Err(Error::new(ErrorCode::Forbidden, "this takes the PIN of the node")

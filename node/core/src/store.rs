@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fedp2p_protocols::api::log_verify;
 use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, NodeId, OpId, TicketId};
-use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::name::{AgentName, NoteName};
 use fedp2p_protocols::op::Verified;
 use fedp2p_protocols::payload::MessageType;
 use fedp2p_protocols::sync::{LogKey, Want};
@@ -147,6 +147,8 @@ pub struct OpWrite {
     pub document_epoch: Option<u32>,
     /// For messages: what history filters by.
     pub message: Option<MessageIndex>,
+    /// For changes of notes: the note.
+    pub note: Option<NoteName>,
 }
 
 /// What history filters by.
@@ -229,6 +231,18 @@ pub enum Read {
     Find(Vec<String>),
     /// Checks everything.
     Verify,
+    /// All changes of one note, by position.
+    Note {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The note.
+        name: NoteName,
+    },
+    /// The notes of a conversation, at most [`MAX_PAGE`](fedp2p_protocols::limits::MAX_PAGE) of them.
+    Notes {
+        /// The conversation.
+        conversation: ConversationId,
+    },
     /// Checkpoints and changes of one author in one conversation, by position.
     Changes {
         /// The author.
@@ -272,6 +286,17 @@ pub struct Placed {
     pub op: Arc<Verified>,
 }
 
+/// A note in a list.
+#[derive(Debug, Clone)]
+pub struct NoteRow {
+    /// Its name.
+    pub name: NoteName,
+    /// How many changes of it there are.
+    pub edits: u32,
+    /// The change that came last.
+    pub last: Placed,
+}
+
 /// What a read found.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -307,6 +332,10 @@ pub enum ReadOutcome {
     Find(Vec<Vec<Placed>>),
     /// For [`Read::Verify`].
     Verify(log_verify::Reply),
+    /// For [`Read::Note`].
+    Note(Vec<Arc<Verified>>),
+    /// For [`Read::Notes`]: by name.
+    Notes(Vec<NoteRow>),
     /// For [`Read::Changes`].
     Changes(Vec<Arc<Verified>>),
     /// It failed.

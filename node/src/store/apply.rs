@@ -112,6 +112,13 @@ fn op(conn: &Connection, numbers: &mut LogNumbers, write: &OpWrite) -> Result<()
         op.header_bytes(),
         op.payload(),
     ))?;
+    if let Some(name) = &write.note {
+        run(
+            conn,
+            "INSERT INTO notes (conversation, name, position) VALUES (?, ?, ?)",
+            (header.conversation.as_bytes(), name.as_str(), write.position),
+        )?;
+    }
     match &write.message {
         Some(index) => message(conn, write, number, index),
         None => Ok(()),

@@ -35,6 +35,7 @@ mod fault;
 mod history;
 mod load;
 mod meta;
+mod notes;
 mod place;
 mod range;
 mod reader;

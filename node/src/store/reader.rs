@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Fault;
 use super::schema::{self, Purpose};
-use super::{Event, Outbox, history, load, range, row, verify};
+use super::{Event, Outbox, history, load, notes, range, row, verify};
 
 /// What a thread is told.
 pub(super) type Command = (ReadToken, Read);
@@ -91,6 +91,8 @@ fn answer(conn: &Connection, read: &Read) -> Result<ReadOutcome, Fault> {
         Read::InboxUpTo { agent, position } => history::inbox_up_to(conn, agent, *position),
         Read::History(filter) => history::read(conn, filter),
         Read::Find(texts) => history::find(conn, texts),
+        Read::Note { conversation, name } => notes::read(conn, conversation, name),
+        Read::Notes { conversation } => notes::list(conn, conversation),
         Read::Changes { author, conversation } => Ok(ReadOutcome::Changes(load::changes(conn, author, conversation)?)),
         // A verification has a thread of its own; anything else is newer than this file.
         Read::Verify | _ => Err(Fault::Wrong(format!("the store cannot read {read:?}"))),

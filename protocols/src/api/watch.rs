@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::Presence;
 use super::message::Message;
 use super::proposal::Proposal;
-use crate::name::Address;
+use crate::id::OpId;
+use crate::name::{Address, NoteName};
 
 /// Asks for events. The first answer is a reply; events follow until the connection closes. A client that does not
 /// keep up is cut off and reads the state again.
@@ -33,6 +34,8 @@ pub enum Topic {
     Pulse,
     /// Proposals and ballots.
     Votes,
+    /// Notes that are edited.
+    Notes,
     /// Nodes that come and go.
     Peers,
     /// What the admin should know.
@@ -49,6 +52,15 @@ pub enum Event {
     Pulse(super::pulse::Row),
     /// A proposal changed or was answered.
     Vote(Box<Proposal>),
+    /// A note was edited.
+    Note {
+        /// Which.
+        name: NoteName,
+        /// Who edited it.
+        by: Address,
+        /// The edit.
+        version: OpId,
+    },
     /// A node came, went or fell silent.
     Peer {
         /// Its name.
@@ -72,6 +84,7 @@ impl Event {
             Self::Message(_) => Topic::Messages,
             Self::Pulse(_) => Topic::Pulse,
             Self::Vote(_) => Topic::Votes,
+            Self::Note { .. } => Topic::Notes,
             Self::Peer { .. } | Self::Agent(_) => Topic::Peers,
             Self::Notice { .. } => Topic::Notices,
         }

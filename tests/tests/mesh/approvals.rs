@@ -26,8 +26,8 @@ fn an_agent_waits_for_the_approval_of_a_person_on_another_node() {
     let yes = ["approve", "wipe", "--reason", "backups are checked", "--pin-stdin"];
     let given = aorus.cli_with_input(&yes, b"correct horse\n");
     assert_eq!(given.code, 0, "{given:?}");
-    let answer = waiting.next_line();
-    assert!(answer.contains("\"winner\":\"approve\""), "{answer}");
+    waiting.wait_for("\"winner\":\"approve\"");
+    assert_eq!(waiting.wait_for_end(), 0);
     eventually("the answer is in the inbox of the agent", || {
         let inbox = taichi.cli(&["inbox", "--agent", "coder", "--peek"]).ok().stdout;
         holds(inbox.contains("approved: Delete the old data?") && inbox.contains("backups are checked"), inbox)

@@ -11,6 +11,7 @@ mod homes;
 mod impostors;
 mod joining;
 mod messages;
+mod notes;
 mod partitions;
 mod polls;
 mod verify;

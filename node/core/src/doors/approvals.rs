@@ -27,7 +27,9 @@ impl Core {
         request: approval_ask::Request,
     ) -> Result<(), Error> {
         if request.id.as_deref().is_some_and(|id| RESERVED.contains(&id)) {
-            return Err(Error::new(ErrorCode::Invalid, "an approval cannot have this id").hint("choose another: --id ID"));
+            return Err(
+                Error::new(ErrorCode::Invalid, "an approval cannot have this id").hint("choose another: --id ID")
+            );
         }
         let asked = vote_new::Request {
             question: request.question,
@@ -74,9 +76,8 @@ impl Core {
             }
         };
         let people: Vec<AgentId> = people.into_iter().filter(|agent| *agent != me).collect();
-        let needed = proposal.rules.threshold().map_or(1, |share| {
-            share.needed(u32::try_from(people.len()).unwrap_or(u32::MAX))
-        });
+        let needed =
+            proposal.rules.threshold().map_or(1, |share| share.needed(u32::try_from(people.len()).unwrap_or(u32::MAX)));
         if (people.len() as u64) < u64::from(needed) {
             let message = format!("{needed} people would have to approve, and {} could", people.len());
             return Err(Error::new(ErrorCode::Conflict, message).hint("nobody approves what they ask for themselves"));

@@ -4,6 +4,7 @@
 mod approvals;
 mod ballots;
 mod messages;
+pub(crate) mod notes;
 pub(crate) mod picture;
 mod resolve;
 mod roles;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use fedp2p_crdt::content::{Agent, Edit, Entry};
 use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Reply, Request, down, invite, watch};
 use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
-use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::name::{AgentName, NoteName};
 use fedp2p_protocols::op::Verified;
 use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::sync::LogKey;
@@ -45,6 +46,8 @@ pub(crate) enum Then {
     Remake { author: NodeId, conversation: ConversationId },
     /// Taking over what an earlier log of this node said.
     Recover { conversation: ConversationId },
+    /// Putting a note together.
+    Note(NoteName),
     /// Finding this node's entry before the place where a log forked.
     Common { key: LogKey, seq: u64 },
 }
@@ -58,6 +61,8 @@ pub(crate) enum Continue {
     Ack(Caller, Vec<String>),
     History(fedp2p_protocols::api::history::Request),
     Listing(u32),
+    Notes,
+    NoNote(NoteName),
     Verify,
 }
 
@@ -178,6 +183,12 @@ impl Core {
             Request::ApprovalAsk(request) => self.approval_ask(id, &caller, request)?,
             Request::ApprovalAnswer(request) => self.approval_answer(id, &caller, &request)?,
             Request::PinSet(request) => self.pin_set(id, &caller, &request)?,
+            Request::NoteAppend(_)
+            | Request::NoteEdit(_)
+            | Request::NoteRestore(_)
+            | Request::NoteShow(_)
+            | Request::NoteHistory(_) => self.note_call(id, caller, request)?,
+            Request::NoteList(_) => self.note_list(id),
             Request::LogVerify(_) => {
                 self.read(Read::Verify, Then::Call(id, Continue::Verify));
             }
@@ -236,6 +247,7 @@ impl Core {
             (Then::Recover { conversation }, ReadOutcome::Changes(changes)) => {
                 self.recover_read(conversation, Some(&changes));
             }
+            (Then::Note(name), ReadOutcome::Note(ops)) => self.note_read(&name, &ops),
             (then, ReadOutcome::Failed(error)) => self.read_failed(token, then, &error),
             // Nothing was found that could be gone on with.
             (
@@ -244,6 +256,7 @@ impl Core {
                 | Then::Known { .. }
                 | Then::Remake { .. }
                 | Then::Recover { .. }
+                | Then::Note(_)
                 | Then::Common { .. },
                 _,
             ) => {}
@@ -256,6 +269,7 @@ impl Core {
             Then::Serve { peer } => self.range_read(peer, token, None),
             Then::Remake { author, conversation } => self.try_again(Again::Remake { conversation, author }),
             Then::Recover { conversation } => self.recover_read(conversation, None),
+            Then::Note(name) => self.note_unread(&name, error),
             Then::Common { key, seq } => self.try_again(Again::Common { key, seq }),
             // What waits is fetched again.
             Then::Call(..) | Then::Compare { .. } | Then::Known { .. } => {}
@@ -279,6 +293,8 @@ impl Core {
                 self.history_of(id, &request, only)?;
             }
             (Continue::Listing(limit), ReadOutcome::History(rows)) => self.history_read(id, &rows, limit),
+            (Continue::Notes, ReadOutcome::Notes(rows)) => self.notes_read(id, &rows),
+            (Continue::NoNote(name), ReadOutcome::Notes(rows)) => return Err(notes::no_note(&name, &rows)),
             (Continue::Verify, ReadOutcome::Verify(reply)) => self.answer(id, Reply::LogVerify(reply)),
             _ => return Err(Error::new(ErrorCode::Internal, "the store answered something else than was asked")),
         }

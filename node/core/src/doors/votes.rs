@@ -212,8 +212,11 @@ impl Core {
     ) -> Result<(), Error> {
         let (key, standing) = self.find_open(caller, &request.id, request.revision)?;
         if standing.proposal.rules.mechanism == Mechanism::Signoff {
-            return Err(Error::new(ErrorCode::Forbidden, format!("{:?} is answered by people, with their PIN", request.id))
-                .hint("answer with \"fedp2p approve\" or \"fedp2p deny\""));
+            return Err(Error::new(
+                ErrorCode::Forbidden,
+                format!("{:?} is answered by people, with their PIN", request.id),
+            )
+            .hint("answer with \"fedp2p approve\" or \"fedp2p deny\""));
         }
         if let Phase::Acknowledging(until) = standing.phase(self.now.wall_ms) {
             let waiting: Vec<String> = standing.waiting().map(|agent| self.address(agent).to_string()).collect();

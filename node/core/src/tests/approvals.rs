@@ -152,7 +152,8 @@ fn without_a_pin_nobody_answers() {
 #[test]
 fn nobody_approves_what_they_ask_for_themselves() {
     let mut world = asked(approval_ask::Request::default());
-    let own = approval_ask::Request { question: "May I?".to_owned(), id: Some("mine".to_owned()), ..Default::default() };
+    let own =
+        approval_ask::Request { question: "May I?".to_owned(), id: Some("mine".to_owned()), ..Default::default() };
     world.call(1, Request::ApprovalAsk(own)).unwrap();
     let request = approval_answer::Request {
         id: "mine".to_owned(),
@@ -177,7 +178,8 @@ fn only_people_are_asked_and_an_approval_is_no_vote() {
     let of = vec!["coder".to_owned()];
     let request = approval_ask::Request { question: "Ok?".to_owned(), of, ..Default::default() };
     refusal(world.call(1, Request::ApprovalAsk(request)), ErrorCode::Invalid);
-    let request = approval_ask::Request { id: Some("list".to_owned()), question: "Ok?".to_owned(), ..Default::default() };
+    let request =
+        approval_ask::Request { id: Some("list".to_owned()), question: "Ok?".to_owned(), ..Default::default() };
     refusal(world.call(1, Request::ApprovalAsk(request)), ErrorCode::Invalid);
     let new = |id: &str, mechanism| {
         let options = ["approve", "deny"].map(str::to_owned).to_vec();

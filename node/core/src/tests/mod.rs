@@ -7,6 +7,7 @@ mod durability;
 mod forks;
 mod hostile;
 mod ingest;
+mod notes;
 mod polls;
 mod roles;
 mod sessions;
@@ -357,6 +358,7 @@ impl World {
             watch::Event::Message(_)
             | watch::Event::Pulse(_)
             | watch::Event::Vote(_)
+            | watch::Event::Note { .. }
             | watch::Event::Peer { .. }
             | watch::Event::Agent(_) => None,
         };

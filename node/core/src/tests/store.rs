@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::input::{Stored, StoredFork, StoredLog, StoredTicket};
-use crate::store::{Commit, OpWrite, Placed, Read, ReadOutcome, Write};
+use crate::store::{Commit, NoteRow, OpWrite, Placed, Read, ReadOutcome, Write};
 use fedp2p_protocols::id::TicketId;
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::sync::LogKey;
@@ -168,6 +168,18 @@ impl Disk {
                     self.all(|write| write.message.is_some() && write.op.id().to_string().starts_with(prefix))
                 };
                 ReadOutcome::Find(prefixes.iter().map(find).collect())
+            }
+            Read::Note { name, .. } => {
+                let of = self.all(|write| write.note.as_ref() == Some(name));
+                ReadOutcome::Note(of.into_iter().map(|placed| placed.op).collect())
+            }
+            Read::Notes { .. } => {
+                let names: BTreeSet<_> = self.ops.values().filter_map(|write| write.note.clone()).collect();
+                let row = |name: fedp2p_protocols::name::NoteName| {
+                    let mut of = self.all(|write| write.note.as_ref() == Some(&name));
+                    NoteRow { edits: of.len() as u32, last: of.pop().unwrap(), name }
+                };
+                ReadOutcome::Notes(names.into_iter().map(row).collect())
             }
             Read::Verify => ReadOutcome::Failed(StoreError::Other("not here".to_owned())),
             Read::Changes { author, .. } => {

@@ -119,12 +119,12 @@ struct Said {
 
 impl Said {
     fn at(self, position: u64) -> Write {
-        Write::Op(OpWrite { position, op: self.op, document_epoch: None, message: Some(self.index) })
+        Write::Op(OpWrite { position, op: self.op, document_epoch: None, message: Some(self.index), note: None })
     }
 }
 
 fn changed(position: u64, op: Arc<Verified>, epoch: u32) -> Write {
-    Write::Op(OpWrite { position, op, document_epoch: Some(epoch), message: None })
+    Write::Op(OpWrite { position, op, document_epoch: Some(epoch), message: None, note: None })
 }
 
 fn name(text: &str) -> AgentName {

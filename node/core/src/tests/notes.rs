@@ -1,0 +1,203 @@
+//! Notes at the doors: edits by many at once, over partitions and restarts, and what is refused.
+
+use fedp2p_protocols::api::note::{Note, Saved};
+use fedp2p_protocols::api::{note_append, note_edit, note_history, note_list, note_restore, note_show};
+use fedp2p_protocols::payload;
+
+use super::*;
+
+fn append(name: &str, text: &str) -> Request {
+    Request::NoteAppend(note_append::Request { name: name.parse().unwrap(), text: text.to_owned() })
+}
+
+fn edit(name: &str, replace: &str, with: &str) -> Request {
+    let request =
+        note_edit::Request { name: name.parse().unwrap(), replace: replace.to_owned(), with: with.to_owned() };
+    Request::NoteEdit(request)
+}
+
+fn restore(name: &str, version: &str) -> Request {
+    Request::NoteRestore(note_restore::Request { name: name.parse().unwrap(), version: version.to_owned() })
+}
+
+fn saved(reply: Result<Reply, api::Error>) -> Saved {
+    let reply = reply.unwrap();
+    let (Reply::NoteAppend(saved) | Reply::NoteEdit(saved) | Reply::NoteRestore(saved)) = reply else {
+        panic!("{reply:?}");
+    };
+    saved
+}
+
+fn shown(world: &mut World, n: usize, name: &str) -> Note {
+    world.ask(n, note_show::Request { name: name.parse().unwrap(), version: None })
+}
+
+fn history(world: &mut World, n: usize, name: &str) -> note_history::Reply {
+    world.ask(n, note_history::Request { name: name.parse().unwrap(), limit: 1000 })
+}
+
+/// What all nodes show; it must be the same, history included.
+fn agreed(world: &mut World, name: &str) -> Note {
+    let first = (shown(world, 0, name), history(world, 0, name));
+    for n in 1..world.hosts.len() {
+        assert_eq!((shown(world, n, name), history(world, n, name)), first, "n{n}");
+    }
+    first.0
+}
+
+#[test]
+fn ten_agents_edit_one_note_across_a_partition_and_no_edit_is_lost() {
+    let mut world = World::connected(4);
+    world.call(0, append("plan", "# Plan\nopen: the middle\n# End")).unwrap();
+    world.wait(Duration::from_secs(1));
+    // Two halves, each of two nodes.
+    for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        world.disconnect(a, b);
+    }
+    for round in 0..5 {
+        for agent in 0..10 {
+            let (n, name) = (agent % 4, format!("agent{agent}"));
+            world.call_as(n, &name, append("plan", &format!("line {round} of {name}"))).unwrap();
+            if round > 0 {
+                let (old, new) =
+                    (format!("line {} of {name}\n", round - 1), format!("edited {} of {name}\n", round - 1));
+                world.call_as(n, &name, edit("plan", &old, &new)).unwrap();
+            }
+        }
+    }
+    // Both halves change the same passage as well.
+    world.call(0, edit("plan", "the middle", "the middle, by n0")).unwrap();
+    world.call(3, edit("plan", "open:", "open, by n3:")).unwrap();
+    for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        world.connect(a, b);
+    }
+    world.wait(Duration::from_secs(60));
+    let note = agreed(&mut world, "plan");
+    let lines: Vec<&str> = note.text.lines().collect();
+    for agent in 0..10 {
+        for round in 0..5 {
+            let word = if round < 4 { "edited" } else { "line" };
+            let wanted = format!("{word} {round} of agent{agent}");
+            assert_eq!(lines.iter().filter(|line| **line == wanted).count(), 1, "{wanted}\n{}", note.text);
+        }
+    }
+    assert!(note.text.contains("open, by n3: the middle, by n0\n"), "{}", note.text);
+    assert_eq!(note.edits, 1 + 50 + 40 + 2);
+    world.assert_agreed();
+    // It is the same for a node that starts again, and for one that comes later and reads it for the first time.
+    world.restart(2);
+    assert_eq!(shown(&mut world, 2, "plan"), note);
+}
+
+#[test]
+fn a_note_that_two_halves_begin_becomes_one() {
+    let mut world = World::new(2);
+    world.call(0, append("ideas", "from n0")).unwrap();
+    world.call(1, append("ideas", "from n1")).unwrap();
+    world.connect(0, 1);
+    world.wait(Duration::from_secs(10));
+    let mut lines: Vec<String> = agreed(&mut world, "ideas").text.lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["from n0", "from n1"]);
+}
+
+#[test]
+fn history_names_the_authors_and_any_version_comes_back() {
+    let mut world = World::connected(2);
+    let first = saved(world.call_as(0, "coder", append("plan", "one"))).version.unwrap();
+    world.call_as(1, "tester", edit("plan", "one", "two")).unwrap();
+    let edits = history(&mut world, 0, "plan").edits;
+    let by: Vec<String> = edits.iter().map(|edit| edit.by.to_string()).collect();
+    assert_eq!(by, ["coder@n0", "tester@n1"]);
+    assert_eq!((edits[0].version, edits[1].inserted, edits[1].deleted), (first, 3, 3));
+    let version = Some(first.to_string()[..8].to_owned());
+    let then = world.ask(1, note_show::Request { name: "plan".parse().unwrap(), version });
+    assert_eq!(then.text, "one\n");
+    world.call(1, restore("plan", &first.to_string())).unwrap();
+    assert_eq!(agreed(&mut world, "plan").text, "one\n");
+    assert_eq!(saved(world.call(0, restore("plan", &first.to_string()))).version, None);
+    let notes = world.ask(0, note_list::Request {}).notes;
+    assert_eq!((notes.len(), notes[0].name.as_str(), notes[0].edits), (1, "plan", 3));
+    assert_eq!(notes[0].by.to_string(), "p1@n1");
+}
+
+#[test]
+fn what_cannot_be_edited_is_refused_and_changes_nothing() {
+    let mut world = World::connected(1);
+    world.call(0, append("plan", "one two one")).unwrap();
+    let before = shown(&mut world, 0, "plan");
+    refusal(world.call(0, edit("plan", "three", "3")), ErrorCode::NotFound);
+    let twice = refusal(world.call(0, edit("plan", "one", "1")), ErrorCode::Ambiguous);
+    assert!(twice.message.contains("2 times"), "{twice:?}");
+    refusal(world.call(0, edit("plan", "", "1")), ErrorCode::Invalid);
+    refusal(world.call(0, append("plan", "\n")), ErrorCode::Invalid);
+    refusal(world.call(0, append("plan", &"x".repeat(64 * 1024))), ErrorCode::TooLarge);
+    refusal(world.call(0, restore("plan", "aaaa")), ErrorCode::NotFound);
+    refusal(world.call(0, restore("plan", "1")), ErrorCode::Invalid);
+    let unknown = refusal(world.call(0, edit("plans", "one", "1")), ErrorCode::NotFound);
+    assert_eq!(unknown.suggestions, ["plan"]);
+    let limit = note_history::Request { name: "plan".parse().unwrap(), limit: 0 };
+    refusal(world.call(0, Request::NoteHistory(limit)), ErrorCode::Invalid);
+    assert_eq!(shown(&mut world, 0, "plan"), before);
+}
+
+#[test]
+fn a_long_text_is_written_in_several_changes_and_read_as_one() {
+    let mut world = World::connected(2);
+    let text: String = (0..3000).map(|line| format!("line {line} – ü\n")).collect();
+    world.call(0, append("book", &text)).unwrap();
+    assert_eq!(agreed(&mut world, "book").text, text);
+    world.call(1, edit("book", &text[..text.len() - 9], "")).unwrap();
+    assert_eq!(agreed(&mut world, "book").text, text[text.len() - 9..]);
+}
+
+#[test]
+fn a_full_disk_leaves_a_note_as_it_was() {
+    let mut world = World::connected(2);
+    world.call(0, append("plan", "one")).unwrap();
+    world.hosts[0].disk.full = true;
+    refusal(world.call(0, append("plan", "two")), ErrorCode::Storage);
+    world.hosts[0].disk.full = false;
+    world.wait(Duration::from_secs(5));
+    assert_eq!(agreed(&mut world, "plan").text, "one\n");
+    world.call(0, append("plan", "three")).unwrap();
+    assert_eq!(agreed(&mut world, "plan").text, "one\nthree\n");
+}
+
+#[test]
+fn a_member_that_writes_garbage_spoils_only_its_own_edits() {
+    let mut world = World::connected(3);
+    world.call(0, append("plan", "one")).unwrap();
+    let (mut scribe, mut ops) = Scribe::log(2, 3, 0);
+    for change in [vec![1, 2, 3], Vec::new()] {
+        let payload = payload::Note { name: "plan".parse().unwrap(), change }.encode();
+        let header = scribe.header(Kind::Note);
+        ops.push(scribe.sign(header, &payload));
+    }
+    let header = scribe.header(Kind::Note);
+    ops.push(scribe.sign(header, b"\0garbage"));
+    let ops: Vec<&Verified> = ops.iter().collect();
+    world.push(2, 0, &ops);
+    world.wait(Duration::from_secs(5));
+    world.call(1, append("plan", "two")).unwrap();
+    assert_eq!(shown(&mut world, 0, "plan").text, "one\ntwo\n");
+    assert_eq!(history(&mut world, 0, "plan").left_out, 2);
+    assert!(world.notices(0).iter().any(|notice| notice.contains("left out of the note plan")));
+    // Whoever reads the note for the first time sees the same.
+    world.restart(0);
+    assert_eq!(shown(&mut world, 0, "plan").text, "one\ntwo\n");
+}
+
+#[test]
+fn many_notes_are_read_and_written_though_few_are_at_hand() {
+    let mut world = World::connected(2);
+    for round in 0..3 {
+        for note in 0..40 {
+            world.call(note % 2, append(&format!("note-{note}"), &format!("round {round}"))).unwrap();
+        }
+    }
+    for note in 0..40 {
+        assert_eq!(agreed(&mut world, &format!("note-{note}")).text, "round 0\nround 1\nround 2\n");
+    }
+    assert_eq!(world.ask(1, note_list::Request {}).notes.len(), 40);
+}

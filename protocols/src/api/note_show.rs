@@ -1,0 +1,21 @@
+//! Shows a note.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::note::Note;
+use crate::name::NoteName;
+
+/// Asks for the text of a note.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The note.
+    pub name: NoteName,
+    /// As it was after this edit: its id, or a start of it that is unique in the note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// The note.
+pub type Reply = Note;
