@@ -379,10 +379,8 @@ impl Core {
 
     fn wait(&mut self, op: Verified, need: Need, peer: NodeId) -> Placing {
         let fits = self.pending.insert(op, need, self.now.monotonic);
-        if !fits {
+        if matches!(need, Need::Entry(..)) || !fits {
             self.ask_soon(peer);
-        } else if matches!(need, Need::Entry(..)) {
-            self.ask_unless_it_comes(peer);
         }
         Placing::Waits
     }
@@ -396,7 +394,7 @@ impl Core {
             released.extend(self.pending.release(Need::Op(id)));
         }
         if asked.iter().any(|id| !found.contains(id) && self.recent.clock(id).is_none()) {
-            self.ask_unless_it_comes(peer);
+            self.ask_soon(peer);
         }
         if !released.is_empty() {
             self.place_all(Source::Waited(peer), released);

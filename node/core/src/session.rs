@@ -28,10 +28,8 @@ const GONE_AFTER: Duration = Duration::from_secs(30);
 const GATHER: Duration = Duration::from_millis(10);
 /// How long the heights of others are gathered before they are written.
 const GATHER_REACH: Duration = Duration::from_millis(500);
-/// How long what others wait for may take to come by itself, as it mostly is on its way.
-const ON_ITS_WAY: Duration = Duration::from_millis(25);
 /// How soon a digest may follow another that was asked for by a gap.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How soon others are shown what was fetched.
 const SPREAD: Duration = Duration::from_millis(200);
 /// How long a node is not asked for anything after it sent nothing of what it was asked for.
@@ -56,8 +54,6 @@ pub(crate) struct Session {
     digest_at: Duration,
     digest_every: Duration,
     asked: Option<Duration>,
-    /// When to ask it for what others wait for, if they still do.
-    ask_at: Option<Duration>,
     /// Its digest differed from ours when it last came.
     pub(crate) differs: bool,
     /// A digest went to it that it has not answered with heads.
@@ -94,7 +90,6 @@ impl Session {
             digest_at: now + DIGEST_EVERY,
             digest_every: DIGEST_EVERY,
             asked: None,
-            ask_at: None,
             differs: false,
             compared: false,
             heads: Vec::new(),
@@ -114,7 +109,7 @@ impl Session {
     pub(crate) fn deadline(&self) -> Duration {
         let due = self.ping_at.min(self.digest_at);
         let probe = self.awaits.map(|since| since + PROBE_AFTER);
-        let others = self.owed_at.into_iter().chain(self.reach_at).chain(self.ask_at).chain(probe);
+        let others = self.owed_at.into_iter().chain(self.reach_at).chain(probe);
         others.fold(due, Duration::min)
     }
 
@@ -254,10 +249,6 @@ impl Core {
             session.ping_at = now + PING_EVERY;
             session.pinged = Some(now);
             frames.push(Frame::Ping(wall_ms));
-        }
-        if session.ask_at.take_if(|at| *at <= now).is_some() && self.pending.len() > 0 {
-            session.asked = Some(now);
-            session.digest_at = now;
         }
         let digest = session.digest_at <= now;
         if digest {
@@ -404,15 +395,6 @@ impl Core {
         }
         session.asked = Some(now);
         self.send_digest(peer);
-    }
-
-    /// A digest goes to this peer soon, if by then anything still waits for what it depends on.
-    pub(crate) fn ask_unless_it_comes(&mut self, peer: NodeId) {
-        let now = self.now.monotonic;
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
-        session.digest_every = DIGEST_EVERY;
-        let again = session.asked.map_or(now, |asked| asked + ASK_AGAIN);
-        session.ask_at.get_or_insert(again.max(now + ON_ITS_WAY));
     }
 
     /// What was fetched from one node is news to others: they may have no other way to it.
