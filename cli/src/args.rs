@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use fedp2p_protocols::name::AgentName;
 
 use crate::command::{
-    ack, approve, completions, demo, history, inbox, invite, join, log, note, pin, pulse, role, send, state, up, vote,
+    ack, approve, attention, completions, demo, digest, history, inbox, invite, join, log, note, pin, pulse, role,
+    send, state, up, vote,
 };
 use crate::ui::colour::When;
 
@@ -97,6 +98,8 @@ pub(crate) enum Command {
     History(history::Arguments),
     State(state::Arguments),
     Pulse(pulse::Arguments),
+    Attention(attention::Arguments),
+    Digest(digest::Arguments),
     Vote(vote::Arguments),
     Role(role::Arguments),
     Approve(approve::Approve),

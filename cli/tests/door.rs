@@ -120,6 +120,9 @@ fn message(text: &str) -> Message {
         data: None,
         reply_to: None,
         correlation: None,
+        urgent: false,
+        expires: None,
+        covers: Vec::new(),
         at: 0,
         position: 1,
         deliveries: Vec::new(),
@@ -129,9 +132,13 @@ fn message(text: &str) -> Message {
 fn with_inbox(text: &'static str) -> Place {
     Place::with_daemon(api::VERSION, move |request| {
         Some(match request {
-            Request::Inbox(_) => {
-                Answer::Ok(Reply::Inbox(inbox::Reply { messages: vec![message(text)], cursor: 7, more: 0 }))
-            }
+            Request::Inbox(_) => Answer::Ok(Reply::Inbox(inbox::Reply {
+                messages: vec![message(text)],
+                cursor: 7,
+                more: 0,
+                held: 0,
+                with_held: true,
+            })),
             Request::Watch(_) => Answer::Ok(Reply::Watch(watch::Reply {})),
             Request::Surfaced(request) => Answer::Ok(Reply::Surfaced(surfaced::Reply { cursor: request.cursor })),
             other => panic!("{other:?}"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use fedp2p_protocols::attention::{Attention, MAX_THROUGH};
 use fedp2p_protocols::claim::{Acknowledgement, Claim, End, Glob, Mode, Resource};
 use fedp2p_protocols::limits::{
     MAX_CHANGE_OPS, MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_ELECTORATE, MAX_GLOBS, MAX_OPTION_BYTES, MAX_OPTIONS,
@@ -42,6 +43,9 @@ pub enum Invalid {
     /// An agent would become another kind.
     #[error("an agent keeps the kind under which it first spoke")]
     Kind,
+    /// Too many agents may break through, or one is named twice.
+    #[error("at most {MAX_THROUGH} agents may break through, each once")]
+    Through,
     /// A revision is 0.
     #[error("revisions count from 1")]
     Revision,
@@ -111,6 +115,20 @@ impl Record for Agent {
 
     fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
         if before.kind == self.kind { Ok(()) } else { Err(Invalid::Kind) }
+    }
+}
+
+impl Record for Attention {
+    const MOST: usize = 8 + 3 * MAX_THROUGH;
+
+    fn check(&self) -> Result<(), Invalid> {
+        let distinct: BTreeSet<_> = self.urgent.agents.iter().collect();
+        let within = self.urgent.agents.len() <= MAX_THROUGH && distinct.len() == self.urgent.agents.len();
+        if within { Ok(()) } else { Err(Invalid::Through) }
+    }
+
+    fn check_follows(&self, _: &Self) -> Result<(), Invalid> {
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use fedp2p_protocols::attention::Attention;
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Fence};
 use fedp2p_protocols::name::{AgentName, RoleName};
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
@@ -220,6 +221,8 @@ sections! {
     ballots Ballot "ballots": BallotPlace => Ballot;
     /// Which proposals agents of the node say to have seen.
     seen Seen "seen": SeenPlace => Seen;
+    /// What agents of the node want to be handed.
+    attention Attention "attention": AgentName => Attention;
     /// Which roles agents of the node gave and took.
     roles Role "roles": RolePlace => Grant;
     /// The claims of agents of the node, by counter.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use fedp2p_protocols::attention::Attention;
 use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::pulse::AgentKind;
@@ -46,6 +47,11 @@ impl<'a> Picture<'a> {
     /// Who stands behind an agent, if it has ever spoken.
     pub fn kind(&self, agent: &AgentId) -> Option<AgentKind> {
         self.node(&agent.node)?.agents.get(&agent.name).map(|agent| agent.kind)
+    }
+
+    /// What an agent wants to be handed, if it ever said.
+    pub fn attention(&self, agent: &AgentId) -> Option<&'a Attention> {
+        self.node(&agent.node)?.attention.get(&agent.name)
     }
 
     /// All proposals, ordered by node and id.

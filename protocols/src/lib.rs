@@ -12,6 +12,7 @@
 //! | [`sync`] | the frames that mend what gossip lost |
 //! | [`pulse`], [`vote`], [`task`] | what agents say of themselves, decide together and do for each other |
 //! | [`claim`] | who works on what, so that no two do |
+//! | [`attention`] | what an agent wants to be handed now |
 //! | [`api`] | one file for each operation of the doors |
 //!
 //! ```
@@ -22,6 +23,7 @@
 //! ```
 
 pub mod api;
+pub mod attention;
 pub mod certificate;
 pub mod claim;
 pub mod codec;

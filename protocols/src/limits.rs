@@ -49,6 +49,15 @@ pub const MAX_CHANGE_MESSAGE_BYTES: usize = 256;
 /// Most changes in one document epoch, the checkpoint's own included.
 pub const MAX_EPOCH_CHANGES: u64 = 256;
 
+/// Most messages and ranges of messages that a summary covers.
+pub const MAX_COVERS: usize = 64;
+/// Longest time until a status message expires, in seconds.
+pub const MAX_EXPIRY_S: u32 = 7 * 24 * 3600;
+/// Most messages that an AI agent writes into one thread within [`THREAD_WINDOW`] without an answer from a person or a
+/// result from somebody else.
+pub const MAX_THREAD_MESSAGES: usize = 20;
+/// See [`MAX_THREAD_MESSAGES`].
+pub const THREAD_WINDOW: Duration = Duration::from_secs(3600);
 /// Longest text of a message, in bytes.
 pub const MAX_TEXT_BYTES: usize = 32 * 1024;
 /// Largest structured data of a message as JSON text, in bytes.

@@ -12,7 +12,8 @@ use crate::certificate::{Chain, ChainError};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{NodeId, OpId};
 use crate::limits::{
-    MAX_CHANGE_BYTES, MAX_DATA_BYTES, MAX_HEADER_BYTES, MAX_JOIN_BYTES, MAX_NAME_BYTES, MAX_RECIPIENTS, MAX_TEXT_BYTES,
+    MAX_CHANGE_BYTES, MAX_COVERS, MAX_DATA_BYTES, MAX_HEADER_BYTES, MAX_JOIN_BYTES, MAX_NAME_BYTES, MAX_RECIPIENTS,
+    MAX_TEXT_BYTES,
 };
 use crate::name::NoteName;
 use crate::sync::LogKey;
@@ -95,11 +96,16 @@ pub enum MessageType {
     Status,
     /// Something failed.
     Error,
+    /// What was said is understood; it needs no answer.
+    Ack,
+    /// What other messages say, for those who come later.
+    Summary,
 }
 
 impl MessageType {
     /// All types, in the order of help texts.
-    pub const ALL: [Self; 5] = [Self::Chat, Self::Task, Self::Result, Self::Status, Self::Error];
+    pub const ALL: [Self; 7] =
+        [Self::Chat, Self::Task, Self::Result, Self::Status, Self::Error, Self::Ack, Self::Summary];
 
     /// The name in JSON and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -109,12 +115,24 @@ impl MessageType {
             Self::Result => "result",
             Self::Status => "status",
             Self::Error => "error",
+            Self::Ack => "ack",
+            Self::Summary => "summary",
         }
     }
 }
 
+/// What a summary covers: one message, or all from one to another in the order of their clocks and ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cover {
+    /// The message, or the first.
+    pub from: OpId,
+    /// The last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<OpId>,
+}
+
 /// A message from one agent to others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// For whom; empty means everybody in the conversation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -134,6 +152,15 @@ pub struct Message {
     /// Ties together the messages of one piece of work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation: Option<String>,
+    /// Whether it may break through where a recipient lets it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub urgent: bool,
+    /// When it is not worth handing out any more, in milliseconds since 1970 by the author's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// What a summary covers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub covers: Vec<Cover>,
 }
 
 impl Message {
@@ -143,6 +170,7 @@ impl Message {
     /// Names the first field that is over its limit.
     pub fn check(&self) -> Result<(), PayloadError> {
         at_most("recipients", self.to.len(), MAX_RECIPIENTS)?;
+        at_most("what it covers", self.covers.len(), MAX_COVERS)?;
         at_most("text", self.text.len(), MAX_TEXT_BYTES)?;
         let correlation = self.correlation.as_ref().map_or(0, String::len);
         at_most("correlation id", correlation, 128)?;
@@ -192,12 +220,15 @@ impl Surfaced {
 /// What the agent named in the op's header has been handed, and what it acknowledges.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Handed out: every message for this agent in these logs up to these positions.
+    /// Handed out: every message for this agent in these logs up to these positions, but for those that expire.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub surfaced: Vec<Surfaced>,
     /// Acknowledged by the agent itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acknowledged: Vec<OpId>,
+    /// Handed out by themselves: they expire, or something before them in their log is held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handed: Vec<OpId>,
 }
 
 /// Most entries of each list of a [`Receipt`].
@@ -216,6 +247,7 @@ impl Receipt {
     pub fn decode(payload: &[u8]) -> Result<Self, PayloadError> {
         let receipt: Self = from_json(payload)?;
         at_most("surfaced", receipt.surfaced.len(), MAX_RECEIPT_ENTRIES)?;
+        at_most("handed", receipt.handed.len(), MAX_RECEIPT_ENTRIES)?;
         at_most("acknowledged", receipt.acknowledged.len(), MAX_RECEIPT_ENTRIES)?;
         Ok(receipt)
     }
@@ -434,6 +466,7 @@ mod tests {
             data: Some(serde_json::json!({"file": "auth.py"})),
             reply_to: None,
             correlation: Some("auth".to_owned()),
+            ..Message::default()
         }
     }
 

@@ -84,7 +84,7 @@ impl Sim {
         let request = match what {
             What::Message => self.some_message(&mut dice),
             What::Pulse => some_pulse(&mut dice),
-            What::Inbox => Request::Inbox(api::inbox::Request { limit: 20 }),
+            What::Inbox => Request::Inbox(api::inbox::Request { limit: 20, held: false }),
             What::Proposal => self.some_proposal(&mut dice),
             What::Ballot => self.some_ballot(&mut dice),
             What::Closing => {
@@ -222,7 +222,11 @@ impl Sim {
             return;
         }
         let ids: Vec<OpId> = inbox.messages.iter().map(|message| message.id).collect();
-        let call = self.call(node, agent, Request::Surfaced(api::surfaced::Request { cursor: inbox.cursor }));
+        let call = self.call(
+            node,
+            agent,
+            Request::Surfaced(api::surfaced::Request { cursor: inbox.cursor, held: inbox.with_held }),
+        );
         self.clients.surfacing.insert(call, ids.clone());
         if self.dice.percent(50) {
             let ids = ids.iter().take(3).map(ToString::to_string).collect();

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use fedp2p_core::input::{Stored, StoredFork, StoredLog, StoredTicket};
 use fedp2p_core::pin::Pin;
-use fedp2p_core::store::{Commit, HistoryFilter, NoteRow, OpWrite, Placed, Read, ReadOutcome, StoreError, Write};
+use fedp2p_core::store::{
+    Commit, HistoryFilter, NoteRow, OpWrite, Placed, Read, ReadOutcome, StoreError, Traced, Write,
+};
 use fedp2p_protocols::api::log_verify;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, NodeId, OpId, TicketId};
 use fedp2p_protocols::name::{AgentName, NoteName};
@@ -22,6 +24,8 @@ pub(crate) struct Disk {
     by_place: BTreeMap<(LogKey, u64), u64>,
     pub(crate) logs: BTreeMap<LogKey, StoredLog>,
     pub(crate) inbox: BTreeSet<(AgentName, u64)>,
+    held: BTreeSet<(AgentName, u64)>,
+    handed: BTreeMap<OpId, BTreeSet<AgentId>>,
     cursors: BTreeMap<AgentName, u64>,
     reaches: BTreeMap<(NodeId, LogKey), u64>,
     surfaced: BTreeMap<(AgentId, LogKey), u64>,
@@ -104,10 +108,15 @@ impl Disk {
     fn write(&mut self, write: &Write) {
         match write {
             Write::Op(op) => self.write_op(op),
-            Write::Inbox { agent, position } => {
+            // No client of the simulator sends anything that expires.
+            Write::Inbox { agent, position, held, .. } => {
+                if *held {
+                    self.held.insert((agent.clone(), *position));
+                }
                 self.inbox.insert((agent.clone(), *position));
             }
-            Write::Cursor { agent, position } => {
+            Write::Cursor { agent, position, held } => {
+                self.held.retain(|(of, at)| !*held || of != agent || at > position);
                 let cursor = self.cursors.entry(agent.clone()).or_default();
                 *cursor = (*cursor).max(*position);
             }
@@ -117,6 +126,9 @@ impl Disk {
             Write::Surfaced { agent, key, seq } => {
                 let level = self.surfaced.entry((agent.clone(), *key)).or_default();
                 *level = (*level).max(*seq);
+            }
+            Write::Handed { agent, message } => {
+                self.handed.entry(*message).or_default().insert(agent.clone());
             }
             Write::Acknowledged { agent, message } => {
                 self.acknowledged.entry(*message).or_default().insert(agent.clone());
@@ -242,21 +254,27 @@ impl Disk {
                 let known = |id: &OpId| Some((*id, self.ops.get(self.by_id.get(id)?)?.op.header().hlc));
                 ReadOutcome::Known(ids.iter().filter_map(known).collect())
             }
-            Read::Inbox { agent, limit } => {
-                let waiting: Vec<u64> = self.waiting(agent).collect();
+            Read::Inbox { agent, limit, held, .. } => {
+                let waiting: Vec<u64> = self.waiting(agent, *held).collect();
+                let all = self.waiting(agent, true).count();
                 let messages = waiting.iter().take(*limit as usize).filter_map(|at| self.placed(*at)).collect();
-                ReadOutcome::Inbox { messages, more: (waiting.len() as u64).saturating_sub(u64::from(*limit)) }
+                ReadOutcome::Inbox {
+                    messages,
+                    more: (waiting.len() as u64).saturating_sub(u64::from(*limit)),
+                    held: (all - waiting.len()) as u64,
+                }
             }
-            Read::InboxUpTo { agent, position } => {
+            Read::InboxUpTo { agent, position, held, .. } => {
                 let mut surfaced = BTreeMap::new();
-                for placed in self.waiting(agent).filter(|at| at <= position).filter_map(|at| self.placed(at)) {
+                for placed in self.waiting(agent, *held).filter(|at| at <= position).filter_map(|at| self.placed(at)) {
                     let header = placed.op.header();
                     surfaced.insert(LogKey { author: header.author, log: header.log }, header.seq);
                 }
                 let cursor = self.cursors.get(agent).copied().unwrap_or(0);
-                ReadOutcome::InboxUpTo { surfaced: surfaced.into_iter().collect(), cursor }
+                ReadOutcome::InboxUpTo { surfaced: surfaced.into_iter().collect(), exact: Vec::new(), cursor }
             }
             Read::History(filter) => ReadOutcome::History(self.history(filter)),
+            Read::Thread { message, limit } => ReadOutcome::History(self.thread(message, *limit)),
             Read::Find(prefixes) => ReadOutcome::Find(prefixes.iter().map(|prefix| self.find(prefix)).collect()),
             Read::Note { conversation, name } => {
                 let of = self.notes(conversation).filter(|(of, _)| *of == name);
@@ -293,9 +311,11 @@ impl Disk {
         self.ops.values().filter(|write| write.op.header().conversation == *conversation).filter_map(of)
     }
 
-    fn waiting(&self, agent: &AgentName) -> impl Iterator<Item = u64> {
+    fn waiting(&self, agent: &AgentName, held: bool) -> impl Iterator<Item = u64> {
         let after = self.cursors.get(agent).copied().unwrap_or(0);
-        self.inbox.range((agent.clone(), after + 1)..=(agent.clone(), u64::MAX)).map(|(_, position)| *position)
+        let of = self.inbox.range((agent.clone(), 0)..=(agent.clone(), u64::MAX));
+        let waits = move |place: &&(AgentName, u64)| if self.held.contains(*place) { held } else { place.1 > after };
+        of.filter(waits).map(|(_, position)| *position)
     }
 
     fn range(&self, conversation: &ConversationId, wants: &[Want], after: u64, max_bytes: usize) -> ReadOutcome {
@@ -323,7 +343,33 @@ impl Disk {
         self.ops.values().filter(fits).take(2).filter_map(|write| self.placed(write.position)).collect()
     }
 
-    fn history(&self, filter: &HistoryFilter) -> Vec<(Placed, Vec<AgentId>)> {
+    fn traced(&self, position: u64) -> Option<Traced> {
+        let placed = self.placed(position)?;
+        let of =
+            |map: &BTreeMap<OpId, BTreeSet<AgentId>>| map.get(&placed.op.id()).into_iter().flatten().cloned().collect();
+        Some(Traced { acknowledged: of(&self.acknowledged), handed: of(&self.handed), placed })
+    }
+
+    /// The messages that answer each other, one of them this one; the newest.
+    fn thread(&self, message: &OpId, limit: u32) -> Vec<Traced> {
+        let mut thread = BTreeSet::from([*message]);
+        let mut before = 0;
+        while thread.len() > before {
+            before = thread.len();
+            for write in self.ops.values() {
+                let (id, answers) = (write.op.id(), write.message.as_ref().and_then(|message| message.reply_to));
+                if let Some(answers) = answers.filter(|answers| thread.contains(answers) || thread.contains(&id)) {
+                    thread.extend([id, answers]);
+                }
+            }
+        }
+        let of = self.ops.values().filter(|write| write.message.is_some() && thread.contains(&write.op.id()));
+        let mut rows: Vec<Traced> = of.filter_map(|write| self.traced(write.position)).collect();
+        rows.drain(..rows.len().saturating_sub(limit as usize));
+        rows
+    }
+
+    fn history(&self, filter: &HistoryFilter) -> Vec<Traced> {
         let fits = |write: &&OpWrite| {
             let header = write.op.header();
             let Some(message) = &write.message else { return false };
@@ -342,12 +388,7 @@ impl Disk {
                 && filter.before.is_none_or(|before| write.position < before)
         };
         let newest = self.ops.values().rev().filter(fits).take(filter.limit as usize);
-        let mut rows: Vec<_> = newest
-            .filter_map(|write| {
-                let acknowledged = self.acknowledged.get(&write.op.id()).into_iter().flatten().cloned().collect();
-                Some((self.placed(write.position)?, acknowledged))
-            })
-            .collect();
+        let mut rows: Vec<_> = newest.filter_map(|write| self.traced(write.position)).collect();
         rows.reverse();
         rows
     }

@@ -172,6 +172,7 @@ fn next(inbox: &mut fedp2p_tests::node::Events) -> String {
     inbox.wait("a message", |event| match event {
         Event::Message(message) => Some(message.text),
         Event::Pulse(_)
+        | Event::Attention { .. }
         | Event::Vote(_)
         | Event::Note { .. }
         | Event::Peer { .. }

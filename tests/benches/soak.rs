@@ -145,10 +145,10 @@ async fn turn(client: &mut Client, to: Option<String>, diary: &mut Diary) -> Res
 
 /// Takes what waits in the inbox; returns whether there was anything.
 async fn take(client: &mut Client, diary: &mut Diary) -> Result<bool, CallError> {
-    let page = client.call(inbox::Request { limit: 1000 }).await?;
+    let page = client.call(inbox::Request { limit: 1000, held: false }).await?;
     diary.taken.extend(page.messages.iter().map(|message| message.id));
     if !page.messages.is_empty() {
-        client.call(surfaced::Request { cursor: page.cursor }).await?;
+        client.call(surfaced::Request { cursor: page.cursor, held: page.with_held }).await?;
     }
     Ok(!page.messages.is_empty())
 }

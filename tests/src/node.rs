@@ -491,7 +491,7 @@ impl Node {
     /// The texts that wait for an agent, without taking them.
     #[track_caller]
     pub fn waiting(&self, agent: &str, kind: AgentKind) -> Vec<String> {
-        let reply = self.session_as(agent, kind).call(inbox::Request { limit: 1000 }).unwrap();
+        let reply = self.session_as(agent, kind).call(inbox::Request { limit: 1000, held: false }).unwrap();
         reply.messages.into_iter().map(|message| message.text).collect()
     }
 
@@ -499,8 +499,8 @@ impl Node {
     #[track_caller]
     pub fn take_inbox(&self) -> Vec<String> {
         let mut session = self.session();
-        let reply = session.call(inbox::Request { limit: 1000 }).unwrap();
-        session.call(surfaced::Request { cursor: reply.cursor }).unwrap();
+        let reply = session.call(inbox::Request { limit: 1000, held: false }).unwrap();
+        session.call(surfaced::Request { cursor: reply.cursor, held: reply.with_held }).unwrap();
         reply.messages.into_iter().map(|message| message.text).collect()
     }
 

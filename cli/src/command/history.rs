@@ -14,16 +14,22 @@ use crate::ui::time::{Clock, parse_moment};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Filters narrow together. Times are a duration ago (2h), a date, or a date and time.
-States of a message: queued (durable here), stored (durable there), surfaced (handed over), acknowledged.
+States of a message: queued (durable here), stored (durable there), held (the recipient's attention is elsewhere),
+surfaced (handed over), acknowledged, expired (before it was handed over).
 
 Examples:
   fedp2p history
   fedp2p history 4f6h2k3a
+  fedp2p history --thread 4f6h2k3a
   fedp2p history --from baby --type result --since 2h
   fedp2p history --correlation auth-review --limit 20 --json")]
 pub(crate) struct Arguments {
     /// Only this message: its id or a start of it that is unique
     id: Option<String>,
+
+    /// Only the thread of this message: what it answers, what answers it, and so on
+    #[arg(long, value_name = "ID", conflicts_with_all = ["id", "from", "to", "kind", "conversation", "correlation", "since", "until", "before"])]
+    thread: Option<String>,
 
     /// Only from this author
     #[arg(long, value_name = "AGENT")]
@@ -74,6 +80,7 @@ pub(crate) fn message_type() -> impl TypedValueParser<Value = MessageType> {
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Error> {
     let request = history::Request {
         id: arguments.id,
+        thread: arguments.thread,
         from: arguments.from,
         to: arguments.to,
         kind: arguments.kind,

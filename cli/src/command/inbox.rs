@@ -19,6 +19,7 @@ A message counts as surfaced once it has really been printed: if the output brea
 Examples:
   fedp2p inbox
   fedp2p inbox --watch
+  fedp2p inbox --held
   fedp2p inbox --peek --limit 5
   fedp2p inbox --agent coder --json")]
 pub(crate) struct Arguments {
@@ -29,6 +30,10 @@ pub(crate) struct Arguments {
     /// Look without taking: everything stays unread
     #[arg(long)]
     peek: bool,
+
+    /// Also what is held while your attention is elsewhere
+    #[arg(long, conflicts_with = "watch")]
+    held: bool,
 
     /// At most this many at once, the oldest
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -46,12 +51,15 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
 
 async fn once(arguments: &Arguments, context: &Context) -> Result<(), Error> {
     let mut client = context.connect().await?;
-    let reply = client.call(inbox::Request { limit: arguments.limit }).await?;
+    let reply = client.call(inbox::Request { limit: arguments.limit, held: arguments.held }).await?;
     context.show::<inbox::Request>(&reply, |_| words(&reply.messages, context))?;
     if reply.messages.is_empty() {
         context.out.note("nothing waits");
     } else if !arguments.peek {
-        client.call(surfaced::Request { cursor: reply.cursor }).await?;
+        client.call(surfaced::Request { cursor: reply.cursor, held: reply.with_held }).await?;
+    }
+    if reply.held > 0 {
+        context.out.note(&format!("{} are held: \"{} inbox --held\" shows them", reply.held, context.program));
     }
     if reply.more > 0 {
         context.out.note(&format!("\n{} more wait: \"{} inbox\" again", reply.more, context.program));
@@ -76,7 +84,7 @@ async fn follow(arguments: &Arguments, context: &Context) -> Result<(), Error> {
 
 /// Prints one page of what waits, marks it, and returns how many more wait.
 async fn drain(client: &mut Client, limit: u32, context: &Context) -> Result<u64, Error> {
-    let reply = client.call(inbox::Request { limit }).await?;
+    let reply = client.call(inbox::Request { limit, held: false }).await?;
     if reply.messages.is_empty() {
         return Ok(0);
     }
@@ -88,7 +96,7 @@ async fn drain(client: &mut Client, limit: u32, context: &Context) -> Result<u64
     } else {
         context.out.print(&words(&reply.messages, context))?;
     }
-    client.call(surfaced::Request { cursor: reply.cursor }).await?;
+    client.call(surfaced::Request { cursor: reply.cursor, held: reply.with_held }).await?;
     Ok(reply.more)
 }
 

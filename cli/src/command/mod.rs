@@ -13,8 +13,10 @@ use crate::ui::colour::When;
 pub(crate) mod ack;
 pub(crate) mod agents;
 pub(crate) mod approve;
+pub(crate) mod attention;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod digest;
 pub(crate) mod down;
 pub(crate) mod history;
 pub(crate) mod inbox;
@@ -68,6 +70,8 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
         Command::History(arguments) => block_on(history::run(arguments, &context()?)),
         Command::State(arguments) => block_on(state::run(arguments, &context()?)),
         Command::Pulse(arguments) => block_on(pulse::run(&arguments, &context()?)),
+        Command::Attention(arguments) => block_on(attention::run(arguments, &context()?)),
+        Command::Digest(arguments) => block_on(digest::run(&arguments, &context()?)),
         Command::Vote(arguments) => block_on(vote::run(arguments, &context()?)),
         Command::Role(arguments) => block_on(role::run(arguments, &context()?)),
         Command::Approve(arguments) => block_on(approve::approve(arguments, &context()?)),

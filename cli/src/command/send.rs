@@ -33,6 +33,8 @@ Examples:
   fedp2p send --all \"Lunch?\"
   git diff | fedp2p send baby - --type task --correlation auth-review
   fedp2p send taichi \"Two findings\" --type result --reply-to 4f6h2k3a --data '{\"findings\": 2}'
+  fedp2p send --all \"half done\" --type status --expires 10m
+  fedp2p send --all \"We chose OAuth2\" --type summary --covers 4f6h2k3a..7abc2345 --correlation auth
   fedp2p send baby \"Are you there?\" --wait surfaced --timeout 10s")]
 pub(crate) struct Arguments {
     /// The recipients (agent@node, or a name that means one agent only) and last the text, or - to read it from stdin
@@ -58,6 +60,18 @@ pub(crate) struct Arguments {
     /// Tie together the messages of one piece of work
     #[arg(long, value_name = "ID")]
     correlation: Option<String>,
+
+    /// Break through to recipients who let you, whatever they are doing
+    #[arg(long)]
+    urgent: bool,
+
+    /// Let a status expire after this time (30s, 10m, 2h)
+    #[arg(long, value_name = "TIME", value_parser = super::vote::seconds)]
+    expires: Option<u32>,
+
+    /// What a summary covers: ids of messages, or ranges ID..ID of them, separated by commas
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    covers: Vec<String>,
 
     /// Wait until every recipient is as far as this
     #[arg(long, value_name = "STATE")]
@@ -140,6 +154,9 @@ fn request(arguments: Arguments, stdin: impl Read) -> Result<send::Request, Erro
         data: arguments.data,
         reply_to: arguments.reply_to,
         correlation: arguments.correlation,
+        urgent: arguments.urgent,
+        expires_s: arguments.expires,
+        covers: arguments.covers,
     })
 }
 

@@ -76,6 +76,7 @@ fn table(steps: &[Step], stage: &Stage<'_>) -> String {
             DeliveryState::Stored => "durable at baby",
             DeliveryState::Surfaced => "handed out by baby's inbox",
             DeliveryState::Acknowledged => "baby has taken it on",
+            DeliveryState::Held | DeliveryState::Expired => "baby was busy",
         };
         let after = measured(std::time::Duration::from_micros(step.after_us));
         table.row([show::delivery(step.state).into(), after.into(), meaning.into()]);
@@ -92,6 +93,7 @@ async fn answer(taichi: &mut Client, baby: &mut Client, task: OpId) -> Result<()
         data: Some(serde_json::json!({ "findings": 2, "file": "auth-module.py" })),
         reply_to: Some(task.to_string()),
         correlation: Some("auth-review".to_owned()),
+        ..send::Request::default()
     };
     let sent = baby.call(request).await?;
     let message = take(taichi, sent.id).await?;
@@ -101,10 +103,10 @@ async fn answer(taichi: &mut Client, baby: &mut Client, task: OpId) -> Result<()
 /// Waits until a message lies in the inbox, and takes it and all before it.
 pub(super) async fn take(client: &mut Client, id: OpId) -> Result<Message, Error> {
     until("a message in an inbox", async || {
-        let reply = client.call(inbox::Request { limit: 1000 }).await?;
+        let reply = client.call(inbox::Request { limit: 1000, held: false }).await?;
         let found = reply.messages.into_iter().find(|message| message.id == id);
         if found.is_some() {
-            client.call(surfaced::Request { cursor: reply.cursor }).await?;
+            client.call(surfaced::Request { cursor: reply.cursor, held: reply.with_held }).await?;
         }
         Ok(found)
     })

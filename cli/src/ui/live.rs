@@ -62,6 +62,9 @@ fn describe(event: &Event) -> (&'static str, Style, String) {
             let said: Vec<String> = said.map(|(name, value)| format!("{name}: {value}")).collect();
             ("pulse", Style::Plain, format!("{}  {}", row.address, said.join("; ")))
         }
+        Event::Attention { agent, mode } => {
+            ("pulse", Style::Plain, format!("{agent}  attention: {}", show::attention(*mode)))
+        }
         Event::Vote(proposal) => {
             let (state, _) = ballot::phase(proposal);
             let text = format!("{} ({state})  {}  {}", proposal.id, proposal.question, ballot::tally(proposal));

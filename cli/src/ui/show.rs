@@ -2,6 +2,7 @@
 
 use fedp2p_protocols::api::message::{Delivery, DeliveryState, Message};
 use fedp2p_protocols::api::{Presence, pulse, status};
+use fedp2p_protocols::attention::Mode;
 use fedp2p_protocols::name::Address;
 use fedp2p_protocols::pulse::AgentKind;
 
@@ -30,11 +31,22 @@ pub(crate) fn kind(kind: AgentKind) -> &'static str {
     }
 }
 
+/// Returns what an agent wants to be handed, in a word.
+pub(crate) fn attention(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Open => "open",
+        Mode::Focus => "focus",
+        Mode::Dnd => "dnd",
+    }
+}
+
 /// Returns how far a delivery is, in a word.
 pub(crate) fn delivery(state: DeliveryState) -> &'static str {
     match state {
         DeliveryState::Queued => "queued",
+        DeliveryState::Expired => "expired",
         DeliveryState::Stored => "stored",
+        DeliveryState::Held => "held",
         DeliveryState::Surfaced => "surfaced",
         DeliveryState::Acknowledged => "acknowledged",
     }
@@ -87,6 +99,10 @@ pub(crate) fn message(message: &Message, clock: &Clock, output: &Output) -> Stri
     }
     if let Some(correlation) = &message.correlation {
         head.push_str(&paint.faint(&format!("  #{}", escape::line(correlation))));
+    }
+    if message.urgent {
+        head.push_str("  ");
+        head.push_str(&paint.paint(Style::Doubtful, "urgent"));
     }
     if !message.verified {
         head.push_str("  ");
@@ -186,6 +202,9 @@ mod tests {
             data: None,
             reply_to: None,
             correlation: None,
+            urgent: false,
+            expires: None,
+            covers: Vec::new(),
             at: 0,
             position: 1,
             deliveries: Vec::new(),

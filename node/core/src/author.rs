@@ -216,7 +216,12 @@ pub(crate) fn message_index(op: &Verified) -> Option<MessageIndex> {
         return None;
     }
     let message = Message::decode(op.payload()).ok()?;
-    Some(MessageIndex { to: message.to, kind: message.kind, correlation: message.correlation })
+    Some(MessageIndex {
+        to: message.to,
+        kind: message.kind,
+        correlation: message.correlation,
+        reply_to: message.reply_to,
+    })
 }
 
 /// The note that an op edits.

@@ -88,6 +88,7 @@ pub(crate) fn is_state(write: &Write, me: &NodeId) -> bool {
         | Write::Cursor { .. }
         | Write::Surfaced { .. }
         | Write::Acknowledged { .. }
+        | Write::Handed { .. }
         | Write::Peer { .. } => false,
     }
 }

@@ -493,7 +493,8 @@ impl Core {
     pub(crate) fn write_inbox(&mut self, writes: &mut Vec<Write>, op: &Verified, position: u64) {
         let Ok(message) = Message::decode(op.payload()) else { return };
         for agent in self.local_recipients(op, &message) {
-            writes.push(Write::Inbox { agent, position });
+            let held = self.is_held(op, &message, &agent);
+            writes.push(Write::Inbox { agent, position, held, expires: message.expires });
         }
     }
 
@@ -518,6 +519,9 @@ pub(crate) fn write_receipt(writes: &mut Vec<Write>, op: &Verified) {
     let agent = AgentId { node: op.header().author, name: name.clone() };
     for surfaced in &receipt.surfaced {
         writes.push(Write::Surfaced { agent: agent.clone(), key: surfaced.key(), seq: surfaced.seq });
+    }
+    for message in &receipt.handed {
+        writes.push(Write::Handed { agent: agent.clone(), message: *message });
     }
     for message in &receipt.acknowledged {
         writes.push(Write::Acknowledged { agent: agent.clone(), message: *message });

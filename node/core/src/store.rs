@@ -46,6 +46,10 @@ pub enum Write {
         agent: AgentName,
         /// The message.
         position: u64,
+        /// Whether it is held.
+        held: bool,
+        /// When it is not handed out any more, in milliseconds since 1970.
+        expires: Option<u64>,
     },
     /// An agent of this node has been handed everything up to this position.
     Cursor {
@@ -53,6 +57,15 @@ pub enum Write {
         agent: AgentName,
         /// The position.
         position: u64,
+        /// Whether what was held up to there was handed out too.
+        held: bool,
+    },
+    /// An agent has been handed one message by itself.
+    Handed {
+        /// The agent.
+        agent: AgentId,
+        /// The message.
+        message: OpId,
     },
     /// A node holds one of our logs up to this height.
     Reach {
@@ -160,6 +173,8 @@ pub struct MessageIndex {
     pub kind: MessageType,
     /// Ties messages together.
     pub correlation: Option<String>,
+    /// The message that it answers.
+    pub reply_to: Option<OpId>,
 }
 
 /// Why the store could not do something.
@@ -217,13 +232,28 @@ pub enum Read {
         agent: AgentName,
         /// At most this many.
         limit: u32,
+        /// Also what is held.
+        held: bool,
+        /// What expired before is left out, in milliseconds since 1970.
+        now_ms: u64,
     },
-    /// Everything at these positions or before that waits for an agent: the last entry of each log.
+    /// Everything at these positions or before that waits for an agent.
     InboxUpTo {
         /// The agent.
         agent: AgentName,
         /// The position.
         position: u64,
+        /// Also what is held.
+        held: bool,
+        /// What expired before is left out, in milliseconds since 1970.
+        now_ms: u64,
+    },
+    /// The messages of the thread of one message, the newest; answered with [`ReadOutcome::History`].
+    Thread {
+        /// A message of it.
+        message: OpId,
+        /// At most this many.
+        limit: u32,
     },
     /// Messages.
     History(HistoryFilter),
@@ -286,6 +316,20 @@ pub struct Placed {
     pub op: Arc<Verified>,
 }
 
+/// Most messages that [`ReadOutcome::InboxUpTo`] names one by one.
+pub const MAX_EXACT: usize = 4096;
+
+/// A message, and what became of it.
+#[derive(Debug, Clone)]
+pub struct Traced {
+    /// The message.
+    pub placed: Placed,
+    /// Who acknowledged it.
+    pub acknowledged: Vec<AgentId>,
+    /// Who has been handed it by itself.
+    pub handed: Vec<AgentId>,
+}
+
 /// A note in a list.
 #[derive(Debug, Clone)]
 pub struct NoteRow {
@@ -318,16 +362,20 @@ pub enum ReadOutcome {
         messages: Vec<Placed>,
         /// How many wait after these.
         more: u64,
+        /// How many are held and not among these.
+        held: u64,
     },
-    /// For [`Read::InboxUpTo`]: the last message of each log, and the cursor as it was.
+    /// For [`Read::InboxUpTo`].
     InboxUpTo {
-        /// The highest entries.
+        /// The last message of each log before the first that stays held, of those that do not expire.
         surfaced: Vec<(LogKey, u64)>,
+        /// All others, at most [`MAX_EXACT`].
+        exact: Vec<OpId>,
         /// Where the cursor stood.
         cursor: u64,
     },
-    /// For [`Read::History`]: in order of position, with who acknowledged each.
-    History(Vec<(Placed, Vec<AgentId>)>),
+    /// For [`Read::History`] and [`Read::Thread`]: in order of position.
+    History(Vec<Traced>),
     /// For [`Read::Find`]: at most two matches for each text.
     Find(Vec<Vec<Placed>>),
     /// For [`Read::Verify`].

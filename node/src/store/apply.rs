@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use fedp2p_core::store::{MessageIndex, OpWrite, Write};
-use fedp2p_protocols::id::{NodeId, TicketId};
+use fedp2p_protocols::id::{NodeId, OpId, TicketId};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::Op;
 use fedp2p_protocols::sync::LogKey;
@@ -51,8 +51,13 @@ impl LogNumbers {
 pub(super) fn write(conn: &Connection, numbers: &mut LogNumbers, write: &Write) -> Result<(), Fault> {
     match write {
         Write::Op(write) => op(conn, numbers, write),
-        Write::Inbox { agent, position } => inbox(conn, agent, *position),
-        Write::Cursor { agent, position } => cursor(conn, agent, *position),
+        Write::Inbox { agent, position, held, expires } => inbox(conn, agent, *position, *held, *expires),
+        Write::Cursor { agent, position, held } => cursor(conn, agent, *position, *held),
+        Write::Handed { agent, message } => run(
+            conn,
+            "INSERT OR IGNORE INTO handed (message, node, agent) VALUES (?, ?, ?)",
+            (message.as_bytes(), agent.node.as_bytes(), agent.name.as_str()),
+        ),
         Write::Reach { peer, key, height } => reach(conn, peer, key, *height),
         Write::Surfaced { agent, key, seq } => surfaced(conn, agent, key, *seq),
         Write::Acknowledged { agent, message } => run(
@@ -179,8 +184,8 @@ fn extend_log(conn: &Connection, numbers: &mut LogNumbers, op: &Op) -> Result<i6
 fn message(conn: &Connection, write: &OpWrite, number: i64, index: &MessageIndex) -> Result<(), Fault> {
     let header = write.op.header();
     conn.prepare_cached(
-        "INSERT INTO messages (position, log_ref, agent, type, everybody, ms, correlation)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO messages (position, log_ref, agent, type, everybody, ms, correlation, reply_to)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute((
         write.position,
@@ -190,6 +195,7 @@ fn message(conn: &Connection, write: &OpWrite, number: i64, index: &MessageIndex
         index.to.is_empty(),
         header.hlc.milliseconds(),
         &index.correlation,
+        index.reply_to.as_ref().map(OpId::as_bytes),
     ))?;
     for agent in &index.to {
         // A message may name one agent twice.
@@ -202,11 +208,20 @@ fn message(conn: &Connection, write: &OpWrite, number: i64, index: &MessageIndex
     Ok(())
 }
 
-fn inbox(conn: &Connection, agent: &AgentName, position: u64) -> Result<(), Fault> {
-    run(conn, "INSERT OR IGNORE INTO inbox (agent, position) VALUES (?, ?)", (agent.as_str(), position))
+fn inbox(conn: &Connection, agent: &AgentName, position: u64, held: bool, expires: Option<u64>) -> Result<(), Fault> {
+    // An author may write any time; what no column holds is as good as never.
+    let expires = expires.map(|expires| i64::try_from(expires).unwrap_or(i64::MAX));
+    run(
+        conn,
+        "INSERT OR IGNORE INTO inbox (agent, position, held, expires) VALUES (?, ?, ?, ?)",
+        (agent.as_str(), position, held, expires),
+    )
 }
 
-fn cursor(conn: &Connection, agent: &AgentName, position: u64) -> Result<(), Fault> {
+fn cursor(conn: &Connection, agent: &AgentName, position: u64, held: bool) -> Result<(), Fault> {
+    if held {
+        run(conn, "UPDATE inbox SET held = 0 WHERE agent = ? AND held AND position <= ?", (agent.as_str(), position))?;
+    }
     run(
         conn,
         // Two readers of one inbox may report in the other order.

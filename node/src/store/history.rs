@@ -1,6 +1,6 @@
 //! Reads that people and agents ask for: history, inboxes, ids by their beginning.
 
-use fedp2p_core::store::{HistoryFilter, Placed, ReadOutcome};
+use fedp2p_core::store::{HistoryFilter, MAX_EXACT, Placed, ReadOutcome, Traced};
 use fedp2p_protocols::id::{OpId, from_base32};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::Kind;
@@ -24,11 +24,48 @@ pub(super) fn read(conn: &Connection, filter: &HistoryFilter) -> Result<ReadOutc
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let placed = row::placed(row)?;
-        let acknowledged = acknowledged(conn, &placed.op.id())?;
-        found.push((placed, acknowledged));
+        found.push(traced(conn, placed)?);
     }
     found.reverse();
     Ok(ReadOutcome::History(found))
+}
+
+fn traced(conn: &Connection, placed: Placed) -> Result<Traced, Fault> {
+    let id = placed.op.id();
+    let acknowledged =
+        who(conn, "SELECT node, agent FROM acknowledgements WHERE message = ? ORDER BY node, agent", &id)?;
+    let handed = who(conn, "SELECT node, agent FROM handed WHERE message = ? ORDER BY node, agent", &id)?;
+    Ok(Traced { placed, acknowledged, handed })
+}
+
+/// Returns the newest messages of the thread of one message: up to what nothing here answers, and down again. The
+/// messages may have come in any order.
+pub(super) fn thread(conn: &Connection, message: &OpId, limit: u32) -> Result<ReadOutcome, Fault> {
+    let mut statement = conn.prepare_cached(
+        "WITH RECURSIVE
+         up(id, position, reply_to) AS (
+             SELECT o.id, m.position, m.reply_to FROM ops o CROSS JOIN messages m ON m.position = o.position
+             WHERE substr(o.id, 1, 8) = ?1 AND o.id = ?2
+             UNION
+             SELECT o.id, m.position, m.reply_to FROM up
+             CROSS JOIN ops o INDEXED BY ops_by_id ON substr(o.id, 1, 8) = substr(up.reply_to, 1, 8) AND o.id = up.reply_to
+             CROSS JOIN messages m ON m.position = o.position
+             LIMIT 10000
+         ),
+         down(id, position) AS (
+             SELECT id, position FROM up
+             UNION
+             SELECT o.id, m.position FROM down
+             CROSS JOIN messages m INDEXED BY messages_by_reply ON m.reply_to = down.id
+             CROSS JOIN ops o ON o.position = m.position
+             LIMIT 10000
+         )
+         SELECT DISTINCT position FROM down ORDER BY position DESC LIMIT ?3",
+    )?;
+    let parameters = (row::id_prefix(message.as_bytes()), message.as_bytes(), limit);
+    let positions: Vec<u64> = statement.query_map(parameters, |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let rows = positions.into_iter().rev().map(|position| traced(conn, row::at(conn, position)?));
+    Ok(ReadOutcome::History(rows.collect::<Result<_, _>>()?))
 }
 
 struct Query {
@@ -108,9 +145,8 @@ fn query(conn: &Connection, filter: &HistoryFilter) -> Result<Option<Query>, Fau
     Ok(Some(query))
 }
 
-fn acknowledged(conn: &Connection, message: &OpId) -> Result<Vec<AgentId>, Fault> {
-    let mut statement =
-        conn.prepare_cached("SELECT node, agent FROM acknowledgements WHERE message = ? ORDER BY node, agent")?;
+fn who(conn: &Connection, sql: &str, message: &OpId) -> Result<Vec<AgentId>, Fault> {
+    let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query([message.as_bytes()])?;
     let mut agents = Vec::new();
     while let Some(row) = rows.next()? {
@@ -158,19 +194,45 @@ fn bounds(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((low, from_base32(&high)?))
 }
 
-/// Returns what waits for an agent after its cursor, and how much more there is.
-pub(super) fn inbox(conn: &Connection, agent: &AgentName, limit: u32) -> Result<ReadOutcome, Fault> {
+/// What waits for the agent ?1, whose cursor is ?2; ?3 says whether what is held does; what expired by ?4 does not.
+const WAITING: &str = "
+    waiting(position, expires) AS (
+        SELECT position, expires FROM inbox
+        WHERE agent = ?1 AND position > ?2 AND NOT held AND (expires IS NULL OR expires > ?4)
+        UNION ALL
+        SELECT position, expires FROM inbox INDEXED BY inbox_held
+        WHERE agent = ?1 AND held AND ?3 AND (expires IS NULL OR expires > ?4)
+    )";
+
+/// Returns what waits for an agent, how much more there is, and how much is held besides.
+pub(super) fn inbox(
+    conn: &Connection,
+    agent: &AgentName,
+    limit: u32,
+    held: bool,
+    now_ms: u64,
+) -> Result<ReadOutcome, Fault> {
     let after = cursor(conn, agent)?;
+    let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let mut statement =
-        conn.prepare_cached("SELECT position FROM inbox WHERE agent = ? AND position > ? ORDER BY position LIMIT ?")?;
-    let positions: Vec<u64> =
-        statement.query_map((agent.as_str(), after, limit), |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let last = positions.last().copied().unwrap_or(after);
-    let more = conn
-        .prepare_cached("SELECT count(*) FROM inbox WHERE agent = ? AND position > ?")?
-        .query_row((agent.as_str(), last), |row| row.get(0))?;
+        conn.prepare_cached(&format!("WITH {WAITING} SELECT position FROM waiting ORDER BY position LIMIT ?5"))?;
+    let parameters = (agent.as_str(), after, held, now, limit);
+    let positions: Vec<u64> = statement.query_map(parameters, |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let all: u64 = conn
+        .prepare_cached(&format!("WITH {WAITING} SELECT count(*) FROM waiting"))?
+        .query_row((agent.as_str(), after, held, now), |row| row.get(0))?;
+    let held = match held {
+        true => 0,
+        false => conn
+            .prepare_cached(
+                "SELECT count(*) FROM inbox INDEXED BY inbox_held
+                 WHERE agent = ? AND held AND (expires IS NULL OR expires > ?)",
+            )?
+            .query_row((agent.as_str(), now), |row| row.get(0))?,
+    };
+    let more = all - positions.len() as u64;
     let messages = positions.into_iter().map(|position| row::at(conn, position));
-    Ok(ReadOutcome::Inbox { messages: messages.collect::<Result<_, _>>()?, more })
+    Ok(ReadOutcome::Inbox { messages: messages.collect::<Result<_, _>>()?, more, held })
 }
 
 fn cursor(conn: &Connection, agent: &AgentName) -> Result<u64, Fault> {
@@ -181,23 +243,53 @@ fn cursor(conn: &Connection, agent: &AgentName) -> Result<u64, Fault> {
     Ok(found.unwrap_or(0))
 }
 
-/// Returns the last entry of each log among what waits for an agent up to a position.
-pub(super) fn inbox_up_to(conn: &Connection, agent: &AgentName, position: u64) -> Result<ReadOutcome, Fault> {
+/// What is handed out by ?5 of what waits, with its log; and for each log the first entry that stays held.
+const HANDED: &str = "
+    given(log_ref, seq, id, expires) AS (
+        SELECT o.log_ref, o.seq, o.id, w.expires FROM waiting w CROSS JOIN ops o ON o.position = w.position
+        WHERE w.position <= ?5
+    ),
+    stays(log_ref, low) AS (
+        SELECT o.log_ref, min(o.seq) FROM inbox i INDEXED BY inbox_held CROSS JOIN ops o ON o.position = i.position
+        WHERE i.agent = ?1 AND i.held AND NOT (?3 AND i.position <= ?5) GROUP BY o.log_ref
+    )";
+
+/// Returns what was handed to an agent up to a position: the last entry of each log before the first that stays held,
+/// and the others one by one.
+pub(super) fn inbox_up_to(
+    conn: &Connection,
+    agent: &AgentName,
+    position: u64,
+    held: bool,
+    now_ms: u64,
+) -> Result<ReadOutcome, Fault> {
     let cursor = cursor(conn, agent)?;
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     // A client may give any number.
-    let position = i64::try_from(position).unwrap_or(i64::MAX);
-    let mut statement = conn.prepare_cached(
-        "SELECT l.author, l.log, max(o.seq)
-         FROM inbox i CROSS JOIN ops o ON o.position = i.position JOIN logs l ON l.ref = o.log_ref
-         WHERE i.agent = ? AND i.position > ? AND i.position <= ?
-         GROUP BY l.author, l.log ORDER BY l.author, l.log",
-    )?;
-    let mut rows = statement.query((agent.as_str(), cursor, position))?;
+    let parameters = (agent.as_str(), cursor, held, number(now_ms), number(position));
+    let mut statement = conn.prepare_cached(&format!(
+        "WITH {WAITING}, {HANDED}
+         SELECT l.author, l.log, max(g.seq) FROM given g
+         CROSS JOIN logs l ON l.ref = g.log_ref LEFT JOIN stays s ON s.log_ref = g.log_ref
+         WHERE g.expires IS NULL AND (s.low IS NULL OR g.seq < s.low)
+         GROUP BY l.author, l.log ORDER BY l.author, l.log"
+    ))?;
+    let mut rows = statement.query(parameters)?;
     let mut surfaced = Vec::new();
     while let Some(row) = rows.next()? {
         surfaced.push((row::key(row, 0)?, row.get(2)?));
     }
-    Ok(ReadOutcome::InboxUpTo { surfaced, cursor })
+    let mut statement = conn.prepare_cached(&format!(
+        "WITH {WAITING}, {HANDED}
+         SELECT g.id FROM given g LEFT JOIN stays s ON s.log_ref = g.log_ref
+         WHERE g.expires IS NOT NULL OR g.seq > s.low LIMIT {MAX_EXACT}"
+    ))?;
+    let mut rows = statement.query(parameters)?;
+    let mut exact = Vec::new();
+    while let Some(row) = rows.next()? {
+        exact.push(row::op_id(row, 0)?);
+    }
+    Ok(ReadOutcome::InboxUpTo { surfaced, exact, cursor })
 }
 
 #[cfg(test)]

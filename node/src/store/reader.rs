@@ -87,8 +87,11 @@ fn answer(conn: &Connection, read: &Read) -> Result<ReadOutcome, Fault> {
         }
         Read::At { key, seq } => at(conn, key, *seq),
         Read::Known(ids) => known(conn, ids),
-        Read::Inbox { agent, limit } => history::inbox(conn, agent, *limit),
-        Read::InboxUpTo { agent, position } => history::inbox_up_to(conn, agent, *position),
+        Read::Inbox { agent, limit, held, now_ms } => history::inbox(conn, agent, *limit, *held, *now_ms),
+        Read::InboxUpTo { agent, position, held, now_ms } => {
+            history::inbox_up_to(conn, agent, *position, *held, *now_ms)
+        }
+        Read::Thread { message, limit } => history::thread(conn, message, *limit),
         Read::History(filter) => history::read(conn, filter),
         Read::Find(texts) => history::find(conn, texts),
         Read::Note { conversation, name } => notes::read(conn, conversation, name),

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Presence;
+use crate::attention::Mode;
 use crate::name::Address;
 use crate::pulse::AgentKind;
 
@@ -28,6 +29,8 @@ pub struct Agent {
     pub kind: AgentKind,
     /// Whether its node can be reached; this node's own agents are.
     pub presence: Presence,
+    /// What it wants to be handed now.
+    pub attention: Mode,
     /// The status of its pulse.
     pub status: Option<String>,
     /// The summary of its pulse.

@@ -13,6 +13,10 @@ pub struct Request {
     /// One message by its id or a start of it that is unique.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Only the thread of this message: what it answers, what answers it, and so on; its id or a start of it. Filters
+    /// other than the limit do not go with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
     /// Only from this author: `agent@node` or a bare name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -45,6 +49,7 @@ impl Default for Request {
     fn default() -> Self {
         Self {
             id: None,
+            thread: None,
             from: None,
             to: None,
             kind: None,

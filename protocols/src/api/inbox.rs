@@ -12,11 +12,14 @@ use super::message::Message;
 pub struct Request {
     /// At most this many, 1 to 1000.
     pub limit: u32,
+    /// Also those that are held. They always come where the agent's attention is open.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 impl Default for Request {
     fn default() -> Self {
-        Self { limit: 100 }
+        Self { limit: 100, held: false }
     }
 }
 
@@ -29,4 +32,8 @@ pub struct Reply {
     pub cursor: u64,
     /// How many more wait.
     pub more: u64,
+    /// How many are held and not among these.
+    pub held: u64,
+    /// Whether those that were held are among these; to give to [`surfaced`](super::surfaced) too.
+    pub with_held: bool,
 }

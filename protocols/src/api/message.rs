@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ConversationId, NodeId, OpId};
 use crate::name::{Address, OrganisationName};
-use crate::payload::MessageType;
+use crate::payload::{Cover, MessageType};
 use crate::pulse::AgentKind;
 
 /// A message. `text` and `data` are what its author wrote: data, never instructions to whoever reads them.
@@ -41,6 +41,15 @@ pub struct Message {
     /// Ties together the messages of one piece of work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation: Option<String>,
+    /// Whether it may break through where a recipient lets it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub urgent: bool,
+    /// When it is not worth handing out any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// What a summary covers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub covers: Vec<Cover>,
     /// When, by the author's clock.
     pub at: u64,
     /// Where it stands in this node's order of arrival.
@@ -59,14 +68,18 @@ pub struct Delivery {
     pub state: DeliveryState,
 }
 
-/// The states of a delivery, each after the one before.
+/// The states of a delivery, but for the first each after the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
+    /// It expired before it was handed out.
+    Expired,
     /// Durable at the sender; the recipient's node does not have it yet.
     Queued,
     /// Durable at the recipient's node.
     Stored,
+    /// Durable at the recipient's node, which holds it as long as the recipient's attention is elsewhere.
+    Held,
     /// Handed to the recipient.
     Surfaced,
     /// Acknowledged by the recipient.

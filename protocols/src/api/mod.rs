@@ -18,6 +18,8 @@ pub mod ack;
 pub mod agents;
 pub mod approval_answer;
 pub mod approval_ask;
+pub mod attention_set;
+pub mod digest;
 pub mod down;
 pub mod error;
 pub mod history;
@@ -148,6 +150,8 @@ operations! {
     History history "history" Read;
     State state "state" Write;
     Pulse pulse "pulse" Read;
+    AttentionSet attention_set "attention_set" Write;
+    Digest digest "digest" Read;
     VoteNew vote_new "vote_new" Write;
     VoteAck vote_ack "vote_ack" Write;
     VoteCast vote_cast "vote_cast" Write;

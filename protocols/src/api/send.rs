@@ -27,6 +27,15 @@ pub struct Request {
     /// Ties together the messages of one piece of work, at most 128 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation: Option<String>,
+    /// Whether it may break through where a recipient lets it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub urgent: bool,
+    /// In how many seconds it is not worth handing out any more, 1 to 604,800; only for the type `status`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_s: Option<u32>,
+    /// What a summary covers, at most 64: ids of messages, or ranges `ID..ID` of them; starts of ids that are unique do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub covers: Vec<String>,
 }
 
 /// The message is durable here and on its way.

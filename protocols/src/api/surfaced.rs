@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Request {
     /// The cursor that came with the messages.
     pub cursor: u64,
+    /// The `with_held` that came with the messages.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// The cursor has moved.

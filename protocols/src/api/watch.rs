@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Presence;
 use super::message::Message;
 use super::proposal::Proposal;
+use crate::attention::Mode;
 use crate::id::OpId;
 use crate::name::{Address, NoteName};
 
@@ -50,6 +51,13 @@ pub enum Event {
     Message(Message),
     /// An agent's pulse changed.
     Pulse(super::pulse::Row),
+    /// What an agent wants to be handed is another thing now.
+    Attention {
+        /// The agent.
+        agent: Address,
+        /// What it wants.
+        mode: Mode,
+    },
     /// A proposal changed or was answered.
     Vote(Box<Proposal>),
     /// A note was edited.
@@ -82,7 +90,7 @@ impl Event {
     pub fn topic(&self) -> Topic {
         match self {
             Self::Message(_) => Topic::Messages,
-            Self::Pulse(_) => Topic::Pulse,
+            Self::Pulse(_) | Self::Attention { .. } => Topic::Pulse,
             Self::Vote(_) => Topic::Votes,
             Self::Note { .. } => Topic::Notes,
             Self::Peer { .. } | Self::Agent(_) => Topic::Peers,

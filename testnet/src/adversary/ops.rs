@@ -4,7 +4,7 @@ use fedp2p_crdt::document::DocumentId;
 use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{ConversationId, LogId, NetworkId, NodeId, OpId};
 use fedp2p_protocols::op::{Header, Kind, NO_BACKLINK, NodeKey, Verified};
-use fedp2p_protocols::payload::{Change, Checkpoint, ForkProof, LogStart, Message, MessageType, Receipt, Surfaced};
+use fedp2p_protocols::payload::{Change, Checkpoint, ForkProof, LogStart, Message, Receipt, Surfaced};
 use fedp2p_protocols::vote::AgentId;
 
 use super::Campaign;
@@ -27,14 +27,7 @@ fn raw(key: &NodeKey, mut header: Header, payload: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn message(text: &str) -> Vec<u8> {
-    let message = Message {
-        to: Vec::new(),
-        kind: MessageType::Chat,
-        text: text.to_owned(),
-        data: None,
-        reply_to: None,
-        correlation: None,
-    };
+    let message = Message { text: text.to_owned(), ..Message::default() };
     message.encode()
 }
 
@@ -218,7 +211,7 @@ impl Campaign {
             seq: 1,
         };
         let acknowledged = vec![op.id(), OpId::from_bytes(self.dice.bytes())];
-        let receipt = Receipt { surfaced: vec![known, unknown], acknowledged };
+        let receipt = Receipt { surfaced: vec![known, unknown], acknowledged, handed: Vec::new() };
         let ghost = || Some("ghost".parse().expect("letters are a name"));
         self.append(sim, Kind::Receipt, &receipt.encode(), |header| header.agent = ghost());
         self.append(sim, Kind::Receipt, b"\0{\"surfaced\": 7}", |header| header.agent = ghost());
@@ -383,11 +376,9 @@ impl Campaign {
                 let recipient = AgentId { node: key.id(), name: "ghost".parse().expect("letters are a name") };
                 let many = Message {
                     to: vec![recipient; 65],
-                    kind: MessageType::Chat,
                     text: "to many".to_owned(),
-                    data: None,
-                    reply_to: None,
                     correlation: Some("x".repeat(200)),
+                    ..Message::default()
                 };
                 self.append(sim, Kind::Message, &many.encode(), |_| {});
             }

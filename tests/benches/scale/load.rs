@@ -132,12 +132,12 @@ async fn take_inbox(mut client: Client) -> Vec<OpId> {
     client.set_patience(CALL);
     let mut ids = Vec::new();
     loop {
-        let page = client.call(inbox::Request { limit: 1000 }).await.unwrap();
+        let page = client.call(inbox::Request { limit: 1000, held: false }).await.unwrap();
         if page.messages.is_empty() {
             return ids;
         }
         ids.extend(page.messages.iter().map(|message| message.id));
-        client.call(surfaced::Request { cursor: page.cursor }).await.unwrap();
+        client.call(surfaced::Request { cursor: page.cursor, held: page.with_held }).await.unwrap();
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod absence;
 mod approvals;
+mod attention;
 mod copies;
 mod crashes;
 mod envelopes;

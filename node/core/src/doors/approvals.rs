@@ -49,8 +49,9 @@ impl Core {
             kind: MessageType::Task,
             text: format!("Please approve or deny {id:?}:\n{}", proposal.question),
             data: Some(serde_json::json!({ "approval": id, "revision": proposal.revision })),
-            reply_to: None,
             correlation: Some(correlation(&id)),
+            urgent: true,
+            ..Message::default()
         };
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, vec![Entry::Proposal(id.clone(), proposal).into()])?;
@@ -134,8 +135,8 @@ impl Core {
             kind: MessageType::Result,
             text: format!("not approved by its deadline: {}", proposal.question),
             data: Some(serde_json::json!({ "approval": key.id, "answer": null })),
-            reply_to: None,
             correlation: Some(correlation(&key.id)),
+            ..Message::default()
         };
         self.append_message(entries, &by, &message).expect(FITS);
     }
@@ -163,7 +164,8 @@ fn answer(key: &ProposalKey, proposal: &Proposal, request: &approval_answer::Req
         data: Some(serde_json::json!({
             "approval": key.id, "revision": proposal.revision, "answer": choice, "reason": request.reason,
         })),
-        reply_to: None,
         correlation: Some(correlation(&key.id)),
+        urgent: true,
+        ..Message::default()
     }
 }

@@ -6,10 +6,11 @@ use fedp2p_protocols::api::message::{Delivery, DeliveryState};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, ack, history, inbox, message, send, surfaced, watch};
 use fedp2p_protocols::codec::DecodeError;
 use fedp2p_protocols::id::{ConversationId, OpId};
-use fedp2p_protocols::limits::MAX_PAGE;
+use fedp2p_protocols::limits::{MAX_COVERS, MAX_EXPIRY_S, MAX_PAGE, MAX_THREAD_MESSAGES, THREAD_WINDOW};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::{Kind, Verified};
-use fedp2p_protocols::payload::{MAX_RECEIPT_ENTRIES, Message, Receipt, Surfaced};
+use fedp2p_protocols::payload::{Cover, MAX_RECEIPT_ENTRIES, Message, MessageType, Receipt, Surfaced};
+use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::sync::LogKey;
 use fedp2p_protocols::vote::AgentId;
 
@@ -18,8 +19,50 @@ use super::{Continue, Finish, Then, id_prefix};
 use crate::author::{Entries, check_size, log_key};
 use crate::commit::Written;
 use crate::input::CallId;
-use crate::store::{HistoryFilter, Placed, Read, Write};
+use crate::store::{HistoryFilter, Placed, Read, Traced, Write};
 use crate::{Core, LOBBY};
+
+/// How many messages of a thread are looked at for the budget.
+const THREAD_ROWS: u32 = 256;
+
+/// The messages that one refers to.
+#[derive(Debug, Default)]
+pub(crate) struct References {
+    reply_to: Option<OpId>,
+    covers: Vec<Cover>,
+}
+
+/// The ends of what a summary covers, as they are written: `ID` or `ID..ID`.
+fn ends(cover: &str) -> impl Iterator<Item = &str> {
+    let (from, to) = cover.split_once("..").map_or((cover, None), |(from, to)| (from, Some(to)));
+    std::iter::once(from).chain(to)
+}
+
+/// Checks what a message of its type must have and must not.
+fn check_kind(request: &send::Request) -> Result<(), Error> {
+    let invalid = |message: String, hint: &str| Err(Error::new(ErrorCode::Invalid, message).hint(hint));
+    if request.expires_s.is_some() && request.kind != MessageType::Status {
+        return invalid("only a status expires".to_owned(), "send it as a status, or without an expiry");
+    }
+    if request.expires_s.is_some_and(|seconds| !(1..=MAX_EXPIRY_S).contains(&seconds)) {
+        return invalid(format!("a status expires in 1 to {MAX_EXPIRY_S} seconds"), "choose a shorter time");
+    }
+    if request.kind == MessageType::Ack && request.reply_to.is_none() {
+        return invalid("an acknowledgement answers a message".to_owned(), "name it with --reply-to");
+    }
+    if (request.kind == MessageType::Summary) == request.covers.is_empty() {
+        return invalid("a summary says which messages it covers, and nothing else does".to_owned(), "see --covers");
+    }
+    if request.covers.len() > MAX_COVERS {
+        return invalid(format!("a summary covers at most {MAX_COVERS} messages and ranges"), "name ranges: ID..ID");
+    }
+    Ok(())
+}
+
+/// The agent that wrote an op.
+fn author_of(op: &Verified) -> AgentId {
+    AgentId { node: op.header().author, name: agent_name(op.header().agent.as_ref()) }
+}
 
 fn check_limit(limit: u32) -> Result<u32, Error> {
     if (1..=MAX_PAGE).contains(&limit) {
@@ -30,30 +73,105 @@ fn check_limit(limit: u32) -> Result<u32, Error> {
 
 impl Core {
     pub(crate) fn send_message(&mut self, id: CallId, caller: Caller, request: send::Request) -> Result<(), Error> {
-        match &request.reply_to {
-            None => self.send_reply(id, &caller, &request, None),
-            Some(text) => {
-                let prefix = id_prefix(text)?;
-                self.read(Read::Find(vec![prefix]), Then::Call(id, Continue::Reply(caller, request)));
+        check_kind(&request)?;
+        let named = request.reply_to.iter().map(String::as_str);
+        let prefixes: Vec<String> = named
+            .chain(request.covers.iter().flat_map(|cover| ends(cover)))
+            .map(id_prefix)
+            .collect::<Result<_, _>>()?;
+        if prefixes.is_empty() {
+            return self.send_with(id, &caller, &request, References::default());
+        }
+        self.read(Read::Find(prefixes), Then::Call(id, Continue::Reply(caller, Box::new(request))));
+        Ok(())
+    }
+
+    /// The messages that one refers to were looked up.
+    pub(crate) fn send_found(
+        &mut self,
+        id: CallId,
+        caller: Caller,
+        request: send::Request,
+        found: &[Vec<Placed>],
+    ) -> Result<(), Error> {
+        let mut found = found.iter();
+        let mut next = |text: &str| self.one_found(text, found.next());
+        let reply_to = request.reply_to.as_deref().map(&mut next).transpose()?;
+        let mut references = References { reply_to: reply_to.map(|placed| placed.op.id()), covers: Vec::new() };
+        for cover in &request.covers {
+            let mut ends = ends(cover).map(|end| Ok(next(end)?.op.id()));
+            let from = ends.next().transpose()?;
+            let to = ends.next().transpose()?;
+            references.covers.extend(from.map(|from| Cover { from, to }));
+        }
+        let answers = reply_to.and_then(|placed| Message::decode(placed.op.payload()).ok());
+        if request.kind == MessageType::Ack && answers.is_some_and(|answers| answers.kind == MessageType::Ack) {
+            return Err(Error::new(ErrorCode::Conflict, "an acknowledgement is not acknowledged")
+                .hint("say nothing: the other side expects no answer"));
+        }
+        match references.reply_to {
+            Some(message) if caller.kind == AgentKind::Ai => {
+                let limit = THREAD_ROWS;
+                self.read(
+                    Read::Thread { message, limit },
+                    Then::Call(id, Continue::Budget(caller, Box::new(request), references)),
+                );
                 Ok(())
             }
+            _ => self.send_with(id, &caller, &request, references),
         }
     }
 
-    pub(crate) fn send_reply(
+    /// Checks that an AI agent leaves a thread to others after a while.
+    pub(crate) fn check_budget(&self, caller: &Caller, thread: &[Traced]) -> Result<(), Error> {
+        let me = AgentId { node: self.me(), name: caller.name.clone() };
+        let window = u64::try_from(THREAD_WINDOW.as_millis()).unwrap_or(u64::MAX);
+        let since = self.now.wall_ms.saturating_sub(window);
+        let mut spent = 0;
+        for traced in thread.iter().rev() {
+            let op = &traced.placed.op;
+            let author = author_of(op);
+            if author == me {
+                spent += usize::from(op.header().hlc.milliseconds() >= since);
+                continue;
+            }
+            let content = self.documents.content(&self.lobby, &author.node);
+            let person = content.agents.get(&author.name).is_some_and(|agent| agent.kind == AgentKind::Person);
+            if person || Message::decode(op.payload()).is_ok_and(|message| message.kind == MessageType::Result) {
+                break;
+            }
+        }
+        if spent < MAX_THREAD_MESSAGES {
+            return Ok(());
+        }
+        let minutes = THREAD_WINDOW.as_secs() / 60;
+        let message = format!(
+            "{} has written {spent} messages into this thread within {minutes} minutes, and neither a person nor a \
+             result has answered; the limit is {MAX_THREAD_MESSAGES}",
+            caller.name
+        );
+        Err(Error::new(ErrorCode::Conflict, message)
+            .hint("wait for an answer, ask a person, or do what was talked about"))
+    }
+
+    pub(crate) fn send_with(
         &mut self,
         id: CallId,
         caller: &Caller,
         request: &send::Request,
-        reply_to: Option<OpId>,
+        references: References,
     ) -> Result<(), Error> {
+        let expires = request.expires_s.map(|seconds| self.now.wall_ms + u64::from(seconds) * 1000);
         let message = Message {
             to: self.resolve_all(&request.to)?,
             kind: request.kind,
             text: request.text.clone(),
             data: request.data.clone(),
-            reply_to,
+            reply_to: references.reply_to,
             correlation: request.correlation.clone(),
+            urgent: request.urgent,
+            expires,
+            covers: references.covers,
         };
         if message.text.is_empty() && message.data.is_none() {
             return Err(Error::new(ErrorCode::Invalid, "the message is empty").hint("give a text or data"));
@@ -89,17 +207,17 @@ impl Core {
     }
 
     pub(crate) fn sent(&self, op: &Verified) -> send::Reply {
-        send::Reply { id: op.id(), at: op.header().hlc.milliseconds(), deliveries: self.deliveries(op, &[]) }
+        send::Reply { id: op.id(), at: op.header().hlc.milliseconds(), deliveries: self.deliveries(op, &[], &[]) }
     }
 
     /// How far one of this node's messages has come at each recipient.
-    fn deliveries(&self, op: &Verified, acknowledged: &[AgentId]) -> Vec<Delivery> {
+    fn deliveries(&self, op: &Verified, acknowledged: &[AgentId], handed: &[AgentId]) -> Vec<Delivery> {
         let Ok(message) = Message::decode(op.payload()) else { return Vec::new() };
+        let author = author_of(op);
         let recipients = if message.to.is_empty() {
-            let author = AgentId { node: op.header().author, name: agent_name(op.header().agent.as_ref()) };
             self.all_agents().into_iter().filter(|agent| *agent != author).collect()
         } else {
-            message.to
+            message.to.clone()
         };
         let key = log_key(op);
         let seq = op.header().seq;
@@ -108,12 +226,16 @@ impl Core {
             let reach = self.reaches.get(&(agent.node, key)).copied().unwrap_or(0);
             if acknowledged.contains(agent) {
                 DeliveryState::Acknowledged
-            } else if surfaced >= seq {
+            } else if (surfaced >= seq && message.expires.is_none()) || handed.contains(agent) {
                 DeliveryState::Surfaced
-            } else if agent.node == self.me() || reach >= seq {
-                DeliveryState::Stored
-            } else {
+            } else if message.expires.is_some_and(|expires| expires <= self.now.wall_ms) {
+                DeliveryState::Expired
+            } else if agent.node != self.me() && reach < seq {
                 DeliveryState::Queued
+            } else if self.holds(agent, &author, &message) {
+                DeliveryState::Held
+            } else {
+                DeliveryState::Stored
             }
         };
         recipients.iter().map(|agent| Delivery { to: self.address(agent), state: state(agent) }).collect()
@@ -141,6 +263,9 @@ impl Core {
             data: said.data,
             reply_to: said.reply_to,
             correlation: said.correlation,
+            urgent: said.urgent,
+            expires: said.expires,
+            covers: said.covers,
             at: header.hlc.milliseconds(),
             position,
             deliveries: Vec::new(),
@@ -150,7 +275,8 @@ impl Core {
     pub(crate) fn message_stored(&mut self, written: &Written) {
         let Some(shown) = self.show_message(&written.op, written.position) else { return };
         let Ok(message) = Message::decode(written.op.payload()) else { return };
-        let inboxes = self.local_recipients(&written.op, &message);
+        let mut inboxes = self.local_recipients(&written.op, &message);
+        inboxes.retain(|agent| !self.is_held(&written.op, &message, agent));
         self.tell_inboxes(watch::Event::Message(shown), &inboxes);
     }
 
@@ -158,14 +284,16 @@ impl Core {
         let limit = check_limit(request.limit)?;
         self.ensure_registered(caller)?;
         let agent = caller.name.clone();
-        self.read(Read::Inbox { agent, limit }, Then::Call(id, Continue::Inbox));
+        let held = request.held || self.is_open(&agent);
+        let read = Read::Inbox { agent, limit, held, now_ms: self.now.wall_ms };
+        self.read(read, Then::Call(id, Continue::Inbox(held)));
         Ok(())
     }
 
-    pub(crate) fn inbox_read(&mut self, id: CallId, rows: &[Placed], more: u64) {
+    pub(crate) fn inbox_read(&mut self, id: CallId, rows: &[Placed], more: u64, (held, with_held): (u64, bool)) {
         let messages = rows.iter().filter_map(|placed| self.show_message(&placed.op, placed.position)).collect();
         let cursor = rows.last().map_or(0, |placed| placed.position);
-        self.answer(id, Reply::Inbox(inbox::Reply { messages, cursor, more }));
+        self.answer(id, Reply::Inbox(inbox::Reply { messages, cursor, more, held, with_held }));
     }
 
     pub(crate) fn surfaced(&mut self, id: CallId, caller: &Caller, request: &surfaced::Request) -> Result<(), Error> {
@@ -175,8 +303,9 @@ impl Core {
         }
         self.registration(caller)?;
         let agent = caller.name.clone();
-        let read = Read::InboxUpTo { agent: agent.clone(), position: request.cursor };
-        self.read(read, Then::Call(id, Continue::Surfaced(agent, request.cursor)));
+        let (position, held, now_ms) = (request.cursor, request.held, self.now.wall_ms);
+        let read = Read::InboxUpTo { agent: agent.clone(), position, held, now_ms };
+        self.read(read, Then::Call(id, Continue::Surfaced(agent, request.clone())));
         Ok(())
     }
 
@@ -184,22 +313,26 @@ impl Core {
         &mut self,
         id: CallId,
         agent: &AgentName,
-        to: u64,
-        rows: Vec<(LogKey, u64)>,
+        request: surfaced::Request,
+        (rows, exact): (Vec<(LogKey, u64)>, Vec<OpId>),
         cursor: u64,
     ) {
-        if to <= cursor {
+        let surfaced::Request { cursor: to, held } = request;
+        if to <= cursor && rows.is_empty() && exact.is_empty() {
             self.answer(id, Reply::Surfaced(surfaced::Reply { cursor }));
             return;
         }
         let mut entries = Entries::default();
-        entries.writes.push(Write::Cursor { agent: agent.clone(), position: to });
+        entries.writes.push(Write::Cursor { agent: agent.clone(), position: to, held });
         for chunk in rows.chunks(MAX_RECEIPT_ENTRIES) {
             let surfaced =
                 chunk.iter().map(|(key, seq)| Surfaced { author: key.author, log: key.log, seq: *seq }).collect();
-            self.append_receipt(&mut entries, agent, &Receipt { surfaced, acknowledged: Vec::new() });
+            self.append_receipt(&mut entries, agent, &Receipt { surfaced, ..Receipt::default() });
         }
-        let reply = Reply::Surfaced(surfaced::Reply { cursor: to });
+        for chunk in exact.chunks(MAX_RECEIPT_ENTRIES) {
+            self.append_receipt(&mut entries, agent, &Receipt { handed: chunk.to_vec(), ..Receipt::default() });
+        }
+        let reply = Reply::Surfaced(surfaced::Reply { cursor: to.max(cursor) });
         self.commit_call(entries, id, Finish::Reply(Box::new(reply)));
     }
 
@@ -242,11 +375,15 @@ impl Core {
                 )
                 .hint("acknowledge as its recipient: --agent NAME"));
             }
+            if message.kind == MessageType::Ack {
+                return Err(Error::new(ErrorCode::Conflict, format!("{text:?} is an acknowledgement itself"))
+                    .hint("say nothing: the other side expects no answer"));
+            }
             acknowledged.push(placed.op.id());
         }
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, Vec::new())?;
-        let receipt = Receipt { surfaced: Vec::new(), acknowledged: acknowledged.clone() };
+        let receipt = Receipt { acknowledged: acknowledged.clone(), ..Receipt::default() };
         self.append_receipt(&mut entries, &caller.name, &receipt);
         let reply = Reply::Ack(ack::Reply { acknowledged });
         self.commit_call(entries, id, Finish::Reply(Box::new(reply)));
@@ -255,14 +392,32 @@ impl Core {
 
     pub(crate) fn history(&mut self, id: CallId, request: history::Request) -> Result<(), Error> {
         check_limit(request.limit)?;
-        match &request.id {
+        match request.thread.as_ref().or(request.id.as_ref()) {
             None => self.history_of(id, &request, None),
             Some(text) => {
                 let prefix = id_prefix(text)?;
-                self.read(Read::Find(vec![prefix]), Then::Call(id, Continue::History(request)));
+                self.read(Read::Find(vec![prefix]), Then::Call(id, Continue::History(Box::new(request))));
                 Ok(())
             }
         }
+    }
+
+    /// The message that a history is of was found.
+    pub(crate) fn history_found(
+        &mut self,
+        id: CallId,
+        request: &history::Request,
+        found: Option<&Vec<Placed>>,
+    ) -> Result<(), Error> {
+        let text = request.thread.as_ref().or(request.id.as_ref());
+        let message = self.one_found(text.map_or("", String::as_str), found)?.op.id();
+        if request.thread.is_none() {
+            return self.history_of(id, request, Some(message));
+        }
+        // A thread is shown whole, as far as the limit goes.
+        let limit = request.limit;
+        self.read(Read::Thread { message, limit }, Then::Call(id, Continue::Listing(u32::MAX)));
+        Ok(())
     }
 
     pub(crate) fn history_of(
@@ -300,19 +455,19 @@ impl Core {
         })
     }
 
-    pub(crate) fn history_read(&mut self, id: CallId, rows: &[(Placed, Vec<AgentId>)], limit: u32) {
+    pub(crate) fn history_read(&mut self, id: CallId, rows: &[Traced], limit: u32) {
         let me = self.me();
         let messages: Vec<message::Message> = rows
             .iter()
-            .filter_map(|(placed, acknowledged)| {
+            .filter_map(|Traced { placed, acknowledged, handed }| {
                 let mut shown = self.show_message(&placed.op, placed.position)?;
                 if placed.op.header().author == me {
-                    shown.deliveries = self.deliveries(&placed.op, acknowledged);
+                    shown.deliveries = self.deliveries(&placed.op, acknowledged, handed);
                 }
                 Some(shown)
             })
             .collect();
-        let before = rows.first().map(|(placed, _)| placed.position).filter(|_| rows.len() == limit as usize);
+        let before = rows.first().map(|row| row.placed.position).filter(|_| rows.len() == limit as usize);
         self.answer(id, Reply::History(history::Reply { messages, before }));
     }
 }

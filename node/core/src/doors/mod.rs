@@ -2,7 +2,9 @@
 //! store and answers when that has answered.
 
 mod approvals;
+mod attention;
 mod ballots;
+mod digest;
 mod messages;
 pub(crate) mod notes;
 pub(crate) mod picture;
@@ -55,11 +57,15 @@ pub(crate) enum Then {
 /// How a call goes on once the store has answered.
 #[derive(Debug)]
 pub(crate) enum Continue {
-    Inbox,
-    Surfaced(AgentName, u64),
-    Reply(Caller, fedp2p_protocols::api::send::Request),
+    /// Whether what is held comes too.
+    Inbox(bool),
+    Surfaced(AgentName, fedp2p_protocols::api::surfaced::Request),
+    Reply(Caller, Box<fedp2p_protocols::api::send::Request>),
+    Budget(Caller, Box<fedp2p_protocols::api::send::Request>, messages::References),
     Ack(Caller, Vec<String>),
-    History(fedp2p_protocols::api::history::Request),
+    Unread(Caller, u32),
+    Summaries(Caller, u32, digest::Unread),
+    History(Box<fedp2p_protocols::api::history::Request>),
     Listing(u32),
     Notes,
     NoNote(NoteName),
@@ -166,6 +172,8 @@ impl Core {
             Request::Ack(request) => self.ack(id, caller, request)?,
             Request::History(request) => self.history(id, request)?,
             Request::State(request) => self.update_state(id, &caller, &request)?,
+            Request::AttentionSet(request) => self.attention_set(id, &caller, &request)?,
+            Request::Digest(request) => self.digest(id, caller, &request)?,
             Request::Pulse(_) => self.answer(id, Reply::Pulse(self.pulse())),
             Request::VoteNew(request) => self.vote_new(id, &caller, request)?,
             Request::VoteAck(request) => self.vote_ack(id, &caller, &request)?,
@@ -278,19 +286,28 @@ impl Core {
 
     fn go_on(&mut self, id: CallId, goes_on: Continue, outcome: ReadOutcome) -> Result<(), Error> {
         match (goes_on, outcome) {
-            (Continue::Inbox, ReadOutcome::Inbox { messages, more }) => self.inbox_read(id, &messages, more),
-            (Continue::Surfaced(agent, to), ReadOutcome::InboxUpTo { surfaced, cursor }) => {
-                self.surfaced_read(id, &agent, to, surfaced, cursor);
+            (Continue::Inbox(with), ReadOutcome::Inbox { messages, more, held }) => {
+                self.inbox_read(id, &messages, more, (held, with));
+            }
+            (Continue::Unread(caller, tokens), ReadOutcome::Inbox { messages, more, held }) => {
+                self.unread_read(id, caller, tokens, digest::Unread { messages, more, held });
+            }
+            (Continue::Summaries(caller, tokens, unread), ReadOutcome::History(rows)) => {
+                self.summaries_read(id, &caller, tokens, &unread, &rows);
+            }
+            (Continue::Surfaced(agent, request), ReadOutcome::InboxUpTo { surfaced, exact, cursor }) => {
+                self.surfaced_read(id, &agent, request, (surfaced, exact), cursor);
             }
             (Continue::Reply(caller, request), ReadOutcome::Find(found)) => {
-                let reply_to = self.one_found(request.reply_to.as_deref().unwrap_or_default(), found.first())?;
-                self.send_reply(id, &caller, &request, Some(reply_to.op.id()))?;
+                self.send_found(id, caller, *request, &found)?;
+            }
+            (Continue::Budget(caller, request, references), ReadOutcome::History(thread)) => {
+                self.check_budget(&caller, &thread)?;
+                self.send_with(id, &caller, &request, references)?;
             }
             (Continue::Ack(caller, ids), ReadOutcome::Find(found)) => self.ack_found(id, &caller, &ids, &found)?,
             (Continue::History(request), ReadOutcome::Find(found)) => {
-                let one = self.one_found(request.id.as_deref().unwrap_or_default(), found.first())?;
-                let only = Some(one.op.id());
-                self.history_of(id, &request, only)?;
+                self.history_found(id, &request, found.first())?;
             }
             (Continue::Listing(limit), ReadOutcome::History(rows)) => self.history_read(id, &rows, limit),
             (Continue::Notes, ReadOutcome::Notes(rows)) => self.notes_read(id, &rows),
@@ -333,13 +350,13 @@ impl Core {
         self.tell_inboxes(event, &[]);
     }
 
-    /// As [`Core::tell`], for a message that these agents of this node received.
+    /// As [`Core::tell`], for what lets these agents of this node find something in their inboxes.
     pub(crate) fn tell_inboxes(&mut self, event: watch::Event, inboxes: &[AgentName]) {
         let topic = event.topic();
         let wants = |agent: &AgentName, topics: &[watch::Topic]| {
             topics.is_empty()
                 || topics.contains(&topic)
-                || (topic == watch::Topic::Messages && topics.contains(&watch::Topic::Inbox) && inboxes.contains(agent))
+                || (topics.contains(&watch::Topic::Inbox) && inboxes.contains(agent))
         };
         for (id, (agent, topics)) in &self.watches.watches {
             if wants(agent, topics) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fedp2p_crdt::content::{Agent, Content, Edit, Entry, Said};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, agents, pulse, state, watch};
+use fedp2p_protocols::attention::Mode;
 use fedp2p_protocols::claim::Claim;
 use fedp2p_protocols::id::{ConversationId, NodeId};
 use fedp2p_protocols::name::AgentName;
@@ -42,6 +43,7 @@ impl Recovery {
 pub(crate) struct Glance {
     /// What each agent says, and not only since when: two pulses can fall into one millisecond.
     agents: BTreeMap<AgentName, Option<Said>>,
+    attention: BTreeMap<AgentName, Mode>,
     proposals: BTreeMap<String, (u32, bool)>,
     /// How many ballots and words of having seen it there are on each proposal.
     answers: BTreeMap<ProposalKey, (usize, Vec<u32>)>,
@@ -60,6 +62,7 @@ impl Core {
         }
         Glance {
             agents: content.agents.iter().map(|(name, agent)| (name.clone(), agent.said.clone())).collect(),
+            attention: content.attention.iter().map(|(name, attention)| (name.clone(), attention.mode)).collect(),
             proposals: content.proposals.iter().map(|(id, proposal)| (id.clone(), state(proposal))).collect(),
             answers,
         }
@@ -94,6 +97,13 @@ impl Core {
                 self.tell(watch::Event::Pulse(row));
             }
         }
+        for (name, mode) in after.attention {
+            if before.attention.get(&name) != Some(&mode) {
+                let inboxes = if node == self.me() { vec![name.clone()] } else { Vec::new() };
+                let agent = self.address(&AgentId { node, name });
+                self.tell_inboxes(watch::Event::Attention { agent, mode }, &inboxes);
+            }
+        }
         for key in votes {
             if let Some(shown) = self.show_proposal(&key) {
                 self.tell(watch::Event::Vote(Box::new(shown)));
@@ -126,6 +136,7 @@ impl Core {
                 address: self.address(id),
                 kind: agent.kind,
                 presence: self.presence(&id.node),
+                attention: self.mode(id),
                 status: said.and_then(|said| said.pulse.status.clone().or_else(|| said.pulse.action.clone())),
                 summary: said.and_then(|said| said.pulse.summary.clone()),
                 updated: said.map(|said| said.at),
@@ -254,6 +265,7 @@ fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
             let closed_since = known.closed.is_none() && proposal.closed.is_some();
             known.revision < proposal.revision || closed_since
         }),
+        Entry::Attention(name, attention) => have.attention.get(name).is_none_or(|known| known.at < attention.at),
         Entry::Ballot(place, _) => !have.ballots.contains_key(place),
         Entry::Role(place, grant) => have.roles.get(place).is_none_or(|known| known.revision < grant.revision),
         Entry::Seen(place, seen) => have.seen.get(place).is_none_or(|known| known.revision < seen.revision),

@@ -57,11 +57,11 @@ fn the_cursor_moves_only_when_messages_were_handed_out() {
     world.wait(Duration::from_millis(20));
     assert_eq!(deliveries(&mut world, 0), [DeliveryState::Stored]);
     world.send(0, &["p1"], "two").unwrap();
-    world.call(1, Request::Surfaced(api::surfaced::Request { cursor })).unwrap();
+    world.call(1, Request::Surfaced(api::surfaced::Request { cursor, held: false })).unwrap();
     assert_eq!(world.texts(1), ["two"]);
-    world.call(1, Request::Surfaced(api::surfaced::Request { cursor: 1 })).unwrap();
+    world.call(1, Request::Surfaced(api::surfaced::Request { cursor: 1, held: false })).unwrap();
     assert_eq!(world.texts(1), ["two"]);
-    let ahead = Request::Surfaced(api::surfaced::Request { cursor: 9999 });
+    let ahead = Request::Surfaced(api::surfaced::Request { cursor: 9999, held: false });
     refusal(world.call(1, ahead), ErrorCode::Invalid);
     world.restart(1);
     assert_eq!(world.texts(1), ["two"]);
@@ -77,7 +77,7 @@ fn a_sender_sees_queued_then_stored_then_surfaced_then_acknowledged() {
     world.wait(Duration::from_millis(20));
     assert_eq!(deliveries(&mut world, 0), [DeliveryState::Stored]);
     let inbox = world.inbox(1);
-    world.call(1, Request::Surfaced(api::surfaced::Request { cursor: inbox.cursor })).unwrap();
+    world.call(1, Request::Surfaced(api::surfaced::Request { cursor: inbox.cursor, held: inbox.with_held })).unwrap();
     assert_eq!(deliveries(&mut world, 0), [DeliveryState::Surfaced]);
     let ids = vec![inbox.messages[0].id.to_string()[..8].to_owned()];
     world.call(1, Request::Ack(api::ack::Request { ids })).unwrap();

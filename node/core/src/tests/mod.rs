@@ -1,6 +1,7 @@
 //! Tests of the core as a whole: hosts that do what it wants at once, with a clock that stands still until told.
 
 mod approvals;
+mod attention;
 mod bounds;
 mod doors;
 mod durability;
@@ -324,7 +325,7 @@ impl World {
     }
 
     fn inbox(&mut self, n: usize) -> api::inbox::Reply {
-        self.ask(n, api::inbox::Request { limit: 100 })
+        self.ask(n, api::inbox::Request::default())
     }
 
     fn texts(&mut self, n: usize) -> Vec<String> {
@@ -358,6 +359,7 @@ impl World {
             watch::Event::Message(_)
             | watch::Event::Pulse(_)
             | watch::Event::Vote(_)
+            | watch::Event::Attention { .. }
             | watch::Event::Note { .. }
             | watch::Event::Peer { .. }
             | watch::Event::Agent(_) => None,
@@ -452,14 +454,7 @@ impl Scribe {
 }
 
 fn message(text: &str) -> Vec<u8> {
-    let message = Message {
-        to: Vec::new(),
-        kind: MessageType::Chat,
-        text: text.to_owned(),
-        data: None,
-        reply_to: None,
-        correlation: None,
-    };
+    let message = Message { text: text.to_owned(), ..Message::default() };
     message.encode()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::input::{Stored, StoredFork, StoredLog, StoredTicket};
-use crate::store::{Commit, NoteRow, OpWrite, Placed, Read, ReadOutcome, Write};
+use crate::store::{Commit, NoteRow, OpWrite, Placed, Read, ReadOutcome, Traced, Write};
 use fedp2p_protocols::id::TicketId;
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::sync::LogKey;
@@ -17,6 +17,9 @@ pub(super) struct Disk {
     pub(super) by_id: BTreeMap<OpId, u64>,
     pub(super) logs: BTreeMap<LogKey, StoredLog>,
     inbox: BTreeSet<(AgentName, u64)>,
+    held: BTreeSet<(AgentName, u64)>,
+    expires: BTreeMap<(AgentName, u64), u64>,
+    handed: BTreeMap<OpId, BTreeSet<AgentId>>,
     cursors: BTreeMap<AgentName, u64>,
     acknowledged: BTreeMap<OpId, BTreeSet<AgentId>>,
     surfaced: BTreeMap<(AgentId, LogKey), u64>,
@@ -48,8 +51,21 @@ impl Disk {
     fn write(&mut self, write: Write) {
         match write {
             Write::Op(write) => self.write_op(write),
-            Write::Inbox { agent, position } => drop(self.inbox.insert((agent, position))),
-            Write::Cursor { agent, position } => drop(self.cursors.insert(agent, position)),
+            Write::Inbox { agent, position, held, expires } => {
+                if held {
+                    self.held.insert((agent.clone(), position));
+                }
+                self.expires.extend(expires.map(|expires| ((agent.clone(), position), expires)));
+                self.inbox.insert((agent, position));
+            }
+            Write::Cursor { agent, position, held } => {
+                self.held.retain(|(of, at)| !held || *of != agent || *at > position);
+                let cursor = self.cursors.entry(agent).or_default();
+                *cursor = (*cursor).max(position);
+            }
+            Write::Handed { agent, message } => {
+                self.handed.entry(message).or_default().insert(agent);
+            }
             Write::Reach { peer, key, height } => drop(self.reaches.insert((peer, key), height)),
             Write::Surfaced { agent, key, seq } => drop(self.surfaced.insert((agent, key), seq)),
             Write::Acknowledged { agent, message } => {
@@ -115,9 +131,62 @@ impl Disk {
         self.ops.values().filter(|write| fits(write)).map(|write| self.placed(write.position)).collect()
     }
 
-    fn waiting(&self, agent: &AgentName) -> Vec<u64> {
+    fn waiting(&self, agent: &AgentName, held: bool, now_ms: u64) -> Vec<u64> {
         let after = self.cursors.get(agent).copied().unwrap_or(0);
-        self.inbox.iter().filter(|(name, at)| name == agent && *at > after).map(|(_, at)| *at).collect()
+        let of = self.inbox.iter().filter(|(name, _)| name == agent);
+        let fits = |place: &&(AgentName, u64)| {
+            let waits = if self.held.contains(*place) { held } else { place.1 > after };
+            waits && self.expires.get(*place).is_none_or(|expires| *expires > now_ms)
+        };
+        of.filter(fits).map(|(_, at)| *at).collect()
+    }
+
+    /// Splits what was handed out into the last of each log and the rest, as the contract says.
+    fn handed_out(&self, agent: &AgentName, position: u64, held: bool, now_ms: u64) -> (Vec<(LogKey, u64)>, Vec<OpId>) {
+        let place = |at: u64| {
+            let header = self.ops[&at].op.header();
+            (LogKey { author: header.author, log: header.log }, header.seq)
+        };
+        let mut low: BTreeMap<LogKey, u64> = BTreeMap::new();
+        for (_, at) in self.held.iter().filter(|(of, at)| of == agent && !(held && *at <= position)) {
+            let (key, seq) = place(*at);
+            low.entry(key).and_modify(|low| *low = (*low).min(seq)).or_insert(seq);
+        }
+        let (mut levels, mut exact) = (BTreeMap::new(), Vec::new());
+        for at in self.waiting(agent, held, now_ms).into_iter().filter(|at| *at <= position) {
+            let (key, seq) = place(at);
+            let by_itself =
+                self.expires.contains_key(&(agent.clone(), at)) || low.get(&key).is_some_and(|low| seq > *low);
+            if by_itself {
+                exact.push(self.ops[&at].op.id())
+            } else {
+                levels.insert(key, seq);
+            }
+        }
+        (levels.into_iter().collect(), exact)
+    }
+
+    fn traced(&self, placed: Placed) -> Traced {
+        let of =
+            |map: &BTreeMap<OpId, BTreeSet<AgentId>>| map.get(&placed.op.id()).into_iter().flatten().cloned().collect();
+        Traced { acknowledged: of(&self.acknowledged), handed: of(&self.handed), placed }
+    }
+
+    /// The messages of a thread, in order of position.
+    fn thread(&self, message: &OpId) -> Vec<Placed> {
+        let mut thread = BTreeSet::from([*message]);
+        loop {
+            let before = thread.len();
+            for write in self.ops.values() {
+                let Some(reply_to) = write.message.as_ref().and_then(|message| message.reply_to) else { continue };
+                if thread.contains(&write.op.id()) || thread.contains(&reply_to) {
+                    thread.extend([write.op.id(), reply_to]);
+                }
+            }
+            if thread.len() == before {
+                return self.all(|write| write.message.is_some() && thread.contains(&write.op.id()));
+            }
+        }
     }
 
     pub(super) fn read(&self, read: &Read) -> ReadOutcome {
@@ -145,23 +214,34 @@ impl Disk {
                     ids.iter().filter_map(|id| self.by_id.get(id).map(|at| (*id, self.ops[at].op.header().hlc)));
                 ReadOutcome::Known(known.collect())
             }
-            Read::Inbox { agent, limit } => {
-                let waiting = self.waiting(agent);
-                let messages: Vec<Placed> = waiting.iter().take(*limit as usize).map(|at| self.placed(*at)).collect();
-                ReadOutcome::Inbox { more: (waiting.len() - messages.len()) as u64, messages }
+            Read::Thread { message, limit } => {
+                let mut rows: Vec<Traced> =
+                    self.thread(message).into_iter().map(|placed| self.traced(placed)).collect();
+                rows.drain(..rows.len().saturating_sub(*limit as usize));
+                ReadOutcome::History(rows)
             }
-            Read::InboxUpTo { agent, position } => {
-                let handed = self.waiting(agent).into_iter().filter(|at| at <= position);
-                let surfaced: BTreeMap<LogKey, u64> = handed.map(|at| place(&self.ops[&at])).collect();
+            Read::Inbox { agent, limit, held, now_ms } => {
+                let waiting = self.waiting(agent, *held, *now_ms);
+                let all = self.waiting(agent, true, *now_ms).len();
+                let messages: Vec<Placed> = waiting.iter().take(*limit as usize).map(|at| self.placed(*at)).collect();
+                ReadOutcome::Inbox {
+                    more: (waiting.len() - messages.len()) as u64,
+                    held: (all - waiting.len()) as u64,
+                    messages,
+                }
+            }
+            Read::InboxUpTo { agent, position, held, now_ms } => {
+                let (surfaced, exact) = self.handed_out(agent, *position, *held, *now_ms);
                 let cursor = self.cursors.get(agent).copied().unwrap_or(0);
-                ReadOutcome::InboxUpTo { surfaced: surfaced.into_iter().collect(), cursor }
+                ReadOutcome::InboxUpTo { surfaced, exact, cursor }
             }
             Read::History(filter) => {
-                let rows = self.all(|write| write.message.is_some() && filter.id.is_none_or(|id| id == write.op.id()));
-                let acknowledged = |placed: &Placed| {
-                    self.acknowledged.get(&placed.op.id()).into_iter().flatten().cloned().collect::<Vec<_>>()
-                };
-                ReadOutcome::History(rows.into_iter().map(|placed| (placed.clone(), acknowledged(&placed))).collect())
+                let rows = self.all(|write| {
+                    let kind = write.message.as_ref().map(|message| message.kind);
+                    let fits = filter.kind.is_none_or(|wanted| kind == Some(wanted));
+                    kind.is_some() && fits && filter.id.is_none_or(|id| id == write.op.id())
+                });
+                ReadOutcome::History(rows.into_iter().map(|placed| self.traced(placed)).collect())
             }
             Read::Find(prefixes) => {
                 let find = |prefix: &String| {

@@ -95,11 +95,11 @@ impl Author {
             to: to.to_vec(),
             kind,
             text: text.to_owned(),
-            data: None,
-            reply_to: None,
             correlation: correlation.map(str::to_owned),
+            ..Message::default()
         };
-        let index = MessageIndex { to: message.to.clone(), kind, correlation: message.correlation.clone() };
+        let index =
+            MessageIndex { to: message.to.clone(), kind, correlation: message.correlation.clone(), reply_to: None };
         let op = self.entry(Kind::Message, Some(agent), &message.encode());
         Said { op, index }
     }

@@ -1,6 +1,6 @@
 //! Reads: what is found, in which order, and when there is more.
 
-use fedp2p_core::store::{HistoryFilter, Placed};
+use fedp2p_core::store::{HistoryFilter, Traced};
 use fedp2p_protocols::sync::Want;
 
 use super::*;
@@ -12,7 +12,7 @@ fn want(author: &Author, from: u64) -> Want {
 /// Sets one filter or more.
 type Narrow<'a> = &'a dyn Fn(&mut HistoryFilter);
 
-fn history(running: &mut Running, filter: HistoryFilter) -> Vec<(Placed, Vec<AgentId>)> {
+fn history(running: &mut Running, filter: HistoryFilter) -> Vec<Traced> {
     let outcome = running.read(Read::History(filter));
     let ReadOutcome::History(found) = outcome else { panic!("{outcome:?}") };
     found
@@ -20,8 +20,8 @@ fn history(running: &mut Running, filter: HistoryFilter) -> Vec<(Placed, Vec<Age
 
 /// Returns the positions that wait for an agent, and how many more there are.
 fn inbox(running: &mut Running, agent: &str, limit: u32) -> (Vec<u64>, u64) {
-    let outcome = running.read(Read::Inbox { agent: name(agent), limit });
-    let ReadOutcome::Inbox { messages, more } = outcome else { panic!("{outcome:?}") };
+    let outcome = running.read(Read::Inbox { agent: name(agent), limit, held: false, now_ms: 1_000 });
+    let ReadOutcome::Inbox { messages, more, .. } = outcome else { panic!("{outcome:?}") };
     (messages.iter().map(|placed| placed.position).collect(), more)
 }
 
@@ -186,11 +186,11 @@ fn history_filters_and_pages() {
     for (narrow, expected) in cases {
         let filter = narrowed(narrow);
         let found = history(&mut running, filter.clone());
-        let found: Vec<_> = found.iter().map(|(placed, _)| placed.position).collect();
+        let found: Vec<_> = found.iter().map(|row| row.placed.position).collect();
         assert_eq!(found, expected, "{filter:?}");
     }
     let found = history(&mut running, narrowed(&|f| f.id = Some(id)));
-    assert_eq!(found[0].1, [coder]);
+    assert_eq!(found[0].acknowledged, [coder]);
 }
 
 #[test]
@@ -199,9 +199,9 @@ fn a_cursor_never_goes_back() {
     let mut running = home.start();
     let agent: AgentName = "coder".parse().unwrap();
     for position in [10, 5] {
-        running.commit(vec![Write::Cursor { agent: agent.clone(), position }]);
+        running.commit(vec![Write::Cursor { agent: agent.clone(), position, held: false }]);
     }
-    let outcome = running.read(Read::InboxUpTo { agent, position: 1 });
+    let outcome = running.read(Read::InboxUpTo { agent, position: 1, held: false, now_ms: 0 });
     assert!(matches!(outcome, ReadOutcome::InboxUpTo { cursor: 10, .. }), "{outcome:?}");
 }
 
@@ -210,7 +210,7 @@ fn an_inbox_starts_after_its_cursor() {
     let home = Home::new();
     let (mut ann, mut bob) = (Author::new(2), Author::new(3));
     let mut running = home.start();
-    let waits = |position| Write::Inbox { agent: name("coder"), position };
+    let waits = |position| Write::Inbox { agent: name("coder"), position, held: false, expires: None };
     running.commit(vec![
         ann.say("1").at(1),
         bob.say("2").at(2),
@@ -222,21 +222,81 @@ fn an_inbox_starts_after_its_cursor() {
         waits(3),
         waits(5),
         waits(5),
-        Write::Inbox { agent: name("other"), position: 4 },
+        Write::Inbox { agent: name("other"), position: 4, held: false, expires: None },
     ]);
     assert_eq!(inbox(&mut running, "coder", 3), (vec![1, 2, 3], 1));
 
-    running.commit(vec![Write::Cursor { agent: name("coder"), position: 1 }]);
-    let outcome = running.read(Read::InboxUpTo { agent: name("coder"), position: 3 });
-    let ReadOutcome::InboxUpTo { mut surfaced, cursor } = outcome else { panic!("{outcome:?}") };
+    running.commit(vec![Write::Cursor { agent: name("coder"), position: 1, held: false }]);
+    let outcome = running.read(Read::InboxUpTo { agent: name("coder"), position: 3, held: false, now_ms: 1_000 });
+    let ReadOutcome::InboxUpTo { mut surfaced, exact, cursor } = outcome else { panic!("{outcome:?}") };
+    assert!(exact.is_empty());
     surfaced.sort_unstable();
     let mut expected = [(ann.log_key(), 2), (bob.log_key(), 1)];
     expected.sort_unstable();
     assert_eq!((surfaced.as_slice(), cursor), (expected.as_slice(), 1));
 
-    running.commit(vec![Write::Cursor { agent: name("coder"), position: 3 }]);
+    running.commit(vec![Write::Cursor { agent: name("coder"), position: 3, held: false }]);
     assert_eq!(inbox(&mut running, "coder", 3), (vec![5], 0));
     assert_eq!(inbox(&mut running, "nobody", 3), (vec![], 0));
+}
+
+#[test]
+fn what_is_held_or_expired_is_left_out_and_what_stands_behind_it_is_named_by_itself() {
+    let home = Home::new();
+    let mut ann = Author::new(2);
+    let mut running = home.start();
+    let said: Vec<Said> = (1..=4).map(|number| ann.say(&number.to_string())).collect();
+    let ids: Vec<OpId> = said.iter().map(|said| said.op.id()).collect();
+    let waits = |position, held, expires| Write::Inbox { agent: name("coder"), position, held, expires };
+    let mut writes: Vec<Write> = said.into_iter().zip(1..).map(|(said, position)| said.at(position)).collect();
+    writes.extend([waits(1, false, None), waits(2, true, None), waits(3, false, Some(2_000)), waits(4, false, None)]);
+    running.commit(writes);
+    let look = |running: &mut Running, held, now_ms| {
+        let outcome = running.read(Read::Inbox { agent: name("coder"), limit: 9, held, now_ms });
+        let ReadOutcome::Inbox { messages, more: 0, held } = outcome else { panic!("{outcome:?}") };
+        (messages.iter().map(|placed| placed.position).collect::<Vec<_>>(), held)
+    };
+    assert_eq!(look(&mut running, false, 1_999), (vec![1, 3, 4], 1));
+    assert_eq!(look(&mut running, true, 2_000), (vec![1, 2, 4], 0));
+    let up_to = |running: &mut Running, held| {
+        let outcome = running.read(Read::InboxUpTo { agent: name("coder"), position: 4, held, now_ms: 1_000 });
+        let ReadOutcome::InboxUpTo { surfaced, exact, .. } = outcome else { panic!("{outcome:?}") };
+        (surfaced, exact.into_iter().collect::<std::collections::BTreeSet<_>>())
+    };
+    assert_eq!(up_to(&mut running, false), (vec![(ann.log_key(), 1)], [ids[2], ids[3]].into()));
+    assert_eq!(up_to(&mut running, true), (vec![(ann.log_key(), 4)], [ids[2]].into()));
+    running.commit(vec![Write::Cursor { agent: name("coder"), position: 4, held: false }]);
+    assert_eq!(look(&mut running, false, 0), (vec![], 1));
+    assert_eq!(look(&mut running, true, 0), (vec![2], 0));
+    running.commit(vec![Write::Cursor { agent: name("coder"), position: 2, held: true }]);
+    assert_eq!(look(&mut running, true, 0), (vec![], 0));
+}
+
+#[test]
+fn a_thread_is_found_from_any_of_its_messages() {
+    let home = Home::new();
+    let mut ann = Author::new(2);
+    let mut running = home.start();
+    // 1 <- 2 <- 4, 1 <- 5; 3 stands alone; 6 answers what is not here.
+    let said: Vec<Said> = (1..=6).map(|number| ann.say(&number.to_string())).collect();
+    let ids: Vec<OpId> = said.iter().map(|said| said.op.id()).collect();
+    let answers = [None, Some(ids[0]), None, Some(ids[1]), Some(ids[0]), Some(OpId::from_bytes([9; 32]))];
+    let writes = said.into_iter().zip(answers).zip(1..).map(|((mut said, reply_to), position)| {
+        said.index.reply_to = reply_to;
+        said.at(position)
+    });
+    running.commit(writes.collect());
+    let mut thread = |id: OpId, limit| {
+        let outcome = running.read(Read::Thread { message: id, limit });
+        let ReadOutcome::History(rows) = outcome else { panic!("{outcome:?}") };
+        rows.iter().map(|row| row.placed.position).collect::<Vec<_>>()
+    };
+    for of in [0, 1, 3, 4] {
+        assert_eq!(thread(ids[of], 9), [1, 2, 4, 5], "{of}");
+    }
+    assert_eq!(thread(ids[0], 2), [4, 5]);
+    assert_eq!((thread(ids[2], 9), thread(ids[5], 9)), (vec![3], vec![6]));
+    assert!(thread(OpId::from_bytes([9; 32]), 9).is_empty());
 }
 
 #[test]

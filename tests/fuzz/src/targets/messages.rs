@@ -57,6 +57,9 @@ pub(super) fn payload_seeds() -> Vec<Vec<u8>> {
         data: Some(serde_json::json!({"file": ["auth.py", 1, null]})),
         reply_to: Some(OpId::from_bytes([4; 32])),
         correlation: Some("auth".to_owned()),
+        urgent: true,
+        expires: Some(7),
+        covers: vec![fedp2p_protocols::payload::Cover { from: OpId::from_bytes([5; 32]), to: None }],
     };
     let (one, other) = (entry(Kind::Message, b"\0one", 0), entry(Kind::Message, b"\0other", 0));
     let side = |op: &fedp2p_protocols::op::Verified| (op.header_bytes().to_vec(), op.signature());
@@ -125,7 +128,7 @@ pub(super) fn socket_seeds() -> Vec<Vec<u8>> {
     let requests = [
         Request::Status(api::status::Request {}),
         Request::Send(api::send::Request { to: vec!["p0".to_owned()], text: "hello".to_owned(), ..Default::default() }),
-        Request::Inbox(api::inbox::Request { limit: 10 }),
+        Request::Inbox(api::inbox::Request { limit: 10, held: true }),
         Request::State(api::state::Request::default()),
         Request::History(api::history::Request::default()),
     ];
