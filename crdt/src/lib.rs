@@ -33,7 +33,7 @@
 //! | `proposals/<id>/by` | the agent that asks |
 //! | `proposals/<id>/question` | the question |
 //! | `proposals/<id>/options/<nn>` | the options, keyed `00`, `01`, … in the asker's order |
-//! | `proposals/<id>/rules/mechanism` | `poll`, `vote`, `approval` or `ranked` |
+//! | `proposals/<id>/rules/mechanism` | `poll`, `vote`, `approval`, `ranked` or `signoff` |
 //! | `proposals/<id>/rules/threshold`, `quorum` | `majority`, `two-thirds`, `unanimous` or a fraction; may be absent |
 //! | `proposals/<id>/rules/of` | `voting` or `electorate` |
 //! | `proposals/<id>/rules/electorate` | `all`, `people`, the map `role` with a role's name, or the map `agents` with a list of maps of `node` and `name` |
@@ -47,6 +47,7 @@
 //! | `proposals/<id>/closed/counted/<node id>/<agent>` | the ballot that counts: its number, a colon, the places of its choices |
 //! | `ballots/<node id>/<proposal id>/<voter>/<number>/revision` | the revision that the voter saw |
 //! | `…/choices/<nn>`, `…/reason`, `…/at` | the options, why (may be absent), time |
+//! | `attention/<agent>/mode`, `urgent/…`, `at` | what the agent wants to be handed, whose urgent messages in any case, and when it said so |
 //! | `seen/<node id>/<proposal id>/<agent>/revision`, `at` | what the agent says to have seen, and when |
 //! | `roles/<role>/<node id>/<agent>/by`, `has`, `revision`, `at` | who says so, whether the agent has the role (0 or 1), from 1, time |
 //! | `claims/<counter>/resource/task` | the task: node id, a slash, task id |
