@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use fedp2p_protocols::name::AgentName;
 
 use crate::command::{
-    ack, approve, attention, completions, demo, digest, history, inbox, invite, join, log, note, pin, pulse, role,
-    send, state, up, vote,
+    ack, approve, attention, claim, completions, demo, digest, guard, history, inbox, invite, join, log, note, pin,
+    pulse, role, send, state, up, vote,
 };
 use crate::ui::colour::When;
 
@@ -106,6 +106,8 @@ pub(crate) enum Command {
     Deny(approve::Deny),
     Pin(pin::Arguments),
     Note(note::Arguments),
+    Claim(claim::Arguments),
+    Guard(guard::Arguments),
     Log(log::Arguments),
     Completions(completions::Arguments),
     Demo(demo::Arguments),

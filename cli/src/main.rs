@@ -6,6 +6,7 @@
 //! | [`args`] | the flags and commands |
 //! | [`command`] | one file for each command |
 //! | [`context`] | whose daemon, who speaks, where the answer goes |
+//! | [`repository`], [`hooks`] | the git repository that one is in, and the guard's hooks there |
 //! | [`ui`] | everything that prints |
 //! | [`error`] | what can go wrong, hints and exit codes |
 //! | [`bug`] | what is said when a bug shows itself |
@@ -17,6 +18,8 @@ mod command;
 mod context;
 mod demo;
 mod error;
+mod hooks;
+mod repository;
 mod ui;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

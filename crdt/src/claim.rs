@@ -9,8 +9,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fedp2p_protocols::claim::{Claim, Confirmation, End, Fence, Replaced, Resource};
-use fedp2p_protocols::id::NodeId;
-use fedp2p_protocols::limits::MAX_COUNTER_LEAP;
+use fedp2p_protocols::id::{ClaimHash, NodeId};
+use fedp2p_protocols::limits::{MAX_CLAIMS, MAX_COUNTER_LEAP};
 
 use crate::picture::Picture;
 
@@ -57,7 +57,8 @@ impl Standing<'_> {
         self.claim.confirmed.as_ref().filter(borne_out)
     }
 
-    fn is_majority(&self) -> bool {
+    /// Whether most members had acknowledged it when it was confirmed.
+    pub fn is_majority(&self) -> bool {
         self.confirmation().is_some_and(Confirmation::is_majority)
     }
 
@@ -70,8 +71,20 @@ impl Standing<'_> {
         }
     }
 
-    /// The entry by which it takes `other` over, if that was not renewed since.
-    fn takes_over(&self, other: &Standing<'_>) -> bool {
+    /// Whether it and `other` cannot both be held. Those of one agent can.
+    pub fn excludes(&self, other: &Standing<'_>) -> bool {
+        let one_agent = self.fence.node == other.fence.node && self.claim.by == other.claim.by;
+        !one_agent && self.claim.excludes(other.claim)
+    }
+
+    /// Whether it is still to be reckoned with, although it may have to give way: its node has not ended it, and most
+    /// members have not taken it over.
+    pub fn is_open(&self) -> bool {
+        self.claim.ended.is_none() && !self.buried
+    }
+
+    /// Whether it takes `other` over, as it names it and that was not renewed since.
+    pub fn takes_over(&self, other: &Standing<'_>) -> bool {
         let names = |replaced: &&Replaced| replaced.fence == other.fence;
         self.claim.replaces.iter().find(names).is_some_and(|replaced| replaced.renewals >= other.claim.renewals)
     }
@@ -95,7 +108,10 @@ pub fn claims<'a>(picture: &Picture<'a>) -> Claims<'a> {
 fn gather<'a>(picture: &Picture<'a>) -> Claims<'a> {
     let mut standings = BTreeMap::new();
     for (node, content) in picture.nodes() {
-        for (&counter, claim) in &content.claims {
+        let open = |claim: &Claim| claim.ended.is_none();
+        let spare = content.claims.iter().filter(|(_, claim)| open(claim)).nth(MAX_CLAIMS).map(|(&counter, _)| counter);
+        let counts = |counter: u64, claim: &Claim| !open(claim) || spare.is_none_or(|spare| counter < spare);
+        for (&counter, claim) in content.claims.iter().filter(|(counter, claim)| counts(**counter, claim)) {
             let fence = Fence { counter, node };
             let state = match claim.ended {
                 None => State::Tentative,
@@ -110,10 +126,12 @@ fn gather<'a>(picture: &Picture<'a>) -> Claims<'a> {
     if let Some(from) = standings.keys().find(leaps).copied() {
         standings.split_off(&from);
     }
+    let hashes: BTreeMap<Fence, ClaimHash> =
+        standings.iter().map(|(fence, standing)| (*fence, standing.claim.hash())).collect();
     for (node, content) in picture.nodes() {
         for (fence, acknowledgement) in &content.acknowledged {
             if let Some(standing) = standings.get_mut(fence)
-                && standing.claim.hash() == acknowledgement.claim
+                && hashes.get(fence) == Some(&acknowledgement.claim)
             {
                 standing.acknowledged.insert(node);
             }
@@ -152,19 +170,17 @@ impl<'a> Claims<'a> {
         self.live_on(resource).into_iter().next()
     }
 
-    /// The claims in the way of `claim`: those that exclude it and keep others out.
-    pub fn in_the_way(&self, claim: &Claim) -> impl Iterator<Item = &Standing<'a>> {
-        self.iter().filter(move |standing| standing.is_live() && standing.claim.excludes(claim))
+    /// The claims in the way of one that an agent of `node` would make: those that exclude it and may still hold.
+    pub fn in_the_way(&self, node: NodeId, claim: &Claim) -> impl Iterator<Item = &Standing<'a>> {
+        let own = move |standing: &Standing<'a>| standing.fence.node == node && standing.claim.by == claim.by;
+        self.iter().filter(move |other| other.is_open() && !own(other) && other.claim.excludes(claim))
     }
 
     /// Whether node `me` may promise to acknowledge nothing that stands against this claim. `has_run_out` says whether
     /// the lease of another has run out, as far as this node has seen time pass.
     pub fn may_acknowledge(&self, me: &NodeId, fence: &Fence, has_run_out: impl Fn(&Standing<'a>) -> bool) -> bool {
         let Some(claim) = self.get(fence).filter(|claim| claim.is_live()) else { return false };
-        let stands_against = |other: &&Standing<'a>| {
-            let over = other.claim.ended.is_some() || other.buried;
-            other.fence != *fence && !over && other.claim.excludes(claim.claim)
-        };
+        let stands_against = |other: &&Standing<'a>| other.fence != *fence && other.is_open() && other.excludes(claim);
         self.iter().filter(stands_against).all(|other| {
             let promised = other.acknowledged.contains(me) || other.confirmation().is_some();
             let out = claim.takes_over(other) && other.fence.counter < fence.counter && has_run_out(other);
@@ -181,7 +197,7 @@ impl<'a> Claims<'a> {
                 let Some(older) = self.standings.get(&replaced.fence) else { continue };
                 let holds = newer.is_majority()
                     || (newer.takes_over(older) && newer.claim.ended.is_none_or(|ended| ended.cause != End::Lost));
-                if holds && older.fence.counter < newer.fence.counter && older.claim.excludes(newer.claim) {
+                if holds && older.fence.counter < newer.fence.counter && older.excludes(newer) {
                     taken_over.push((replaced.fence, newer.fence, newer.is_majority()));
                 }
             }
@@ -205,7 +221,7 @@ impl<'a> Claims<'a> {
             let winner = hold.iter().find(|held| {
                 let held = &self.standings[held];
                 // One that challenges a lease that has run out waits for what most members say.
-                held.claim.excludes(claim.claim) && !(claim.confirmation().is_none() && claim.takes_over(held))
+                held.excludes(claim) && !(claim.confirmation().is_none() && claim.takes_over(held))
             });
             let state = match winner {
                 Some(&to) => State::Lost { to },

@@ -88,7 +88,7 @@ pub const MAX_PROPOSAL_ID_BYTES: usize = 64;
 /// Longest pattern of paths, in bytes.
 pub const MAX_GLOB_BYTES: usize = 256;
 /// Most patterns in one claim.
-pub const MAX_GLOBS: usize = 16;
+pub const MAX_GLOBS: usize = 8;
 /// Most claims that one claim may take over.
 pub const MAX_REPLACED: usize = 16;
 /// Shortest lease, in seconds: renewals must have time to reach everybody.
@@ -97,7 +97,7 @@ pub const MIN_CLAIM_TTL_S: u32 = 5;
 pub const MAX_CLAIM_TTL_S: u32 = 7 * 24 * 3600;
 /// Longest text that says what a claim is for, in bytes.
 pub const MAX_CLAIM_WHY_BYTES: usize = 256;
-/// Most claims of one node that have not ended.
+/// Most claims of one node that have not ended; of more, only the first count.
 pub const MAX_CLAIMS: usize = 256;
 /// By how much the counter of a claim may exceed the next lower one: nobody can use the numbers up.
 pub const MAX_COUNTER_LEAP: u64 = 1 << 32;

@@ -175,6 +175,7 @@ fn next(inbox: &mut fedp2p_tests::node::Events) -> String {
         | Event::Attention { .. }
         | Event::Vote(_)
         | Event::Note { .. }
+        | Event::Claim(_)
         | Event::Peer { .. }
         | Event::Agent(_)
         | Event::Notice { .. } => None,

@@ -322,6 +322,19 @@ impl Node {
         Output { code: code(status), stdout, stderr: stderr.recv().unwrap() }
     }
 
+    /// Runs another program in a folder, in the environment of this node and with these variables.
+    ///
+    /// # Panics
+    /// If it cannot be run.
+    pub fn beside(&self, program: &str, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(program);
+        bare(&mut command, self.folder.path(), &self.runtime_dir);
+        command.envs(variables.iter().copied()).current_dir(folder).args(arguments).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Output { code: code(output.status), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     /// Runs a command whose output goes elsewhere, and returns its exit code.
     pub fn cli_into(&self, arguments: &[&str], stdout: impl Into<Stdio>) -> i32 {
         let mut command = self.command(false);

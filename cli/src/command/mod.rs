@@ -14,10 +14,12 @@ pub(crate) mod ack;
 pub(crate) mod agents;
 pub(crate) mod approve;
 pub(crate) mod attention;
+pub(crate) mod claim;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod digest;
 pub(crate) mod down;
+pub(crate) mod guard;
 pub(crate) mod history;
 pub(crate) mod inbox;
 pub(crate) mod invite;
@@ -78,6 +80,8 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
         Command::Deny(arguments) => block_on(approve::deny(arguments, &context()?)),
         Command::Pin(arguments) => block_on(pin::run(&arguments, &context()?)),
         Command::Note(arguments) => block_on(note::run(arguments, &context()?)),
+        Command::Claim(arguments) => block_on(claim::run(arguments, &context()?)),
+        Command::Guard(arguments) => block_on(guard::run(&arguments, &context()?)),
         Command::Log(arguments) => block_on(log::run(&arguments, &context()?)),
     }
 }

@@ -6,7 +6,7 @@ use fedp2p_protocols::api::watch::Event;
 use super::colour::{Paint, Style};
 use super::table::cut;
 use super::time::Clock;
-use super::{Output, ballot, escape, show};
+use super::{Output, ballot, escape, lease, show};
 
 /// Writes lines with the local time in front.
 #[derive(Debug, Clone)]
@@ -72,6 +72,10 @@ fn describe(event: &Event) -> (&'static str, Style, String) {
         }
         Event::Note { name, by, version } => {
             ("note", Style::Plain, format!("{by} edited {name} ({})", version.short()))
+        }
+        Event::Claim(claim) => {
+            let (state, style) = lease::state(claim);
+            ("claim", style, format!("{} {state}  {}  {}", claim.id, claim.by, claim.what))
         }
         Event::Peer { name, presence } => {
             let style = show::presence_style(*presence);

@@ -7,6 +7,7 @@
 //! | [`show`] | messages, pulses, nodes as people read them |
 //! | [`ballot`] | questions and answers as people read them |
 //! | [`secret`] | asks for what nobody should read over the shoulder |
+//! | [`lease`] | claims as people read them |
 //! | [`live`] | what happens, a line each |
 
 use std::io::{self, IsTerminal, Write};
@@ -20,6 +21,7 @@ use crate::error::Report;
 pub(crate) mod ballot;
 pub(crate) mod colour;
 pub(crate) mod escape;
+pub(crate) mod lease;
 pub(crate) mod live;
 pub(crate) mod secret;
 pub(crate) mod show;

@@ -187,6 +187,17 @@ fn nobody_promises_against_what_was_confirmed_without_it() {
 }
 
 #[test]
+fn one_agent_may_widen_what_it_holds() {
+    let mut mesh = Mesh::default();
+    let (narrow, wide) = (fence(1, 1), fence(2, 1));
+    mesh.claim(narrow, claim("src/a.rs"));
+    mesh.confirm(narrow, &[1, 2, 3]);
+    mesh.claim(wide, claim("src"));
+    assert_eq!(mesh.state(wide), State::Tentative);
+    assert!(mesh.may(2, wide, false));
+}
+
+#[test]
 fn numbers_cannot_be_used_up() {
     let mut mesh = Mesh::default();
     let (one, far) = (fence(1, 1), fence(2 + MAX_COUNTER_LEAP, 2));

@@ -246,6 +246,7 @@ impl Core {
         for conversation in own {
             self.remake_documents(conversation, self.me());
         }
+        self.refuse_waiting(&refusal);
         self.notice(format!("{}; nothing was half-written", refusal.message));
     }
 

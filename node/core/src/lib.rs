@@ -15,6 +15,7 @@
 //! | `session`, `sync` | connected nodes: presence, anti-entropy, catching up |
 //! | [`pin`] | what proves that a person answers |
 //! | `membership` | hellos, tickets, certificates that renew themselves |
+//! | `leases` | claims: what is promised, confirmed, renewed and ended |
 //! | `doors` | the operations of the API |
 //! | `bounds` | how full every bounded queue is |
 
@@ -27,6 +28,7 @@ pub mod effect;
 mod forks;
 mod ingest;
 pub mod input;
+mod leases;
 mod logs;
 mod members;
 pub mod membership;
@@ -63,6 +65,7 @@ use crate::doors::picture::Recovery;
 use crate::doors::{Then, Watches};
 use crate::ingest::Batch;
 use crate::input::{CallId, StoredTicket, VerifyToken};
+use crate::leases::Leases;
 use crate::logs::{Logs, Tip};
 use crate::members::Members;
 use crate::pending::Pending;
@@ -125,6 +128,7 @@ pub struct Core {
     in_verification: BTreeSet<OpId>,
     next_verify: u64,
     watches: Watches,
+    leases: Leases,
     notices: Notices,
     /// Documents that are being made again, and the changes that came meanwhile; those of this node must not be
     /// edited until that is done.
@@ -202,6 +206,7 @@ impl Core {
             in_verification: BTreeSet::new(),
             next_verify: 0,
             watches: Watches::default(),
+            leases: Leases::default(),
             notices: Notices::default(),
             remaking: BTreeMap::new(),
             deferred: Vec::new(),
@@ -214,6 +219,7 @@ impl Core {
         };
         core.restore(start.stored);
         core.note_closings();
+        core.restore_claims();
         core.begin(start.person, start.inviter);
         let effects = std::mem::take(&mut core.effects);
         (core, effects)
@@ -279,6 +285,7 @@ impl Core {
                 self.join_requested(exchange, peer, ticket, &request);
             }
         }
+        self.tend_claims();
         std::mem::take(&mut self.effects)
     }
 
@@ -295,6 +302,7 @@ impl Core {
             .chain(self.recovering.values().filter_map(Recovery::deadline))
             .chain([self.renewal_due])
             .chain(self.closing_due())
+            .chain(self.claims_due())
             .min()
             .unwrap_or(Duration::MAX)
     }

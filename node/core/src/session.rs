@@ -175,6 +175,7 @@ impl Core {
             return;
         }
         seen.presence = presence;
+        self.claims_changed();
         let name = self.members.display(&peer);
         self.tell(watch::Event::Peer { name, presence });
     }

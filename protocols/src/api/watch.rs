@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Presence;
+use super::claim::Claim;
 use super::message::Message;
 use super::proposal::Proposal;
 use crate::attention::Mode;
@@ -37,6 +38,8 @@ pub enum Topic {
     Votes,
     /// Notes that are edited.
     Notes,
+    /// Claims that are made, confirmed, lost or ended.
+    Claims,
     /// Nodes that come and go.
     Peers,
     /// What the admin should know.
@@ -69,6 +72,8 @@ pub enum Event {
         /// The edit.
         version: OpId,
     },
+    /// A claim was made, confirmed, lost or ended.
+    Claim(Box<Claim>),
     /// A node came, went or fell silent.
     Peer {
         /// Its name.
@@ -93,6 +98,7 @@ impl Event {
             Self::Pulse(_) | Self::Attention { .. } => Topic::Pulse,
             Self::Vote(_) => Topic::Votes,
             Self::Note { .. } => Topic::Notes,
+            Self::Claim(_) => Topic::Claims,
             Self::Peer { .. } | Self::Agent(_) => Topic::Peers,
             Self::Notice { .. } => Topic::Notices,
         }

@@ -72,6 +72,12 @@ impl Glob {
 
     /// Whether there can be a path that both cover.
     pub fn overlaps(&self, other: &Self) -> bool {
+        // Most differ long before the first wildcard of either.
+        let plain = |glob: &Self| glob.0.find(['*', '?']).unwrap_or(glob.0.len());
+        let common = plain(self).min(plain(other));
+        if self.0.as_bytes()[..common] != other.0.as_bytes()[..common] {
+            return false;
+        }
         let (ours, theirs) = (self.segments(), other.segments());
         walk(&ours, &theirs, |left, right| left == ours.len() || right == theirs.len())
     }
@@ -119,8 +125,15 @@ fn walk(left: &[Segment], right: &[Segment], done: impl Fn(usize, usize) -> bool
     })
 }
 
-/// Whether there is a name that both match.
+/// Above this product of the lengths of two names with stars, comparing them to the end would cost too much.
+const MOST_STEPS: usize = 2048;
+
+/// Whether there is a name that both match; if that is too costly to find out, whether it seems so.
 fn meet(left: &[Token], right: &[Token]) -> bool {
+    let starred = |tokens: &[Token]| tokens.contains(&Token::Many);
+    if left.len() * right.len() > MOST_STEPS && starred(left) && starred(right) {
+        return fit(left.iter(), right.iter()) && fit(left.iter().rev(), right.iter().rev());
+    }
     let done = |at, there| at == left.len() && there == right.len();
     reach(left.len(), right.len(), done, |at, there| {
         let (l, r) = (left.get(at).copied(), right.get(there).copied());
@@ -135,6 +148,12 @@ fn meet(left: &[Token], right: &[Token]) -> bool {
             },
         }
     })
+}
+
+/// Whether two names are alike up to the first star of either.
+fn fit<'a>(left: impl Iterator<Item = &'a Token>, right: impl Iterator<Item = &'a Token>) -> bool {
+    let pairs = left.zip(right).take_while(|(l, r)| **l != Token::Many && **r != Token::Many);
+    pairs.into_iter().all(|(l, r)| *l == Token::One || *r == Token::One || l == r)
 }
 
 /// How two sequences can be followed from one pair of places.
@@ -312,6 +331,8 @@ mod tests {
             ("ab*", "*ba", true),
             ("a?", "b?", false),
             ("x*/y", "xx/*", true),
+            (&format!("a{}*", "b".repeat(60)), &format!("*a{}", "c".repeat(60)), true),
+            (&format!("a*{}", "b".repeat(60)), &format!("*a{}c", "b".repeat(60)), false),
         ] {
             assert_eq!(glob(one).overlaps(&glob(other)), overlaps, "{one} and {other}");
             assert_eq!(glob(other).overlaps(&glob(one)), overlaps, "{other} and {one}");

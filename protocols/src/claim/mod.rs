@@ -50,6 +50,28 @@ impl Resource {
     }
 }
 
+impl Resource {
+    /// Whether it is files, and this one of them.
+    pub fn covers(&self, repository: &RepositoryName, path: &str) -> bool {
+        match self {
+            Self::Files { repository: ours, globs } => ours == repository && globs.iter().any(|glob| glob.covers(path)),
+            Self::Task(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Task(task) => write!(f, "task {}", task.id),
+            Self::Files { repository, globs } => {
+                let globs: Vec<&str> = globs.iter().map(Glob::as_str).collect();
+                write!(f, "{repository}:{}", globs.join(","))
+            }
+        }
+    }
+}
+
 /// Whether others may claim the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -8,6 +8,7 @@ mod copies;
 mod crashes;
 mod envelopes;
 mod garbage;
+mod guard;
 mod homes;
 mod impostors;
 mod joining;

@@ -4,6 +4,7 @@
 mod approvals;
 mod attention;
 mod ballots;
+mod claims;
 mod digest;
 mod messages;
 pub(crate) mod notes;
@@ -79,6 +80,8 @@ pub(crate) enum Finish {
     /// A message was sent.
     Sent(Arc<Verified>),
     Invited(invite::Reply),
+    /// A claim was made: it is shown as it stands then.
+    Claim(fedp2p_protocols::claim::Fence),
     /// A proposal was changed: it is shown as it stands then.
     Vote(fedp2p_protocols::vote::ProposalKey, fn(Box<fedp2p_protocols::api::proposal::Proposal>) -> Reply),
 }
@@ -95,6 +98,11 @@ pub(crate) struct Watches {
 impl Watches {
     pub(crate) fn remove(&mut self, id: CallId) {
         self.watches.remove(&id);
+    }
+
+    /// Whether a client of this agent watches.
+    pub(crate) fn has(&self, agent: &AgentName) -> bool {
+        self.watches.values().any(|(watching, _)| watching == agent)
     }
 }
 
@@ -143,6 +151,7 @@ impl Core {
 
     pub(crate) fn call_ended(&mut self, id: CallId) {
         self.watches.remove(id);
+        self.leases.forget_call(id);
         self.deferred.retain(|(deferred, ..)| *deferred != id);
     }
 
@@ -157,6 +166,7 @@ impl Core {
     }
 
     fn dispatch(&mut self, id: CallId, caller: Caller, request: Request) -> Result<(), Error> {
+        self.sign_of_life(&caller.name);
         match request {
             Request::Status(_) => {
                 let status = self.status();
@@ -197,6 +207,17 @@ impl Core {
             | Request::NoteShow(_)
             | Request::NoteHistory(_) => self.note_call(id, caller, request)?,
             Request::NoteList(_) => self.note_list(id),
+            Request::ClaimTake(request) => self.claim_take(id, &caller, request)?,
+            Request::ClaimRenew(request) => self.claim_renew(id, &caller, &request)?,
+            Request::ClaimRelease(request) => self.claim_release(id, &caller, &request)?,
+            Request::ClaimList(request) => {
+                let reply = self.claim_list(&request)?;
+                self.answer(id, Reply::ClaimList(reply));
+            }
+            Request::ClaimCheck(request) => {
+                let reply = self.claim_check(&caller, &request)?;
+                self.answer(id, Reply::ClaimCheck(reply));
+            }
             Request::LogVerify(_) => {
                 self.read(Read::Verify, Then::Call(id, Continue::Verify));
             }
@@ -222,6 +243,7 @@ impl Core {
                 self.answer(id, Reply::Send(reply));
             }
             Finish::Invited(reply) => self.answer(id, Reply::Invite(reply)),
+            Finish::Claim(fence) => self.finish_claim(id, &fence),
             Finish::Vote(key, wrap) => {
                 if let Some(shown) = self.show_proposal(&key) {
                     self.answer(id, wrap(Box::new(shown)));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fedp2p_crdt::content::{Agent, Content, Edit, Entry, Said};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, agents, pulse, state, watch};
 use fedp2p_protocols::attention::Mode;
-use fedp2p_protocols::claim::Claim;
+use fedp2p_protocols::claim::{Claim, Fence};
 use fedp2p_protocols::id::{ConversationId, NodeId};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::Verified;
@@ -47,6 +47,9 @@ pub(crate) struct Glance {
     proposals: BTreeMap<String, (u32, bool)>,
     /// How many ballots and words of having seen it there are on each proposal.
     answers: BTreeMap<ProposalKey, (usize, Vec<u32>)>,
+    /// Of each claim: its renewals, its acknowledgements as it says, whether it has ended.
+    claims: BTreeMap<u64, (u32, u32, bool)>,
+    acknowledged: Vec<Fence>,
 }
 
 impl Core {
@@ -65,6 +68,8 @@ impl Core {
             attention: content.attention.iter().map(|(name, attention)| (name.clone(), attention.mode)).collect(),
             proposals: content.proposals.iter().map(|(id, proposal)| (id.clone(), state(proposal))).collect(),
             answers,
+            claims: content.claims.iter().map(|(&counter, claim)| (counter, claim_state(claim))).collect(),
+            acknowledged: content.acknowledged.keys().copied().collect(),
         }
     }
 
@@ -84,6 +89,10 @@ impl Core {
             if before.answers.get(key) != Some(answers) {
                 votes.insert(key.clone());
             }
+        }
+        if (&after.claims, &after.acknowledged) != (&before.claims, &before.acknowledged) {
+            self.claims_changed();
+            self.tell_claims();
         }
         for (name, said) in after.agents {
             let agent = AgentId { node, name };
@@ -252,6 +261,10 @@ fn unknown_field(field: &str, names: [&'static str; 6]) -> Error {
     Error::new(ErrorCode::Invalid, format!("a pulse has no field {field:?}"))
         .hint(format!("the fields are {}", names.join(", ")))
         .suggest(best.map(ToString::to_string).into_iter().collect())
+}
+
+fn claim_state(claim: &Claim) -> (u32, u32, bool) {
+    (claim.renewals, claim.confirmed.map_or(0, |by| by.acknowledged), claim.ended.is_some())
 }
 
 /// The edits that add to `have` what only `lost` says, and what it says later.

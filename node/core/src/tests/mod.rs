@@ -3,6 +3,7 @@
 mod approvals;
 mod attention;
 mod bounds;
+mod claims;
 mod doors;
 mod durability;
 mod forks;
@@ -361,6 +362,7 @@ impl World {
             | watch::Event::Vote(_)
             | watch::Event::Attention { .. }
             | watch::Event::Note { .. }
+            | watch::Event::Claim(_)
             | watch::Event::Peer { .. }
             | watch::Event::Agent(_) => None,
         };

@@ -1,0 +1,388 @@
+//! Claims at the doors: taken, renewed, released, listed. `leases` is what becomes of them.
+
+use fedp2p_crdt::claim::{Claims, Standing, State, claims};
+use fedp2p_crdt::content::{Edit, Entry};
+use fedp2p_protocols::api::claim as shown;
+use fedp2p_protocols::api::{
+    Caller, Error, ErrorCode, Reply, claim_check, claim_list, claim_release, claim_renew, claim_take,
+};
+use fedp2p_protocols::claim::{Claim, End, Ended, Fence, Glob, Mode, Replaced, Resource};
+use fedp2p_protocols::limits::{
+    MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_CLAIMS, MAX_GLOBS, MAX_PAGE, MAX_REPLACED, MIN_CLAIM_TTL_S,
+};
+use fedp2p_protocols::pulse::AgentKind;
+use fedp2p_protocols::vote::AgentId;
+
+use super::Finish;
+use crate::Core;
+use crate::author::Entries;
+use crate::input::CallId;
+use crate::leases::{MOST_AT_ONCE, replaced};
+
+/// What somebody wants to claim.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    pub(crate) resource: Resource,
+    pub(crate) mode: Mode,
+    pub(crate) ttl_s: u32,
+    pub(crate) why: Option<String>,
+}
+
+impl Core {
+    pub(crate) fn claim_take(
+        &mut self,
+        call: CallId,
+        caller: &Caller,
+        request: claim_take::Request,
+    ) -> Result<(), Error> {
+        let globs = check_globs(&request.files, request.mode)?;
+        let resource = Resource::Files { repository: request.repository, globs };
+        let wish = Wish { resource, mode: request.mode, ttl_s: request.ttl_s, why: request.why };
+        let mut entries = Entries::default();
+        let counter = self.stake(&mut entries, caller, wish)?;
+        let fence = Fence { counter, node: self.me() };
+        if request.no_wait || self.is_confirmed(&fence) {
+            self.commit_call(entries, call, Finish::Claim(fence));
+        } else {
+            self.await_claim(call, counter);
+            self.commit_entries(entries);
+        }
+        Ok(())
+    }
+
+    /// Claims something for the caller, and returns the number of the claim; the same again renews what it has. The
+    /// claim is tentative: [`Core::tend_claims`] goes on with it.
+    ///
+    /// # Errors
+    /// If another holds some of it, or the wish is over a limit.
+    pub(crate) fn stake(&mut self, entries: &mut Entries, caller: &Caller, wish: Wish) -> Result<u64, Error> {
+        check_wish(&wish)?;
+        let salt = u64::from_le_bytes(self.random());
+        let (me, at) = (self.me(), self.now.wall_ms);
+        let picture = self.documents.picture(&self.lobby);
+        let claims = claims(&picture);
+        let open = |own: &&Standing<'_>| own.fence.node == me && own.claim.ended.is_none();
+        let own: Vec<&Standing<'_>> = claims.iter().filter(open).collect();
+        if own.len() >= MAX_CLAIMS {
+            let message = format!("the agents of this node hold {MAX_CLAIMS} claims, and no more fit");
+            return Err(Error::new(ErrorCode::TooLarge, message).hint("release some of them"));
+        }
+        let same = |own: &&Standing<'_>| {
+            let theirs = (&own.claim.by, &own.claim.resource, own.claim.mode, own.claim.ttl_s);
+            own.is_live() && theirs == (&caller.name, &wish.resource, wish.mode, wish.ttl_s)
+        };
+        let mut edits = Vec::new();
+        let counter = match own.into_iter().find(same) {
+            Some(own) => {
+                edits.push(Entry::Claim(own.fence.counter, self.renewal_of(own.claim)).into());
+                own.fence.counter
+            }
+            None => {
+                let claim = Claim {
+                    resource: wish.resource,
+                    by: caller.name.clone(),
+                    mode: wish.mode,
+                    ttl_s: wish.ttl_s,
+                    why: wish.why,
+                    salt,
+                    replaces: Vec::new(),
+                    taken: at,
+                    renewals: 0,
+                    renewed: at,
+                    confirmed: None,
+                    ended: None,
+                };
+                let replaces = self.replaceable(&claims, &claim)?;
+                edits.extend(self.forget_claims(&claims));
+                let counter = claims.next_counter();
+                edits.push(Entry::Claim(counter, Claim { replaces, ..claim }).into());
+                counter
+            }
+        };
+        self.edit_as(entries, caller, edits)?;
+        self.claims_changed();
+        Ok(counter)
+    }
+
+    /// The claims that a new one would take over, as their leases have run out.
+    fn replaceable(&self, claims: &Claims<'_>, claim: &Claim) -> Result<Vec<Replaced>, Error> {
+        let mut replaces = Vec::new();
+        for other in claims.in_the_way(self.me(), claim) {
+            if self.has_run_out(other) {
+                replaces.push(replaced(other));
+            } else if other.is_live() {
+                return Err(self.held(&claim.resource, claims, other));
+            }
+        }
+        if replaces.len() > MAX_REPLACED {
+            let message = format!("{} would take over {} claims that have run out", claim.resource, replaces.len());
+            return Err(Error::new(ErrorCode::TooLarge, message).hint("claim less at once"));
+        }
+        Ok(replaces)
+    }
+
+    /// Says that something is held, by whom, since when and until when.
+    fn held(&self, wanted: &Resource, claims: &Claims<'_>, by: &Standing<'_>) -> Error {
+        let shown = self.show_claim(claims, by);
+        let since = self.now.wall_ms.saturating_sub(shown.since) / 1000;
+        let until = u64::try_from(self.lasts_ms(by)).unwrap_or(0).div_ceil(1000);
+        let holds = if shown.state == shown::State::Tentative { "is about to hold" } else { "holds" };
+        let message = format!(
+            "{} {holds} {} since {since} s, and for {until} s more unless it renews that: {wanted} overlaps it (claim {})",
+            shown.by, shown.what, shown.id
+        );
+        Error::new(ErrorCode::Conflict, message)
+            .hint(format!("ask {} to release it, or wait: \"fedp2p claim list\" shows until when", shown.by))
+    }
+
+    /// Why a call gets no claim.
+    pub(crate) fn claim_refusal(&self, claims: &Claims<'_>, fence: &Fence, lost: Option<&Standing<'_>>) -> Error {
+        let winner = lost.and_then(|lost| match lost.state {
+            State::Lost { to } => Some((lost, claims.get(&to)?)),
+            State::Tentative | State::Confirmed | State::Ended(_) => None,
+        });
+        match winner {
+            Some((lost, winner)) => self.held(&lost.claim.resource, claims, winner),
+            None => has_ended(&fence.counter.to_string()),
+        }
+    }
+
+    fn is_confirmed(&self, fence: &Fence) -> bool {
+        let picture = self.documents.picture(&self.lobby);
+        claims(&picture).get(fence).is_some_and(|standing| standing.state == State::Confirmed)
+    }
+
+    pub(crate) fn claim_renew(
+        &mut self,
+        call: CallId,
+        caller: &Caller,
+        request: &claim_renew::Request,
+    ) -> Result<(), Error> {
+        let wrap = |claims| Reply::ClaimRenew(claim_renew::Reply { claims });
+        self.change_claims(call, caller, &request.claims, wrap, |core, claim| core.renewal_of(claim))
+    }
+
+    pub(crate) fn claim_release(
+        &mut self,
+        call: CallId,
+        caller: &Caller,
+        request: &claim_release::Request,
+    ) -> Result<(), Error> {
+        let wrap = |claims| Reply::ClaimRelease(claim_release::Reply { claims });
+        self.change_claims(call, caller, &request.claims, wrap, |core, claim| core.released(claim))
+    }
+
+    pub(crate) fn released(&self, claim: &Claim) -> Claim {
+        let ended = Some(Ended { cause: End::Released, to: None, at: self.now.wall_ms });
+        Claim { ended, ..claim.clone() }
+    }
+
+    /// Changes claims of the caller, and answers with them.
+    fn change_claims(
+        &mut self,
+        call: CallId,
+        caller: &Caller,
+        ids: &[String],
+        wrap: fn(Vec<shown::Claim>) -> Reply,
+        change: impl Fn(&Self, &Claim) -> Claim,
+    ) -> Result<(), Error> {
+        let picture = self.documents.picture(&self.lobby);
+        let claims = claims(&picture);
+        let mut fences = Vec::new();
+        if ids.is_empty() {
+            let own = |own: &&Standing<'_>| own.fence.node == self.me() && own.claim.by == caller.name;
+            fences.extend(claims.iter().filter(own).filter(|own| own.claim.ended.is_none()).map(|own| own.fence));
+        }
+        for id in ids {
+            fences.push(self.own_claim(caller, &claims, id)?);
+        }
+        let mut edits: Vec<Edit> = Vec::new();
+        for fence in &fences {
+            let claim = claims.get(fence).map(|own| change(self, own.claim)).expect("it was found just now");
+            edits.push(Entry::Claim(fence.counter, claim).into());
+        }
+        let mut entries = Entries::default();
+        self.edit_as(&mut entries, caller, Vec::new())?;
+        for edits in edits.chunks(MOST_AT_ONCE) {
+            self.edit_as(&mut entries, caller, edits.to_vec())?;
+        }
+        self.claims_changed();
+        let shown = self.show_claims(|standing| fences.contains(&standing.fence));
+        self.commit_call(entries, call, Finish::Reply(Box::new(wrap(shown))));
+        Ok(())
+    }
+
+    /// Finds a claim that the caller may change.
+    fn own_claim(&self, caller: &Caller, claims: &Claims<'_>, id: &str) -> Result<Fence, Error> {
+        let standing = self.find_claim(claims, id)?;
+        let by = AgentId { node: standing.fence.node, name: standing.claim.by.clone() };
+        let person_here = caller.kind == AgentKind::Person && by.node == self.me();
+        if !person_here && by != (AgentId { node: self.me(), name: caller.name.clone() }) {
+            let by = self.address(&by);
+            return Err(Error::new(ErrorCode::Forbidden, format!("claim {id} is one of {by}"))
+                .hint(format!("ask {by}, or a person on its node")));
+        }
+        if standing.claim.ended.is_some() {
+            return Err(has_ended(id));
+        }
+        Ok(standing.fence)
+    }
+
+    /// Finds a claim by its number, or `number@node`.
+    fn find_claim<'a, 'b>(&self, claims: &'b Claims<'a>, id: &str) -> Result<&'b Standing<'a>, Error> {
+        let (number, node) = id.split_once('@').map_or((id, None), |(number, node)| (number, Some(node)));
+        let on_node =
+            |standing: &&Standing<'a>| node.is_none_or(|node| self.members.display(&standing.fence.node) == node);
+        let counter: Option<u64> = number.parse().ok();
+        let found: Vec<&Standing<'a>> =
+            claims.iter().filter(|standing| Some(standing.fence.counter) == counter).filter(on_node).collect();
+        match found.as_slice() {
+            [one] => Ok(one),
+            [] => Err(Error::new(ErrorCode::NotFound, format!("there is no claim {id:?}"))
+                .hint("a claim is named by its number: \"fedp2p claim list\" shows it")),
+            several => Err(Error::new(ErrorCode::Ambiguous, format!("more than one node has a claim {number}"))
+                .hint("write number@node")
+                .suggest(several.iter().map(|standing| self.claim_id(claims, &standing.fence)).collect())),
+        }
+    }
+
+    pub(crate) fn claim_list(&self, request: &claim_list::Request) -> Result<claim_list::Reply, Error> {
+        if let Some(id) = &request.id {
+            let picture = self.documents.picture(&self.lobby);
+            let claims = claims(&picture);
+            let one = self.find_claim(&claims, id)?;
+            return Ok(claim_list::Reply { claims: vec![self.show_claim(&claims, one)] });
+        }
+        let by = request.by.as_deref().map(|text| self.resolve(text)).transpose()?;
+        let wanted = |standing: &Standing<'_>| {
+            let theirs = by.as_ref().is_none_or(|by| (by.node, &by.name) == (standing.fence.node, &standing.claim.by));
+            theirs && (request.all || standing.is_live())
+        };
+        Ok(claim_list::Reply { claims: self.show_claims(wanted) })
+    }
+
+    pub(crate) fn claim_check(
+        &self,
+        caller: &Caller,
+        request: &claim_check::Request,
+    ) -> Result<claim_check::Reply, Error> {
+        if request.paths.len() > MAX_PAGE as usize {
+            return Err(Error::new(ErrorCode::TooLarge, format!("at most {MAX_PAGE} paths can be checked at once"))
+                .hint("check them in parts"));
+        }
+        let me = AgentId { node: self.me(), name: caller.name.clone() };
+        let picture = self.documents.picture(&self.lobby);
+        let claims = claims(&picture);
+        let foreign = |standing: &&Standing<'_>| {
+            let by_me = (me.node, &me.name) == (standing.fence.node, &standing.claim.by);
+            standing.is_live() && standing.claim.mode == Mode::Exclusive && !by_me && !self.has_run_out(standing)
+        };
+        let foreign: Vec<&Standing<'_>> = claims.iter().filter(foreign).collect();
+        let held = request.paths.iter().filter_map(|path| {
+            let holder = foreign.iter().find(|standing| standing.claim.resource.covers(&request.repository, path))?;
+            Some(claim_check::Held { path: path.clone(), claim: self.show_claim(&claims, holder) })
+        });
+        Ok(claim_check::Reply { held: held.collect() })
+    }
+
+    fn show_claims(&self, wanted: impl Fn(&Standing<'_>) -> bool) -> Vec<shown::Claim> {
+        let picture = self.documents.picture(&self.lobby);
+        let claims = claims(&picture);
+        claims.iter().filter(|standing| wanted(standing)).map(|standing| self.show_claim(&claims, standing)).collect()
+    }
+
+    /// How people name a claim.
+    fn claim_id(&self, claims: &Claims<'_>, fence: &Fence) -> String {
+        let alike = claims.iter().filter(|other| other.fence.counter == fence.counter).count();
+        let counter = fence.counter;
+        if alike > 1 { format!("{counter}@{}", self.members.display(&fence.node)) } else { counter.to_string() }
+    }
+
+    pub(crate) fn claim_state(&self, standing: &Standing<'_>) -> shown::State {
+        match standing.state {
+            State::Tentative | State::Confirmed if self.has_run_out(standing) => shown::State::Overdue,
+            State::Tentative => shown::State::Tentative,
+            State::Confirmed => shown::State::Confirmed,
+            State::Ended(End::Renumbered) => shown::State::Renumbered,
+            State::Lost { .. } if standing.claim.ended.is_some_and(|ended| ended.cause == End::Renumbered) => {
+                shown::State::Renumbered
+            }
+            State::Lost { .. } | State::Ended(End::Lost) => shown::State::Lost,
+            State::Ended(End::Released) => shown::State::Released,
+            State::Ended(End::Expired) => shown::State::Expired,
+        }
+    }
+
+    /// A claim as every door shows it.
+    pub(crate) fn show_claim(&self, claims: &Claims<'_>, standing: &Standing<'_>) -> shown::Claim {
+        let (claim, fence) = (standing.claim, standing.fence);
+        let address = |standing: &Standing<'_>| {
+            self.address(&AgentId { node: standing.fence.node, name: standing.claim.by.clone() })
+        };
+        let lost_to = match standing.state {
+            State::Lost { to } => Some(shown::Winner {
+                id: self.claim_id(claims, &to),
+                by: claims.get(&to).map(address),
+                node: self.members.name(&to.node).cloned(),
+            }),
+            State::Tentative | State::Confirmed | State::Ended(_) => None,
+        };
+        let members = u32::try_from(self.claim_members().len()).unwrap_or(u32::MAX);
+        shown::Claim {
+            id: self.claim_id(claims, &fence),
+            fence,
+            resource: claim.resource.clone(),
+            what: claim.resource.to_string(),
+            by: address(standing),
+            mode: claim.mode,
+            why: claim.why.clone(),
+            state: self.claim_state(standing),
+            lost_to,
+            acknowledged: standing.acknowledged.iter().map(|node| self.members.display(node)).collect(),
+            members: standing.confirmation().map_or(members, |by| by.members),
+            majority: standing.is_majority(),
+            since: claim.taken,
+            until: self.now.wall_ms.saturating_add_signed(self.lasts_ms(standing)),
+            ttl_s: claim.ttl_s,
+        }
+    }
+}
+
+fn has_ended(id: &str) -> Error {
+    let error = Error::new(ErrorCode::Conflict, format!("claim {id} has ended"));
+    error.hint("\"fedp2p claim list --all\" shows why")
+}
+
+fn check_globs(files: &[String], mode: Mode) -> Result<Vec<Glob>, Error> {
+    if !(1..=MAX_GLOBS).contains(&files.len()) {
+        let message = format!("a claim is on 1 to {MAX_GLOBS} files, folders or patterns, not {}", files.len());
+        return Err(Error::new(ErrorCode::Invalid, message).hint("name what you will change"));
+    }
+    let mut globs = Vec::new();
+    for text in files {
+        let glob: Glob = text.parse().map_err(|error| {
+            Error::new(ErrorCode::Invalid, format!("{text:?} cannot be claimed: {error}"))
+                .hint("write paths from the root of the repository, such as src/parser or docs/*.md")
+        })?;
+        if glob.is_everything() && mode == Mode::Exclusive {
+            return Err(Error::new(ErrorCode::Invalid, format!("{text:?} is everything there is"))
+                .hint("name the folders that you will change, or share it: --shared"));
+        }
+        globs.push(glob);
+    }
+    globs.sort();
+    globs.dedup();
+    Ok(globs)
+}
+
+fn check_wish(wish: &Wish) -> Result<(), Error> {
+    if !(MIN_CLAIM_TTL_S..=MAX_CLAIM_TTL_S).contains(&wish.ttl_s) {
+        let message = format!("a lease is {MIN_CLAIM_TTL_S} to {MAX_CLAIM_TTL_S} seconds, not {}", wish.ttl_s);
+        return Err(Error::new(ErrorCode::Invalid, message));
+    }
+    if wish.why.as_ref().is_some_and(|why| why.len() > MAX_CLAIM_WHY_BYTES) {
+        let message = format!("what a claim is for has at most {MAX_CLAIM_WHY_BYTES} bytes");
+        return Err(Error::new(ErrorCode::TooLarge, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Claims through the command line of two nodes, and the guard in a real git repository.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use fedp2p_tests::node::{Node, Output};
+use fedp2p_tests::world::World;
+use fedp2p_tests::{eventually, holds};
+
+/// A repository with one commit, in which an agent works beside a node.
+struct Checkout<'a> {
+    node: &'a Node,
+    folder: PathBuf,
+}
+
+impl<'a> Checkout<'a> {
+    fn new(node: &'a Node, folder: PathBuf) -> Self {
+        fs::create_dir_all(folder.join("src")).unwrap();
+        let checkout = Self { node, folder };
+        checkout.git(&["init", "-q", "-b", "main"]).ok();
+        checkout.git(&["remote", "add", "origin", "https://example.org/team/parser.git"]).ok();
+        checkout.write("README.md", "read me\n");
+        checkout.git(&["add", "."]).ok();
+        checkout.git(&["commit", "-q", "-m", "first"]).ok();
+        checkout
+    }
+
+    fn git_as(&self, agent: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let identity = [
+            ("GIT_AUTHOR_NAME", "x"),
+            ("GIT_AUTHOR_EMAIL", "x@example.org"),
+            ("GIT_COMMITTER_NAME", "x"),
+            ("GIT_COMMITTER_EMAIL", "x@example.org"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("FEDP2P_AGENT", agent),
+        ];
+        self.node.beside("git", &self.folder, arguments, &[&identity[..], variables].concat())
+    }
+
+    fn git(&self, arguments: &[&str]) -> Output {
+        self.git_as("tester", arguments, &[])
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.folder.join(path), text).unwrap();
+    }
+
+    /// Changes a file and commits it as the tester.
+    fn commit(&self, path: &str, text: &str, variables: &[(&str, &str)], flags: &[&str]) -> Output {
+        self.write(path, text);
+        self.git(&["add", path]).ok();
+        self.git_as("tester", &[&["commit", "-q", "-m", text], flags].concat(), variables)
+    }
+
+    fn guard(&self, arguments: &[&str]) -> Output {
+        let folder = self.folder.to_str().unwrap();
+        self.node.cli(&[&["guard"], arguments, &["--repo", folder]].concat())
+    }
+
+    fn commits(&self) -> usize {
+        self.git(&["log", "--oneline"]).ok().stdout.lines().count()
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn the_guard_stops_a_commit_of_what_another_holds_and_lets_it_pass_after_the_release() {
+    let world = World::new();
+    let [taichi, aorus] = world.mesh(["taichi", "aorus"]);
+    let checkout = Checkout::new(&taichi, world.path("work"));
+    checkout.guard(&["install"]).ok();
+
+    let claim = ["claim", "take", "src", "--repository", "parser", "--why", "new grammar", "--agent", "coder"];
+    let taken = aorus.json(&claim);
+    assert_eq!((taken["state"].as_str(), taken["majority"].as_bool()), (Some("confirmed"), Some(true)), "{taken}");
+    eventually("taichi knows the claim", || {
+        let listed = taichi.cli(&["claim", "list"]).ok().stdout;
+        holds(listed.contains("coder@aorus") && listed.contains("parser:src"), listed)
+    });
+
+    let stopped = checkout.commit("src/a.rs", "one", &[], &[]);
+    assert_eq!(stopped.code, 1, "{stopped:?}");
+    for words in ["src/a.rs", "coder@aorus", "for another 14m", "new grammar", "held by others"] {
+        assert!(stopped.stderr.contains(words), "{words}: {}", stopped.stderr);
+    }
+    assert_eq!(checkout.commits(), 1);
+    checkout.git(&["reset", "-q"]).ok();
+    checkout.commit("README.md", "elsewhere", &[], &[]).ok();
+
+    // It passes if it is told to, and the holder hears of it.
+    checkout.commit("src/a.rs", "two", &[("FEDP2P_GUARD", "off")], &[]).ok();
+    checkout.commit("src/a.rs", "three", &[], &["--no-verify"]).ok();
+    eventually("the holder is told twice", || {
+        let inbox = aorus.cli(&["inbox", "--peek", "--agent", "coder"]).ok().stdout;
+        holds(inbox.matches("went past the guard").count() == 2 && inbox.contains("tester@taichi"), inbox)
+    });
+
+    aorus.cli(&["claim", "release", "--all", "--agent", "coder"]).ok();
+    eventually("taichi knows the release", || {
+        let listed = taichi.json(&["claim", "list"]);
+        holds(listed["claims"].as_array().is_some_and(Vec::is_empty), listed)
+    });
+    checkout.commit("src/a.rs", "four", &[], &[]).ok();
+    assert_eq!(checkout.commits(), 5);
+}
+
+#[test]
+fn hooks_that_were_there_are_run_first_and_come_back_byte_for_byte() {
+    let world = World::new();
+    let mut taichi = world.node("taichi");
+    taichi.up(&[]);
+    let checkout = Checkout::new(&taichi, world.path("work"));
+    let hook = checkout.folder.join(".git/hooks/pre-commit");
+    let before = b"#!/bin/sh\nprintf ran >> hook-ran\n[ ! -e forbid ] # \xff".to_vec();
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, &before).unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o750)).unwrap();
+
+    checkout.guard(&["install"]).ok();
+    let again = checkout.guard(&["install"]).ok();
+    assert!(again.stdout.contains("set already"), "{again:?}");
+    checkout.commit("a", "one", &[], &[]).ok();
+    assert_eq!(fs::read_to_string(checkout.folder.join("hook-ran")).unwrap(), "ran");
+    checkout.write("forbid", "");
+    assert_eq!(checkout.commit("a", "two", &[], &[]).code, 1);
+
+    // Without a daemon nothing can be asked, and nobody is stopped.
+    fs::remove_file(checkout.folder.join("forbid")).unwrap();
+    taichi.cli(&["down"]).ok();
+    let passed = checkout.commit("a", "three", &[], &[]).ok();
+    assert!(passed.stderr.contains("nothing was checked"), "{passed:?}");
+
+    checkout.guard(&["remove"]).ok();
+    assert_eq!((fs::read(&hook).unwrap(), mode(&hook)), (before, 0o750));
+    let left: Vec<_> = fs::read_dir(hook.parent().unwrap()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("fedp2p") || name == "post-commit"), "{left:?}");
+    let nothing = checkout.guard(&["remove"]).ok();
+    assert!(nothing.stdout.contains("not there"), "{nothing:?}");
+}
+
+#[test]
+fn a_second_claim_on_the_same_files_is_refused_with_who_holds_them() {
+    let world = World::new();
+    let [taichi, aorus] = world.mesh(["taichi", "aorus"]);
+    taichi.cli(&["claim", "take", "crdt/src", "--repository", "parser", "--agent", "coder"]).ok();
+    eventually("aorus knows the claim", || {
+        let listed = aorus.cli(&["claim", "list"]).ok().stdout;
+        holds(listed.contains("coder@taichi"), listed)
+    });
+    let (code, error) = aorus.refused(&["claim", "take", "**/*.rs", "--repository", "parser", "--agent", "tester"]);
+    assert_eq!((code, error["code"].as_str()), (1, Some("conflict")));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("coder@taichi holds parser:crdt/src since"), "{message}");
+    for (words, code) in [
+        (&["claim", "take", "**", "--repository", "parser"][..], 1),
+        (&["claim", "take", "/etc", "--repository", "parser"], 1),
+        (&["claim", "take"], 2),
+        (&["claim", "take", "x", "--repository", "parser", "--ttl", "1s"], 1),
+        (&["claim", "release", "99"], 1),
+        (&["claim", "release", "1", "--agent", "tester"], 1),
+    ] {
+        assert_eq!(aorus.cli(words).code, code, "{words:?}");
+    }
+}
