@@ -33,6 +33,12 @@ pub enum Invariant {
     AuthorOrder,
     /// Every tally is the same everywhere, and one that is closed stays as it is.
     Tally,
+    /// What one agent holds alone nobody else holds, but for parts that are cut off, and all agree who does.
+    Holders,
+    /// The number of a claim is given once.
+    Fences,
+    /// Whoever lost a claim is told.
+    Losers,
     /// Nothing is stored, shown or handed out twice.
     Once,
     /// Nothing is told to other nodes before it is stored.
@@ -68,6 +74,9 @@ impl fmt::Display for Invariant {
             Self::Causal => "nothing before what it depends on",
             Self::AuthorOrder => "an author's entries keep their order",
             Self::Tally => "tallies are the same everywhere",
+            Self::Holders => "one holder",
+            Self::Fences => "numbers of claims are given once",
+            Self::Losers => "losers are told",
             Self::Once => "nothing twice",
             Self::Published => "nothing is told before it is stored",
             Self::Bounded => "queues keep to their bounds",
@@ -189,6 +198,7 @@ impl Sim {
         self.check_promises();
         self.check_inboxes();
         self.check_votes();
+        self.check_claims();
         self.check_deliveries();
         self.check_unanswered();
         self.check_restart();

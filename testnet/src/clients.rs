@@ -6,6 +6,7 @@ use std::time::Duration;
 use fedp2p_core::Input;
 use fedp2p_core::input::CallId;
 use fedp2p_protocols::api::{self, Answer, Caller, ErrorCode, Reply, Request};
+use fedp2p_protocols::claim::Mode;
 use fedp2p_protocols::id::OpId;
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::payload::MessageType;
@@ -14,6 +15,7 @@ use fedp2p_protocols::vote::{Base, Mechanism};
 
 use crate::check::Invariant;
 use crate::dice::{Dice, Stream};
+use crate::leases::LONG_S;
 use crate::plan::What;
 use crate::sim::Sim;
 
@@ -91,6 +93,9 @@ impl Sim {
                 let id = self.some_id(&mut dice);
                 Request::VoteClose(api::vote_close::Request { id, withdraw: dice.percent(10) })
             }
+            What::Claim => some_claim(&mut dice),
+            What::Release => Request::ClaimRelease(api::claim_release::Request::default()),
+            What::Renew => Request::ClaimRenew(api::claim_renew::Request::default()),
             What::History => Request::History(api::history::Request::default()),
             What::Agents => Request::Agents(api::agents::Request {}),
             What::Peers => Request::Peers(api::peers::Request {}),
@@ -259,6 +264,18 @@ impl Sim {
             self.fault(Invariant::Answers, text);
         }
     }
+}
+
+fn some_claim(dice: &mut Dice) -> Request {
+    let files = [&["src"][..], &["src/*.rs", "docs"], &["src/a.rs"], &["docs/**/*.md"], &["tests"]];
+    Request::ClaimTake(api::claim_take::Request {
+        repository: "fedp2p".parse().expect("a name"),
+        files: files[dice.index(files.len())].iter().map(ToString::to_string).collect(),
+        mode: if dice.percent(20) { Mode::Shared } else { Mode::Exclusive },
+        ttl_s: if dice.percent(50) { LONG_S } else { 5 + dice.below(10) as u32 },
+        why: None,
+        no_wait: dice.percent(50),
+    })
 }
 
 fn some_pulse(dice: &mut Dice) -> Request {

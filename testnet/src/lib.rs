@@ -33,6 +33,7 @@ mod clients;
 mod dice;
 mod disk;
 pub mod fanout;
+mod leases;
 mod link;
 mod mesh;
 mod node;

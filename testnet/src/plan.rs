@@ -20,6 +20,9 @@ pub(crate) enum What {
     Proposal,
     Ballot,
     Closing,
+    Claim,
+    Release,
+    Renew,
     History,
     Agents,
     Peers,
@@ -279,7 +282,10 @@ impl Planner<'_> {
 
     fn call(&mut self) -> Act {
         let what = match self.dice.below(100) {
-            0..=44 => What::Message,
+            0..=35 => What::Message,
+            36..=41 => What::Claim,
+            42..=43 => What::Release,
+            44 => What::Renew,
             45..=64 => What::Pulse,
             65..=71 => What::Inbox,
             72..=76 => What::Proposal,

@@ -10,14 +10,16 @@ use std::time::Duration;
 use fedp2p_core::input::{CallId, Exchange, VerifyToken};
 use fedp2p_core::store::{Read, ReadToken};
 use fedp2p_core::{Effect, Input};
-use fedp2p_protocols::api::{Answer, Reply, Request};
+use fedp2p_protocols::api::{Answer, Caller, Reply, Request};
 use fedp2p_protocols::id::{NodeId, OpId};
 use fedp2p_protocols::op::{Op, Verified, verify};
+use fedp2p_protocols::pulse::AgentKind;
 
 use crate::adversary::Attack;
 use crate::check::{Fault, Invariant};
 use crate::clients::Clients;
 use crate::dice::{Dice, Stream};
+use crate::leases::Leases;
 use crate::mesh::Mesh;
 use crate::node::Node;
 use crate::plan::{Act, Plan};
@@ -104,6 +106,7 @@ pub(crate) struct Sim {
     pub(crate) nodes: Vec<Node>,
     pub(crate) mesh: Mesh,
     pub(crate) clients: Clients,
+    pub(crate) leases: Leases,
     pub(crate) exchanges: BTreeMap<Exchange, Purpose>,
     next_exchange: u64,
     queue: BinaryHeap<Reverse<Queued>>,
@@ -132,6 +135,7 @@ impl Sim {
             nodes: Vec::new(),
             mesh: Mesh::new(&plan.scenario, plan.seed),
             clients: Clients::default(),
+            leases: Leases::default(),
             exchanges: BTreeMap::new(),
             next_exchange: 0,
             queue: BinaryHeap::new(),
@@ -435,9 +439,10 @@ impl Sim {
         }
     }
 
-    /// Asks a core something and returns the answer that it has at once.
+    /// Asks a core something and returns the answer that it has at once. It asks in nobody's name that holds anything, as
+    /// that would be a sign of life.
     pub(crate) fn ask(&mut self, node: usize, request: Request) -> Option<Reply> {
-        let caller = self.caller(node, 0);
+        let caller = Caller { name: "looker".parse().expect("a name"), kind: AgentKind::Ai };
         let clock = self.nodes[node].clock(self.now);
         let id = CallId(u64::MAX);
         let effects = self.nodes[node].core.as_mut()?.handle(clock, Input::Call { id, caller, request });

@@ -16,7 +16,18 @@ use crate::sim::Sim;
 /// After how many inputs a node's queues are looked at.
 const LOOK_EVERY: u32 = 8;
 /// Calls that change something, whose answers must come after the change is stored.
-const WRITES: [&str; 8] = ["send", "state", "vote_new", "vote_cast", "vote_close", "ack", "surfaced", "invite"];
+const WRITES: [&str; 10] = [
+    "send",
+    "state",
+    "vote_new",
+    "vote_cast",
+    "vote_close",
+    "ack",
+    "surfaced",
+    "invite",
+    "claim_take",
+    "claim_release",
+];
 
 /// The types of frames that are looked at, as their first byte tells them.
 const HAVE: u8 = 2;
@@ -49,8 +60,10 @@ impl Sim {
     /// Looks at what a core wants done before it is done.
     pub(crate) fn observe(&mut self, node: usize, effects: &[Effect]) {
         let written = entries_in(effects);
-        let wrote = effects.iter().any(|effect| matches!(effect, Effect::Commit(commit) if !commit.writes.is_empty()));
+        // What is written after an answer is another matter.
+        let mut wrote = false;
         for effect in effects {
+            wrote |= matches!(effect, Effect::Commit(commit) if !commit.writes.is_empty());
             match effect {
                 // What else is written at the moment of an answer may follow from what it answers.
                 Effect::Reply(call, Answer::Ok(_)) if wrote && self.asked_just_now(call) => {
@@ -68,6 +81,8 @@ impl Sim {
                 Effect::Event(event) => {
                     if let watch::Event::Message(message) = &**event {
                         self.tells(node, message.id);
+                    } else if let watch::Event::Claim(claim) = &**event {
+                        self.claim_told(node, claim);
                     }
                 }
                 Effect::Commit(_)
@@ -261,6 +276,7 @@ impl Sim {
             self.compared = now;
             if !self.scenario.large {
                 self.check_votes();
+                self.check_claims();
             }
         }
     }
