@@ -46,7 +46,7 @@ const HEADER_BYTES: usize = 512;
 /// What is packed together may cost at most, so that changes stay small.
 const PACK_BYTES: usize = 32 * 1024;
 /// The same for operations.
-const PACK_OPS: u64 = 250;
+const PACK_OPS: u64 = 300;
 
 /// An upper bound of what edits take up in a change.
 #[derive(Debug, Clone, Copy, Default)]

@@ -37,9 +37,9 @@ pub const PENDING_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest raw Automerge change.
 pub const MAX_CHANGE_BYTES: usize = 48 * 1024;
 /// Most operations in one Automerge change. Automerge takes about half a KiB for each while it applies them.
-pub const MAX_CHANGE_OPS: u64 = 256;
+pub const MAX_CHANGE_OPS: u64 = 384;
 /// Most predecessors in one Automerge change; no operation has more than one.
-pub const MAX_CHANGE_PREDS: u64 = 256;
+pub const MAX_CHANGE_PREDS: u64 = 384;
 /// Most dependencies of one Automerge change.
 pub const MAX_CHANGE_DEPS: usize = 16;
 /// Most other actors that one Automerge change may name.
