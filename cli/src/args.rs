@@ -7,7 +7,7 @@ use fedp2p_protocols::name::AgentName;
 
 use crate::command::{
     ack, approve, attention, claim, completions, demo, digest, guard, history, inbox, invite, join, log, note, pin,
-    pulse, role, send, state, up, vote,
+    pulse, role, send, state, task, up, vote,
 };
 use crate::ui::colour::When;
 
@@ -101,6 +101,7 @@ pub(crate) enum Command {
     Attention(attention::Arguments),
     Digest(digest::Arguments),
     Vote(vote::Arguments),
+    Task(task::Arguments),
     Role(role::Arguments),
     Approve(approve::Approve),
     Deny(approve::Deny),

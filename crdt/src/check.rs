@@ -6,10 +6,11 @@ use fedp2p_protocols::attention::{Attention, MAX_THROUGH};
 use fedp2p_protocols::claim::{Acknowledgement, Claim, End, Glob, Mode, Resource};
 use fedp2p_protocols::limits::{
     MAX_CHANGE_OPS, MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_ELECTORATE, MAX_GLOBS, MAX_OPTION_BYTES, MAX_OPTIONS,
-    MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES, MAX_REPLACED, MIN_CLAIM_TTL_S,
+    MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES, MAX_REPLACED, MAX_TASK_AFTER, MAX_TASK_DATA_BYTES,
+    MAX_TASK_NOTE_BYTES, MAX_TASK_RESULT_BYTES, MAX_TASK_TEXT_BYTES, MAX_TASK_TITLE_BYTES, MIN_CLAIM_TTL_S,
 };
 use fedp2p_protocols::pulse::PulseTooLong;
-use fedp2p_protocols::task::Grant;
+use fedp2p_protocols::task::{Bid, Grant, Statement, Task};
 use fedp2p_protocols::vote::{APPROVE, Ballot, Closing, Count, DENY, Electorate, Mechanism, Proposal, Seen};
 
 use crate::content::{Agent, Record};
@@ -88,6 +89,21 @@ pub enum Invalid {
     /// A promise would be taken back.
     #[error("what a node acknowledged it does not take back")]
     Promised,
+    /// The title of a task is empty or too long.
+    #[error("a title has 1 to {MAX_TASK_TITLE_BYTES} bytes")]
+    Title,
+    /// A text of a task, a statement or a bid is too long.
+    #[error(
+        "a task has a text of at most {MAX_TASK_TEXT_BYTES} bytes, data of {MAX_TASK_DATA_BYTES}, notes and reasons of \
+         {MAX_TASK_NOTE_BYTES} and a result of {MAX_TASK_RESULT_BYTES}"
+    )]
+    TaskText,
+    /// A task comes after too many others, or not in their order.
+    #[error("a task comes after at most {MAX_TASK_AFTER} others, in order and each once")]
+    After,
+    /// What an agent said of a task would change.
+    #[error("what was said of a task does not change")]
+    Said,
     /// A record holds what documents have no words for.
     #[error("a record cannot be spelled: {0}")]
     Spelling(String),
@@ -260,5 +276,54 @@ impl Record for Acknowledgement {
 
     fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
         if self == before { Ok(()) } else { Err(Invalid::Promised) }
+    }
+}
+
+fn within_most(text: Option<&String>, most: usize) -> Result<(), Invalid> {
+    if text.is_none_or(|text| text.len() <= most) { Ok(()) } else { Err(Invalid::TaskText) }
+}
+
+impl Record for Task {
+    fn check(&self) -> Result<(), Invalid> {
+        if !within(&self.title, MAX_TASK_TITLE_BYTES) {
+            return Err(Invalid::Title);
+        }
+        within_most(self.text.as_ref(), MAX_TASK_TEXT_BYTES)?;
+        within_most(self.data.as_ref(), MAX_TASK_DATA_BYTES)?;
+        let award = self.offer.as_ref().and_then(|offer| offer.award.as_ref());
+        within_most(award.and_then(|award| award.reason.as_ref()), MAX_TASK_NOTE_BYTES)?;
+        within_most(self.canceled.as_ref().and_then(|canceled| canceled.reason.as_ref()), MAX_TASK_NOTE_BYTES)?;
+        if self.after.len() > MAX_TASK_AFTER || !self.after.is_sorted_by(|a, b| a < b) {
+            return Err(Invalid::After);
+        }
+        if self.revision == 0 || self.attempt == 0 { Err(Invalid::Revision) } else { Ok(()) }
+    }
+
+    fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
+        let onward = self.revision > before.revision && self.attempt >= before.attempt;
+        if before == self || onward { Ok(()) } else { Err(Invalid::Revision) }
+    }
+}
+
+impl Record for Statement {
+    fn check(&self) -> Result<(), Invalid> {
+        within_most(self.note.as_ref(), MAX_TASK_NOTE_BYTES)?;
+        within_most(self.result.as_ref(), MAX_TASK_RESULT_BYTES)?;
+        if self.attempt == 0 { Err(Invalid::Revision) } else { Ok(()) }
+    }
+
+    fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
+        if before == self { Ok(()) } else { Err(Invalid::Said) }
+    }
+}
+
+impl Record for Bid {
+    fn check(&self) -> Result<(), Invalid> {
+        within_most(self.reason.as_ref(), MAX_TASK_NOTE_BYTES)?;
+        if self.revision == 0 || self.attempt == 0 { Err(Invalid::Revision) } else { Ok(()) }
+    }
+
+    fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
+        if before == self || before.revision < self.revision { Ok(()) } else { Err(Invalid::Revision) }
     }
 }

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use fedp2p_protocols::attention::Attention;
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Fence};
-use fedp2p_protocols::name::{AgentName, RoleName};
+use fedp2p_protocols::name::{AgentName, RoleName, TaskId};
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
-use fedp2p_protocols::task::Grant;
+use fedp2p_protocols::task::{Bid, Grant, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::{AgentId, Ballot, Proposal, ProposalKey, Seen};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,26 @@ pub struct RolePlace {
     pub role: RoleName,
     /// Of whom.
     pub agent: AgentId,
+}
+
+/// Where a statement on a task stands: ordered by task, agent and number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StatementPlace {
+    /// What it is about.
+    pub task: TaskKey,
+    /// Who made it.
+    pub agent: AgentName,
+    /// Which of the agent's statements on the task, from 1.
+    pub number: u32,
+}
+
+/// Where a bid for a task stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BidPlace {
+    /// What it is for.
+    pub task: TaskKey,
+    /// Whose it is.
+    pub agent: AgentName,
 }
 
 /// What stands in a section.
@@ -229,6 +249,12 @@ sections! {
     claims Claim "claims": u64 => Claim;
     /// Which claims the node has acknowledged.
     acknowledged Acknowledged "acknowledged": Fence => Acknowledgement;
+    /// The tasks that agents of the node made, by id.
+    tasks Task "tasks": TaskId => Task;
+    /// What agents of the node said of tasks.
+    statements Statement "statements": StatementPlace => Statement;
+    /// The bids of agents of the node.
+    bids Bid "bids": BidPlace => Bid;
 }
 
 fn put_value<K: Key, R: Record>(section: &mut BTreeMap<K, R>, parts: &[&str], value: Value) {
@@ -286,5 +312,17 @@ impl Content {
     pub fn seen_by(&self, proposal: &ProposalKey) -> impl Iterator<Item = (&SeenPlace, &Seen)> {
         let least = SeenPlace { proposal: proposal.clone(), agent: AgentName::first() };
         self.seen.range(least..).take_while(move |(place, _)| place.proposal == *proposal)
+    }
+
+    /// What was said of a task, by agent and number.
+    pub fn statements_on(&self, task: &TaskKey) -> impl Iterator<Item = (&StatementPlace, &Statement)> {
+        let least = StatementPlace { task: task.clone(), agent: AgentName::first(), number: 0 };
+        self.statements.range(least..).take_while(move |(place, _)| place.task == *task)
+    }
+
+    /// Who bids for a task.
+    pub fn bids_for(&self, task: &TaskKey) -> impl Iterator<Item = (&BidPlace, &Bid)> {
+        let least = BidPlace { task: task.clone(), agent: AgentName::first() };
+        self.bids.range(least..).take_while(move |(place, _)| place.task == *task)
     }
 }

@@ -5,10 +5,11 @@ use std::str::FromStr;
 use fedp2p_protocols::claim::Fence;
 use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::name::{AgentName, RoleName, TaskId};
+use fedp2p_protocols::task::TaskKey;
 use fedp2p_protocols::vote::{AgentId, ProposalKey};
 
 use crate::check::check_id;
-use crate::content::{BallotPlace, RolePlace, SeenPlace};
+use crate::content::{BallotPlace, BidPlace, RolePlace, SeenPlace, StatementPlace};
 
 /// What a record is found by: the same number of keys below its section for each record of a type.
 pub(crate) trait Key: Ord + Clone {
@@ -138,4 +139,7 @@ made_of! {
     BallotPlace { proposal: ProposalKey, voter: AgentName, number: u32 }
     RolePlace { role: RoleName, agent: AgentId }
     Fence { counter: u64, node: NodeId }
+    TaskKey { node: NodeId, id: TaskId }
+    StatementPlace { task: TaskKey, agent: AgentName, number: u32 }
+    BidPlace { task: TaskKey, agent: AgentName }
 }

@@ -18,6 +18,7 @@
 //! | [`standing`] | which ballots count and what a proposal's result is |
 //! | [`roles`] | who has which role |
 //! | [`claim`] | which claims hold, and what a node may promise |
+//! | [`task`] | how far tasks are, who holds them, what they wait for |
 //! | [`genesis`] | the change that all documents start from |
 //!
 //! # Layout of a document
@@ -58,6 +59,15 @@
 //! | `claims/<counter>/confirmed/acknowledged`, `members`, `at` | numbers and time; present once it is confirmed |
 //! | `claims/<counter>/ended/cause`, `to/counter`, `to/node`, `at` | `released`, `lost`, `expired` or `renumbered`; what won |
 //! | `acknowledged/<counter>/<node id>/claim`, `at` | the hash of the claim that the node acknowledges, time |
+//! | `tasks/<id>/by`, `title`, `text`, `data` | agent, texts; the last two may be absent, data is JSON |
+//! | `tasks/<id>/after/<nn>` | tasks that come first: node id, a slash, task id |
+//! | `tasks/<id>/priority` | `low`, `normal`, `high` or `urgent` |
+//! | `tasks/<id>/to` | `anyone`, the map `role` with a role's name, or the map `agent` with `node` and `name` |
+//! | `tasks/<id>/due`, `revision`, `attempt`, `made` | time (may be absent), numbers from 1, time |
+//! | `tasks/<id>/offer/until`, `auto`, `award/to`, `award/reason`, `award/at` | while bids are taken, and who got it |
+//! | `tasks/<id>/canceled/reason`, `at` | present once it is canceled |
+//! | `statements/<node id>/<task id>/<agent>/<number>/attempt`, `fence`, `state`, `note`, `result`, `at` | what an agent says of a task that it holds |
+//! | `bids/<node id>/<task id>/<agent>/attempt`, `cost`, `reason`, `revision`, `at` | an agent's bid |
 //!
 //! Lists, counters and Automerge text objects do not occur, and the gate refuses them: a map of scalars has the
 //! fewest ways to go wrong in the hands of a hostile writer, and two writers never meet in one map.
@@ -102,6 +112,7 @@ pub mod note;
 pub mod picture;
 pub mod roles;
 pub mod standing;
+pub mod task;
 
 mod check;
 mod digest;

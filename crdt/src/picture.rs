@@ -10,9 +10,10 @@ use fedp2p_protocols::attention::Attention;
 use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::pulse::AgentKind;
+use fedp2p_protocols::task::{Bid, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::{AgentId, Ballot, BallotKey, Proposal, ProposalKey, Seen};
 
-use crate::content::{Agent, BallotPlace, Content};
+use crate::content::{Agent, BallotPlace, BidPlace, Content, StatementPlace};
 use crate::digest::Digest;
 
 pub use crate::standing::{BallotState, Cast, Phase, Standing, standing};
@@ -90,6 +91,34 @@ impl<'a> Picture<'a> {
         self.nodes().flat_map(|(node, content)| {
             let agent = move |name: &AgentName| AgentId { node, name: name.clone() };
             content.seen_by(proposal).map(move |(place, seen)| (agent(&place.agent), seen))
+        })
+    }
+
+    /// All tasks, ordered by node and id.
+    pub fn tasks(&self) -> impl Iterator<Item = (TaskKey, &'a Task)> {
+        self.nodes().flat_map(|(node, content)| {
+            content.tasks.iter().map(move |(id, task)| (TaskKey { node, id: id.clone() }, task))
+        })
+    }
+
+    /// One task.
+    pub fn task(&self, key: &TaskKey) -> Option<&'a Task> {
+        self.node(&key.node)?.tasks.get(&key.id)
+    }
+
+    /// What was said of a task: by whom, which of its statements, and what; ordered by node, name and number.
+    pub fn statements(&self, task: &TaskKey) -> impl Iterator<Item = (AgentId, u32, &'a Statement)> {
+        self.nodes().flat_map(|(node, content)| {
+            let by = move |place: &StatementPlace| AgentId { node, name: place.agent.clone() };
+            content.statements_on(task).map(move |(place, said)| (by(place), place.number, said))
+        })
+    }
+
+    /// Who bids for a task, ordered by node and name.
+    pub fn bids(&self, task: &TaskKey) -> impl Iterator<Item = (AgentId, &'a Bid)> {
+        self.nodes().flat_map(|(node, content)| {
+            let by = move |place: &BidPlace| AgentId { node, name: place.agent.clone() };
+            content.bids_for(task).map(move |(place, bid)| (by(place), bid))
         })
     }
 

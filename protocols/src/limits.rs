@@ -101,6 +101,28 @@ pub const MAX_CLAIM_WHY_BYTES: usize = 256;
 pub const MAX_CLAIMS: usize = 256;
 /// By how much the counter of a claim may exceed the next lower one: nobody can use the numbers up.
 pub const MAX_COUNTER_LEAP: u64 = 1 << 32;
+/// Longest title of a task, in bytes.
+pub const MAX_TASK_TITLE_BYTES: usize = 256;
+/// Longest text of a task, in bytes.
+pub const MAX_TASK_TEXT_BYTES: usize = 8 * 1024;
+/// Largest data of a task as JSON text, in bytes.
+pub const MAX_TASK_DATA_BYTES: usize = 4 * 1024;
+/// Most tasks that one task may come after.
+pub const MAX_TASK_AFTER: usize = 16;
+/// Longest note on a task, in bytes; the same for the reason of a bid, an award or a cancellation.
+pub const MAX_TASK_NOTE_BYTES: usize = 1024;
+/// Longest result of a task, in bytes.
+pub const MAX_TASK_RESULT_BYTES: usize = 8 * 1024;
+/// Most times that one agent may say something of one task.
+pub const MAX_STATEMENTS: u32 = 200;
+/// Most tasks that agents of one node may have made.
+pub const MAX_TASKS: usize = 2000;
+/// Most bytes of texts in the tasks and statements of one node together: they are written anew with each epoch.
+pub const MAX_TASK_BYTES: usize = 3 * 1024 * 1024;
+/// Longest time until a task is due or its bids are in, in seconds.
+pub const MAX_TASK_TIME_S: u32 = 366 * 24 * 3600;
+/// Most roles that agents of one node may have given or taken.
+pub const MAX_ROLES: usize = 500;
 
 /// Longest ticket text that is looked at.
 pub const MAX_TICKET_BYTES: usize = 4096;

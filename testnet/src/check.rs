@@ -39,6 +39,8 @@ pub enum Invariant {
     Fences,
     /// Whoever lost a claim is told.
     Losers,
+    /// Every task is the same everywhere, and ends once.
+    Tasks,
     /// Nothing is stored, shown or handed out twice.
     Once,
     /// Nothing is told to other nodes before it is stored.
@@ -77,6 +79,7 @@ impl fmt::Display for Invariant {
             Self::Holders => "one holder",
             Self::Fences => "numbers of claims are given once",
             Self::Losers => "losers are told",
+            Self::Tasks => "tasks are the same everywhere and end once",
             Self::Once => "nothing twice",
             Self::Published => "nothing is told before it is stored",
             Self::Bounded => "queues keep to their bounds",
@@ -199,6 +202,7 @@ impl Sim {
         self.check_inboxes();
         self.check_votes();
         self.check_claims();
+        self.check_tasks();
         self.check_deliveries();
         self.check_unanswered();
         self.check_restart();

@@ -96,6 +96,7 @@ impl Sim {
             What::Claim => some_claim(&mut dice),
             What::Release => Request::ClaimRelease(api::claim_release::Request::default()),
             What::Renew => Request::ClaimRenew(api::claim_renew::Request::default()),
+            What::Task => crate::tasks::some_task_call(&mut dice),
             What::History => Request::History(api::history::Request::default()),
             What::Agents => Request::Agents(api::agents::Request {}),
             What::Peers => Request::Peers(api::peers::Request {}),

@@ -43,6 +43,7 @@ pub mod scenario;
 mod script;
 pub mod shrink;
 mod sim;
+mod tasks;
 mod tell;
 #[cfg(test)]
 mod tests;

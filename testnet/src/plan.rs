@@ -23,6 +23,7 @@ pub(crate) enum What {
     Claim,
     Release,
     Renew,
+    Task,
     History,
     Agents,
     Peers,
@@ -282,7 +283,8 @@ impl Planner<'_> {
 
     fn call(&mut self) -> Act {
         let what = match self.dice.below(100) {
-            0..=35 => What::Message,
+            0..=27 => What::Message,
+            28..=35 => What::Task,
             36..=41 => What::Claim,
             42..=43 => What::Release,
             44 => What::Renew,

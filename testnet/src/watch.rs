@@ -16,7 +16,7 @@ use crate::sim::Sim;
 /// After how many inputs a node's queues are looked at.
 const LOOK_EVERY: u32 = 8;
 /// Calls that change something, whose answers must come after the change is stored.
-const WRITES: [&str; 10] = [
+const WRITES: [&str; 17] = [
     "send",
     "state",
     "vote_new",
@@ -27,6 +27,13 @@ const WRITES: [&str; 10] = [
     "invite",
     "claim_take",
     "claim_release",
+    "task_new",
+    "task_edit",
+    "task_cancel",
+    "task_claim",
+    "task_update",
+    "task_bid",
+    "task_award",
 ];
 
 /// The types of frames that are looked at, as their first byte tells them.

@@ -176,6 +176,7 @@ fn next(inbox: &mut fedp2p_tests::node::Events) -> String {
         | Event::Vote(_)
         | Event::Note { .. }
         | Event::Claim(_)
+        | Event::Task(_)
         | Event::Peer { .. }
         | Event::Agent(_)
         | Event::Notice { .. } => None,

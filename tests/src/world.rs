@@ -58,15 +58,22 @@ impl World {
     /// Nodes of one organisation, all connected with all, that log only what a daemon in the background logs. Their
     /// names are n0, n1 and so on.
     pub fn daemons(&self, count: usize) -> Vec<Node> {
-        let mut nodes: Vec<Node> = (0..count).map(|number| self.node(&format!("n{number}"))).collect();
-        let Some((founder, others)) = nodes.split_first_mut() else { return nodes };
+        let names: Vec<String> = (0..count).map(|number| format!("n{number}")).collect();
+        self.daemons_called(names.iter().map(String::as_str))
+    }
+
+    /// As [`World::daemons`], with other names.
+    pub fn daemons_called<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Vec<Node> {
+        let mut nodes: Vec<Node> = names.into_iter().map(|name| self.node(name)).collect();
+        let others = nodes.len().saturating_sub(1);
+        let Some((founder, rest)) = nodes.split_first_mut() else { return nodes };
         founder.up(&["--quiet"]);
-        for other in others {
+        for other in rest {
             let ticket = founder.invite();
             other.up(&["--quiet", "--join", &ticket]);
         }
         for node in &nodes {
-            node.wait_for_peers(count - 1);
+            node.wait_for_peers(others);
         }
         nodes
     }

@@ -33,6 +33,7 @@ pub(crate) mod role;
 pub(crate) mod send;
 pub(crate) mod state;
 pub(crate) mod status;
+pub(crate) mod task;
 pub(crate) mod up;
 pub(crate) mod vote;
 
@@ -75,6 +76,7 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
         Command::Attention(arguments) => block_on(attention::run(arguments, &context()?)),
         Command::Digest(arguments) => block_on(digest::run(&arguments, &context()?)),
         Command::Vote(arguments) => block_on(vote::run(arguments, &context()?)),
+        Command::Task(arguments) => block_on(task::run(arguments, &context()?)),
         Command::Role(arguments) => block_on(role::run(arguments, &context()?)),
         Command::Approve(arguments) => block_on(approve::approve(arguments, &context()?)),
         Command::Deny(arguments) => block_on(approve::deny(arguments, &context()?)),

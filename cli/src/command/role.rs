@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::ui::Output;
 use crate::ui::colour::Style;
 use crate::ui::table::{Cell, Column, Table};
+use crate::ui::task as show;
 use crate::ui::time::Clock;
 
 /// Say who is what in the team
@@ -27,6 +28,7 @@ An agent may have several roles, and several agents one. Tasks and questions can
 
 Examples:
   fedp2p role assign baby analyst
+  fedp2p role assign baby analyst --subtask \"Profile memory allocation in auth module\" --id memory-profile
   fedp2p role assign coder@taichi reviewer --conversation lobby")]
     Assign {
         /// The agent: its address, or a name that only one has
@@ -34,6 +36,12 @@ Examples:
         who: String,
         /// The role
         role: RoleName,
+        /// What the agent is to do in this role: makes a task for it
+        #[arg(long, value_name = "TEXT")]
+        subtask: Option<String>,
+        /// Give that task this id instead of one made from its words
+        #[arg(long, requires = "subtask")]
+        id: Option<String>,
         /// The conversation; there is only the lobby yet
         #[arg(long, value_name = "NAME")]
         conversation: Option<String>,
@@ -61,10 +69,12 @@ Examples:
 /// Gives, takes or lists.
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Error> {
     match arguments.action {
-        Action::Assign { who, role, conversation } => {
-            let reply = context.ask(role_assign::Request { agent: who, role, conversation }).await?;
+        Action::Assign { who, role, subtask, id, conversation } => {
+            let request = role_assign::Request { agent: who, role, subtask, subtask_id: id, conversation };
+            let reply = context.ask(request).await?;
             let said = format!("{} is {} now\n", reply.role.agent, reply.role.role);
-            context.show::<role_assign::Request>(&reply, |_| said)
+            let task = |out: &Output| reply.task.as_ref().map(|task| show::task(task, out)).unwrap_or_default();
+            context.show::<role_assign::Request>(&reply, |out| said + &task(out))
         }
         Action::Remove { who, role, conversation } => {
             let reply = context.ask(role_remove::Request { agent: who, role, conversation }).await?;

@@ -6,7 +6,7 @@ use fedp2p_protocols::api::watch::Event;
 use super::colour::{Paint, Style};
 use super::table::cut;
 use super::time::Clock;
-use super::{Output, ballot, escape, lease, show};
+use super::{Output, ballot, escape, lease, show, task};
 
 /// Writes lines with the local time in front.
 #[derive(Debug, Clone)]
@@ -76,6 +76,12 @@ fn describe(event: &Event) -> (&'static str, Style, String) {
         Event::Claim(claim) => {
             let (state, style) = lease::state(claim);
             ("claim", style, format!("{} {state}  {}  {}", claim.id, claim.by, claim.what))
+        }
+        Event::Task(task) => {
+            let (state, style) = task::state(task);
+            let holder = task.holder.as_ref().map(|holder| format!(", {}", holder.agent)).unwrap_or_default();
+            let note = task.note.as_ref().map(|note| format!("  {note}")).unwrap_or_default();
+            ("task", style, format!("{} ({state}{holder})  {}{note}", task.id, task.title))
         }
         Event::Peer { name, presence } => {
             let style = show::presence_style(*presence);

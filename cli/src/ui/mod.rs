@@ -8,6 +8,7 @@
 //! | [`ballot`] | questions and answers as people read them |
 //! | [`secret`] | asks for what nobody should read over the shoulder |
 //! | [`lease`] | claims as people read them |
+//! | [`task`] | tasks as people read them |
 //! | [`live`] | what happens, a line each |
 
 use std::io::{self, IsTerminal, Write};
@@ -26,6 +27,7 @@ pub(crate) mod live;
 pub(crate) mod secret;
 pub(crate) mod show;
 pub(crate) mod table;
+pub(crate) mod task;
 pub(crate) mod time;
 
 use colour::{Paint, Style, When};

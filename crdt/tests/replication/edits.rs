@@ -1,17 +1,23 @@
 //! Documents, values and random edits for the tests.
 
-use fedp2p_crdt::content::{Agent, BallotPlace, Content, Edit, Entry, Place, Said, SeenPlace};
+use fedp2p_crdt::content::{
+    Agent, BallotPlace, BidPlace, Content, Edit, Entry, Place, RolePlace, Said, SeenPlace, StatementPlace,
+};
 use fedp2p_crdt::document::{Document, DocumentId};
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, End, Ended, Fence, Replaced};
 use fedp2p_protocols::id::{ConversationId, LogId, NodeId};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
+use fedp2p_protocols::task::{
+    Assignee, Award, Bid, Cancellation, Grant, Offer, Priority, State, Statement, Task, TaskKey,
+};
 use fedp2p_protocols::vote::{
     AgentId, Ballot, BallotKey, Cause, Closing, Counted, Electorate, Mechanism, Proposal, ProposalKey, Rules, Seen,
 };
 use proptest::prelude::*;
 
 use crate::claims::claim;
+use crate::tasks::{task, task_key};
 
 pub(crate) fn node(number: u8) -> NodeId {
     NodeId::from_bytes([number; 32])
@@ -217,6 +223,69 @@ fn claims() -> impl Strategy<Value = Claim> {
     )
 }
 
+fn task_places() -> impl Strategy<Value = TaskKey> {
+    (0u8..3, prop::sample::select(vec!["a", "b-c", "9"])).prop_map(|(number, id)| task_key(number, id))
+}
+
+fn assignees() -> impl Strategy<Value = Assignee> {
+    prop_oneof![
+        Just(Assignee::Anyone),
+        Just(Assignee::Role("lead".parse().unwrap())),
+        (0u8..3, names()).prop_map(|(number, name)| Assignee::Agent(AgentId { node: node(number), name })),
+    ]
+}
+
+fn tasks() -> impl Strategy<Value = Task> {
+    let priorities = prop::sample::select(vec![Priority::Low, Priority::Normal, Priority::High, Priority::Urgent]);
+    let after = prop::collection::btree_set(task_places(), 0..4);
+    let offers = prop::option::of((prop::option::of(0u64..9), any::<bool>(), prop::option::of((0u8..3, names()))));
+    (texts(), after, priorities, assignees(), 1u32..4, offers, prop::option::of(texts())).prop_map(
+        |(text, after, priority, to, revision, offer, canceled)| Task {
+            text,
+            after: after.into_iter().collect(),
+            priority,
+            to,
+            revision,
+            attempt: revision,
+            offer: offer.map(|(until, auto, award)| Offer {
+                until,
+                auto,
+                award: award.map(|(number, name)| Award {
+                    to: AgentId { node: node(number), name },
+                    reason: None,
+                    at: 1,
+                }),
+            }),
+            canceled: canceled.map(|reason| Cancellation { reason, at: 2 }),
+            ..task("title")
+        },
+    )
+}
+
+fn statements() -> impl Strategy<Value = Statement> {
+    (prop::sample::select(State::ALL.to_vec()), texts(), texts(), 1u64..9)
+        .prop_map(|(state, note, result, fence)| Statement { attempt: 1, fence, state, note, result, at: fence })
+}
+
+fn work() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        3 => (task_places(), tasks()).prop_map(|(key, task)| Entry::Task(key.id, task).into()),
+        3 => (task_places(), names(), 1u32..4, statements()).prop_map(|(task, agent, number, said)| {
+            Entry::Statement(StatementPlace { task, agent, number }, said).into()
+        }),
+        2 => (task_places(), names(), prop::option::of(0u32..9), 1u32..4).prop_map(|(task, agent, cost, revision)| {
+            let bid = Bid { attempt: 1, cost, reason: None, revision, at: 1 };
+            Entry::Bid(BidPlace { task, agent }, bid).into()
+        }),
+        2 => (0u8..3, names(), any::<bool>(), 1u32..4).prop_map(|(number, name, has, revision)| {
+            let agent = AgentId { node: node(number), name: name.clone() };
+            let place = RolePlace { role: "lead".parse().unwrap(), agent };
+            Entry::Role(place, Grant { by: name, has, revision, at: 1 }).into()
+        }),
+        1 => task_places().prop_map(|key| Edit::Remove(Place::Task(key.id))),
+    ]
+}
+
 /// One random edit; some cannot be written.
 pub(crate) fn edits() -> impl Strategy<Value = Edit> {
     let kinds = prop::sample::select(vec![AgentKind::Person, AgentKind::Ai]);
@@ -236,6 +305,7 @@ pub(crate) fn edits() -> impl Strategy<Value = Edit> {
             Entry::Acknowledged(fence, Acknowledgement { claim: claim.hash(), at: 1 }).into()
         }),
         1 => (1u64..4).prop_map(|counter| Edit::Remove(Place::Claim(counter))),
+        6 => work(),
         1 => places().prop_map(|place| Edit::Remove(Place::Ballot(place))),
         1 => ids().prop_map(|id| Edit::Remove(Place::Proposal(id))),
         1 => names().prop_map(|name| Edit::Remove(Place::Agent(name))),

@@ -5,4 +5,5 @@ mod claims;
 mod documents;
 mod edits;
 mod properties;
+mod tasks;
 mod votes;

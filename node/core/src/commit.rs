@@ -247,6 +247,7 @@ impl Core {
             self.remake_documents(conversation, self.me());
         }
         self.refuse_waiting(&refusal);
+        self.refuse_task_calls(&refusal);
         self.notice(format!("{}; nothing was half-written", refusal.message));
     }
 

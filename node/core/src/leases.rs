@@ -484,7 +484,8 @@ impl Core {
     pub(crate) fn forget_claims(&self, claims: &Claims<'_>) -> Vec<Edit> {
         let own = claims.iter().filter(|own| own.fence.node == self.me() && own.claim.ended.is_some());
         let needed = |own: &Standing<'_>| {
-            own.claim.replaces.iter().any(|older| claims.get(&older.fence).is_some_and(|x| x.claim.ended.is_none()))
+            let replaces = |older: &Replaced| claims.get(&older.fence).is_some_and(|x| x.claim.ended.is_none());
+            own.claim.replaces.iter().any(replaces) || self.has_spoken_in_vain(own)
         };
         let ended: Vec<&Standing<'_>> = own.collect();
         // The last one stays: its number must not be given again.

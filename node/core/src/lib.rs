@@ -62,6 +62,7 @@ use crate::commit::{Again, InFlight};
 use crate::documents::Documents;
 use crate::doors::notes::Notes;
 use crate::doors::picture::Recovery;
+use crate::doors::tasks::Waiting;
 use crate::doors::{Then, Watches};
 use crate::ingest::Batch;
 use crate::input::{CallId, StoredTicket, VerifyToken};
@@ -116,6 +117,10 @@ pub struct Core {
     renewal_due: Duration,
     /// When the next proposal of this node reaches its deadline, in milliseconds since 1970.
     next_closing: Option<u64>,
+    /// When the bids for the next task of this node are in that goes to the best of them, in milliseconds since 1970.
+    next_award: Option<u64>,
+    /// Calls that claim a task, by the number of the claim.
+    task_waits: BTreeMap<u64, Waiting>,
     /// When a log was left last because this machine's clock had been ahead.
     left_future_log: Option<Duration>,
 
@@ -196,6 +201,8 @@ impl Core {
             fetching: BTreeMap::new(),
             renewal_due: now.monotonic,
             next_closing: None,
+            next_award: None,
+            task_waits: BTreeMap::new(),
             left_future_log: None,
             generation: 0,
             commits: 0,
@@ -220,6 +227,7 @@ impl Core {
         core.restore(start.stored);
         core.note_closings();
         core.restore_claims();
+        core.note_awards();
         core.begin(start.person, start.inviter);
         let effects = std::mem::take(&mut core.effects);
         (core, effects)
@@ -286,6 +294,7 @@ impl Core {
             }
         }
         self.tend_claims();
+        self.tasks_won();
         std::mem::take(&mut self.effects)
     }
 
@@ -303,6 +312,8 @@ impl Core {
             .chain([self.renewal_due])
             .chain(self.closing_due())
             .chain(self.claims_due())
+            .chain(self.award_due())
+            .chain(self.task_answer_due())
             .min()
             .unwrap_or(Duration::MAX)
     }
@@ -315,6 +326,7 @@ impl Core {
         self.presence_due();
         self.renew_if_due();
         self.close_due();
+        self.awards_due();
     }
 
     fn me(&self) -> NodeId {

@@ -7,6 +7,7 @@ use super::Presence;
 use super::claim::Claim;
 use super::message::Message;
 use super::proposal::Proposal;
+use super::task::Task;
 use crate::attention::Mode;
 use crate::id::OpId;
 use crate::name::{Address, NoteName};
@@ -40,6 +41,8 @@ pub enum Topic {
     Notes,
     /// Claims that are made, confirmed, lost or ended.
     Claims,
+    /// Tasks, what is said of them, and bids.
+    Tasks,
     /// Nodes that come and go.
     Peers,
     /// What the admin should know.
@@ -74,6 +77,8 @@ pub enum Event {
     },
     /// A claim was made, confirmed, lost or ended.
     Claim(Box<Claim>),
+    /// A task was made or changed, or somebody said something of it or bid for it.
+    Task(Box<Task>),
     /// A node came, went or fell silent.
     Peer {
         /// Its name.
@@ -99,6 +104,7 @@ impl Event {
             Self::Vote(_) => Topic::Votes,
             Self::Note { .. } => Topic::Notes,
             Self::Claim(_) => Topic::Claims,
+            Self::Task(_) => Topic::Tasks,
             Self::Peer { .. } | Self::Agent(_) => Topic::Peers,
             Self::Notice { .. } => Topic::Notices,
         }

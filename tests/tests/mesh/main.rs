@@ -18,3 +18,4 @@ mod partitions;
 mod polls;
 mod verify;
 mod watching;
+mod whitepaper;

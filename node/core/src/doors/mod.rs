@@ -4,7 +4,7 @@
 mod approvals;
 mod attention;
 mod ballots;
-mod claims;
+pub(crate) mod claims;
 mod digest;
 mod messages;
 pub(crate) mod notes;
@@ -12,6 +12,7 @@ pub(crate) mod picture;
 mod resolve;
 mod roles;
 mod status;
+pub(crate) mod tasks;
 mod votes;
 
 use std::collections::BTreeMap;
@@ -84,6 +85,10 @@ pub(crate) enum Finish {
     Claim(fedp2p_protocols::claim::Fence),
     /// A proposal was changed: it is shown as it stands then.
     Vote(fedp2p_protocols::vote::ProposalKey, fn(Box<fedp2p_protocols::api::proposal::Proposal>) -> Reply),
+    /// A task was changed, or something was said of it: it is shown as it stands then.
+    Task(fedp2p_protocols::task::TaskKey, fn(Box<fedp2p_protocols::api::task::Task>) -> Reply),
+    /// The agent has the task that it asked for.
+    NextTask(fedp2p_protocols::task::TaskKey),
 }
 
 /// Most calls that wait until the own document has been put together again.
@@ -152,6 +157,7 @@ impl Core {
     pub(crate) fn call_ended(&mut self, id: CallId) {
         self.watches.remove(id);
         self.leases.forget_call(id);
+        self.task_call_ended(id);
         self.deferred.retain(|(deferred, ..)| *deferred != id);
     }
 
@@ -218,6 +224,23 @@ impl Core {
                 let reply = self.claim_check(&caller, &request)?;
                 self.answer(id, Reply::ClaimCheck(reply));
             }
+            Request::TaskNew(request) => self.task_new(id, &caller, request)?,
+            Request::TaskEdit(request) => self.task_edit(id, &caller, request)?,
+            Request::TaskCancel(request) => self.task_cancel(id, &caller, request)?,
+            Request::TaskShow(request) => {
+                let (key, _) = self.find_task(&request.id)?;
+                let shown = self.show_task(&key).expect("a task that was found is on the board");
+                self.answer(id, Reply::TaskShow(Box::new(shown)));
+            }
+            Request::TaskList(request) => {
+                let list = self.task_list(&caller, &request)?;
+                self.answer(id, Reply::TaskList(list));
+            }
+            Request::TaskClaim(request) => self.task_claim(id, &caller, request)?,
+            Request::TaskNext(request) => self.task_next(id, &caller, &request)?,
+            Request::TaskUpdate(request) => self.task_update(id, &caller, request)?,
+            Request::TaskBid(request) => self.task_bid(id, &caller, request)?,
+            Request::TaskAward(request) => self.task_award(id, &caller, request)?,
             Request::LogVerify(_) => {
                 self.read(Read::Verify, Then::Call(id, Continue::Verify));
             }
@@ -244,6 +267,12 @@ impl Core {
             }
             Finish::Invited(reply) => self.answer(id, Reply::Invite(reply)),
             Finish::Claim(fence) => self.finish_claim(id, &fence),
+            Finish::Task(key, wrap) => {
+                if let Some(shown) = self.show_task(&key) {
+                    self.answer(id, wrap(Box::new(shown)));
+                }
+            }
+            Finish::NextTask(key) => self.next_taken(id, &key),
             Finish::Vote(key, wrap) => {
                 if let Some(shown) = self.show_proposal(&key) {
                     self.answer(id, wrap(Box::new(shown)));

@@ -9,8 +9,9 @@ use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, agents, pulse, stat
 use fedp2p_protocols::attention::Mode;
 use fedp2p_protocols::claim::{Claim, Fence};
 use fedp2p_protocols::id::{ConversationId, NodeId};
-use fedp2p_protocols::name::AgentName;
+use fedp2p_protocols::name::{AgentName, TaskId};
 use fedp2p_protocols::op::Verified;
+use fedp2p_protocols::task::TaskKey;
 use fedp2p_protocols::vote::{AgentId, Proposal, ProposalKey};
 
 use super::{Finish, Then};
@@ -50,6 +51,19 @@ pub(crate) struct Glance {
     /// Of each claim: its renewals, its acknowledgements as it says, whether it has ended.
     claims: BTreeMap<u64, (u32, u32, bool)>,
     acknowledged: Vec<Fence>,
+    /// The revision of each task.
+    tasks: BTreeMap<TaskId, u32>,
+    /// How many statements there are on each task, and the revisions of the bids for it added up.
+    work: BTreeMap<TaskKey, (usize, u64)>,
+}
+
+impl Glance {
+    /// The tasks of which this says something else than before; `node` is the one that says it.
+    fn changed_tasks(&self, before: &Self, node: NodeId) -> BTreeSet<TaskKey> {
+        let made = self.tasks.iter().filter(|(id, revision)| before.tasks.get(*id) != Some(revision));
+        let said = self.work.iter().filter(|(key, work)| before.work.get(*key) != Some(work));
+        made.map(|(id, _)| TaskKey { node, id: id.clone() }).chain(said.map(|(key, _)| key.clone())).collect()
+    }
 }
 
 impl Core {
@@ -63,6 +77,13 @@ impl Core {
         for (place, seen) in &content.seen {
             answers.entry(place.proposal.clone()).or_default().1.push(seen.revision);
         }
+        let mut work: BTreeMap<TaskKey, (usize, u64)> = BTreeMap::new();
+        for place in content.statements.keys() {
+            work.entry(place.task.clone()).or_default().0 += 1;
+        }
+        for (place, bid) in &content.bids {
+            work.entry(place.task.clone()).or_default().1 += u64::from(bid.revision);
+        }
         Glance {
             agents: content.agents.iter().map(|(name, agent)| (name.clone(), agent.said.clone())).collect(),
             attention: content.attention.iter().map(|(name, attention)| (name.clone(), attention.mode)).collect(),
@@ -70,6 +91,8 @@ impl Core {
             answers,
             claims: content.claims.iter().map(|(&counter, claim)| (counter, claim_state(claim))).collect(),
             acknowledged: content.acknowledged.keys().copied().collect(),
+            tasks: content.tasks.iter().map(|(id, task)| (id.clone(), task.revision)).collect(),
+            work,
         }
     }
 
@@ -78,6 +101,7 @@ impl Core {
         let after = self.glance(conversation, &node);
         if node == self.me() {
             self.note_closings();
+            self.note_awards();
         }
         let mut votes: BTreeSet<ProposalKey> = BTreeSet::new();
         for (id, state) in &after.proposals {
@@ -94,6 +118,7 @@ impl Core {
             self.claims_changed();
             self.tell_claims();
         }
+        let tasks = after.changed_tasks(before, node);
         for (name, said) in after.agents {
             let agent = AgentId { node, name };
             match before.agents.get(&agent.name) {
@@ -118,6 +143,12 @@ impl Core {
                 self.tell(watch::Event::Vote(Box::new(shown)));
             }
             self.close_if_settled(&key);
+        }
+        self.release_over(&tasks);
+        for key in tasks {
+            if let Some(shown) = self.show_task(&key) {
+                self.tell(watch::Event::Task(Box::new(shown)));
+            }
         }
     }
 
@@ -280,6 +311,9 @@ fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
         }),
         Entry::Attention(name, attention) => have.attention.get(name).is_none_or(|known| known.at < attention.at),
         Entry::Ballot(place, _) => !have.ballots.contains_key(place),
+        Entry::Task(id, task) => have.tasks.get(id).is_none_or(|known| known.revision < task.revision),
+        Entry::Statement(place, _) => !have.statements.contains_key(place),
+        Entry::Bid(place, bid) => have.bids.get(place).is_none_or(|known| known.revision < bid.revision),
         Entry::Role(place, grant) => have.roles.get(place).is_none_or(|known| known.revision < grant.revision),
         Entry::Seen(place, seen) => have.seen.get(place).is_none_or(|known| known.revision < seen.revision),
         Entry::Claim(counter, claim) => have.claims.get(counter).is_none_or(|known| {

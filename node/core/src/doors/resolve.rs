@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fedp2p_protocols::api::{Caller, Error, ErrorCode};
 use fedp2p_protocols::id::NodeId;
-use fedp2p_protocols::name::{Address, AgentName, NodeName};
+use fedp2p_protocols::name::{Address, AgentName, NodeName, normalise};
 use fedp2p_protocols::vote::AgentId;
 
 use crate::Core;
@@ -12,6 +12,8 @@ use crate::Core;
 /// How alike two names must be to be suggested, by Jaro and Winkler's measure.
 const ALIKE: f64 = 0.75;
 const MOST_SUGGESTIONS: usize = 3;
+/// Most characters of an id that is made of words.
+const MAX_MADE_ID: usize = 40;
 
 impl Core {
     /// Every agent that has been heard of.
@@ -106,6 +108,38 @@ impl Core {
         self.resolve(text)
     }
 
+    /// Finds which of some things that stand on nodes is meant by `id`, or by `id@node`.
+    ///
+    /// # Errors
+    /// If it is none or several, with suggestions.
+    pub(crate) fn find_on_node(
+        &self,
+        text: &str,
+        things: impl Iterator<Item = (NodeId, String)>,
+        what: &str,
+        listing: &str,
+    ) -> Result<(NodeId, String), Error> {
+        let (id, node) = text.split_once('@').map_or((text, None), |(id, node)| (id, Some(node)));
+        let on_node =
+            |key: &NodeId| node.is_none_or(|node| self.members.name(key).is_some_and(|name| name.as_str() == node));
+        let things: Vec<(NodeId, String)> = things.collect();
+        let found: Vec<_> = things.iter().filter(|(node, other)| other == id && on_node(node)).collect();
+        match found.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => Err(Error::new(ErrorCode::NotFound, format!("there is no {what} {text:?}"))
+                .hint(listing)
+                .suggest(alike(id, things.into_iter().map(|(_, id)| id)))),
+            several => {
+                let name = |(node, id): &&(NodeId, String)| format!("{id}@{}", self.members.display(node));
+                let mut names: Vec<String> = several.iter().map(name).collect();
+                names.sort();
+                Err(Error::new(ErrorCode::Ambiguous, format!("more than one node has a {what} {id:?}"))
+                    .hint("write id@node")
+                    .suggest(names))
+            }
+        }
+    }
+
     /// Finds all recipients, each once.
     pub(crate) fn resolve_all(&self, texts: &[String]) -> Result<Vec<AgentId>, Error> {
         let found: BTreeSet<AgentId> = texts.iter().map(|text| self.resolve(text)).collect::<Result<_, _>>()?;
@@ -116,6 +150,18 @@ impl Core {
 /// Those of `names` that may have been meant by `text`, the most likely first.
 pub(crate) fn alike(text: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
     best(names.into_iter().map(|name| (strsim::jaro_winkler(text, &name), name)))
+}
+
+/// An id made of the first words of `text`, or of `otherwise` if it has none, that is not taken yet.
+pub(crate) fn free_id(text: &str, otherwise: &str, taken: impl Fn(&str) -> bool) -> String {
+    let words = normalise(text).unwrap_or_else(|| otherwise.to_owned());
+    let base: String = words.chars().take(MAX_MADE_ID).collect();
+    let base = base.trim_end_matches('-').to_owned();
+    if !taken(&base) {
+        return base;
+    }
+    let numbered = (2..).map(|number| format!("{base}-{number}"));
+    numbered.into_iter().find(|id| !taken(id)).expect("there are more numbers than ids")
 }
 
 fn best(scored: impl Iterator<Item = (f64, String)>) -> Vec<String> {

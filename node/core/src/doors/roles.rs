@@ -3,6 +3,7 @@
 use fedp2p_crdt::content::{Entry, RolePlace};
 use fedp2p_crdt::roles;
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, role_assign, role_list, role_remove};
+use fedp2p_protocols::limits::MAX_ROLES;
 use fedp2p_protocols::name::RoleName;
 use fedp2p_protocols::task::Grant;
 use fedp2p_protocols::vote::AgentId;
@@ -21,10 +22,22 @@ impl Core {
     ) -> Result<(), Error> {
         self.check_conversation(request.conversation.as_deref())?;
         let place = RolePlace { role: request.role.clone(), agent: self.resolve_by(caller, &request.agent)? };
+        let id = request.subtask_id.as_deref();
+        let subtask = match &request.subtask {
+            Some(text) => Some(self.task_for(caller, &place.agent, text, id)?),
+            None if id.is_some() => {
+                return Err(Error::new(ErrorCode::Invalid, "there is no subtask to give the id to")
+                    .hint("say what is to be done: --subtask TEXT"));
+            }
+            None => None,
+        };
         let (entry, role) = self.grant(caller, place, true)?;
+        let task = subtask.iter().map(|(key, task)| Entry::Task(key.id.clone(), task.clone()).into());
+        let edits = std::iter::once(entry.into()).chain(task).collect();
         let mut entries = Entries::default();
-        self.edit_as(&mut entries, caller, vec![entry.into()])?;
-        let reply = Reply::RoleAssign(role_assign::Reply { role });
+        self.edit_as(&mut entries, caller, edits)?;
+        let task = subtask.and_then(|(key, _)| self.show_task(&key)).map(Box::new);
+        let reply = Reply::RoleAssign(role_assign::Reply { role, task });
         self.commit_call(entries, call, Finish::Reply(Box::new(reply)));
         Ok(())
     }
@@ -56,6 +69,14 @@ impl Core {
     /// What the caller says on a role, as it is written and as it is shown.
     fn grant(&self, caller: &Caller, place: RolePlace, has: bool) -> Result<(Entry, role_list::Role), Error> {
         let picture = self.documents.picture(&self.lobby);
+        let own = &self.documents.content(&self.lobby, &self.me()).roles;
+        if own.len() >= MAX_ROLES && !own.contains_key(&place) {
+            return Err(Error::new(
+                ErrorCode::TooLarge,
+                format!("the agents of this node have given {MAX_ROLES} roles"),
+            )
+            .hint("let an agent of another node give it"));
+        }
         let known = roles::role(&picture, &place).map_or(0, |role| role.grant.revision);
         let revision = known.checked_add(1).ok_or_else(|| {
             let message = format!("what {} says on this role cannot be outdone", self.address(&place.agent));

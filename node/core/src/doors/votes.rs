@@ -6,7 +6,6 @@ use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, vote_ack, vote_cast
 use fedp2p_protocols::limits::{
     MAX_ELECTORATE, MAX_OPTIONS, MAX_POLL_TIME_S, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES,
 };
-use fedp2p_protocols::name::normalise;
 use fedp2p_protocols::vote::{
     AgentId, Ballot, Cause, Count, Electorate, Mechanism, Proposal, ProposalKey, Rules, Seen,
 };
@@ -110,40 +109,15 @@ impl Core {
 
     /// An id from the words of the question that is free on this node.
     fn make_id(&self, question: &str) -> String {
-        let words = normalise(question).unwrap_or_else(|| "vote".to_owned());
-        let base: String = words.chars().take(40).collect();
-        let base = base.trim_end_matches('-').to_owned();
-        let taken = |id: &str| self.documents.picture(&self.lobby).proposals().any(|(key, _)| key.id == id);
-        if !taken(&base) {
-            return base;
-        }
-        (2..)
-            .map(|number| format!("{base}-{number}"))
-            .find(|id| !taken(id))
-            .expect("there are more numbers than proposals")
+        let picture = self.documents.picture(&self.lobby);
+        super::resolve::free_id(question, "vote", |id| picture.proposals().any(|(key, _)| key.id == id))
     }
 
     pub(crate) fn find_proposal(&self, text: &str) -> Result<ProposalKey, Error> {
-        let (id, node) = text.split_once('@').map_or((text, None), |(id, node)| (id, Some(node)));
         let picture = self.documents.picture(&self.lobby);
-        let on_node = |key: &ProposalKey| {
-            node.is_none_or(|node| self.members.name(&key.node).is_some_and(|name| name.as_str() == node))
-        };
-        let found: Vec<ProposalKey> =
-            picture.proposals().map(|(key, _)| key).filter(|key| key.id == id && on_node(key)).collect();
-        match found.as_slice() {
-            [one] => Ok(one.clone()),
-            [] => Err(Error::new(ErrorCode::NotFound, format!("there is no proposal {text:?}"))
-                .hint("\"fedp2p vote list --all\" lists them")
-                .suggest(super::resolve::alike(id, picture.proposals().map(|(key, _)| key.id)))),
-            several => {
-                let names =
-                    several.iter().map(|key| format!("{}@{}", key.id, self.members.display(&key.node))).collect();
-                Err(Error::new(ErrorCode::Ambiguous, format!("more than one node has a proposal {id:?}"))
-                    .hint("write id@node")
-                    .suggest(names))
-            }
-        }
+        let proposals = picture.proposals().map(|(key, _)| (key.node, key.id));
+        let (node, id) = self.find_on_node(text, proposals, "proposal", "\"fedp2p vote list --all\" lists them")?;
+        Ok(ProposalKey { node, id })
     }
 
     /// Finds a proposal that the caller may still answer, and checks the revision that it saw.

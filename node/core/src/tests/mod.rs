@@ -14,6 +14,7 @@ mod polls;
 mod roles;
 mod sessions;
 mod store;
+mod tasks;
 mod tickets;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -363,6 +364,7 @@ impl World {
             | watch::Event::Attention { .. }
             | watch::Event::Note { .. }
             | watch::Event::Claim(_)
+            | watch::Event::Task(_)
             | watch::Event::Peer { .. }
             | watch::Event::Agent(_) => None,
         };

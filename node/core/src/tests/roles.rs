@@ -8,6 +8,8 @@ fn assign(agent: &str, role: &str) -> Request {
     Request::RoleAssign(role_assign::Request {
         agent: agent.to_owned(),
         role: role.parse().unwrap(),
+        subtask: None,
+        subtask_id: None,
         conversation: None,
     })
 }
@@ -81,6 +83,8 @@ fn a_new_agent_can_take_a_role_itself_and_nobody_unknown_can_be_given_one() {
     let elsewhere = role_assign::Request {
         agent: "p1".to_owned(),
         role: "analyst".parse().unwrap(),
+        subtask: None,
+        subtask_id: None,
         conversation: Some("project-123".to_owned()),
     };
     let refused = refusal(world.call(0, Request::RoleAssign(elsewhere.clone())), ErrorCode::NotFound);

@@ -1,0 +1,268 @@
+//! How tasks stand: what state each is in, who holds it, what it waits for, and which of what was said of it counts.
+//!
+//! What an agent says of a task counts if it says it under a claim on the task that was confirmed and has not lost, if
+//! nobody has said anything under a higher one since, if it is about the present attempt, and if it may follow what
+//! was said before. So everybody counts the same statements, the word of one who lost the task changes nothing, and
+//! what is terminal stays so. A task that its creator canceled is canceled, whatever is said of it.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use fedp2p_protocols::claim::{Fence, Resource};
+use fedp2p_protocols::task::{Bid, Priority, State, Statement, Task, TaskKey};
+use fedp2p_protocols::vote::AgentId;
+
+use crate::claim::{self, Claims};
+use crate::picture::Picture;
+
+mod circles;
+
+use circles::Circles;
+pub use circles::way;
+
+/// Whether a statement counts, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counts {
+    /// It does.
+    Yes,
+    /// Another has held the task since.
+    Stale,
+    /// Its agent never held the task under this number, or lost it.
+    NotHeld,
+    /// It is about another attempt.
+    OtherAttempt,
+    /// It may not follow what was said before.
+    Illegal,
+}
+
+/// One statement on a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// Who said it.
+    pub by: AgentId,
+    /// Which of the agent's statements on the task, from 1.
+    pub number: u32,
+    /// The claim under which it was said.
+    pub fence: Fence,
+    /// What was said.
+    pub statement: &'a Statement,
+    /// Whether it counts.
+    pub counts: Counts,
+}
+
+/// A task that another comes after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Which.
+    pub key: TaskKey,
+    /// How far it is; nothing if there is none.
+    pub state: Option<State>,
+    /// Both come after each other, which no order satisfies: this one is not waited for.
+    pub circle: bool,
+}
+
+impl Need {
+    /// Whether it is waited for.
+    pub fn is_open(&self) -> bool {
+        !self.circle && self.state != Some(State::Completed)
+    }
+}
+
+/// Who holds a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder<'a> {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its claim.
+    pub claim: claim::Standing<'a>,
+}
+
+impl Holder<'_> {
+    /// The number of the claim.
+    pub fn fence(&self) -> Fence {
+        self.claim.fence
+    }
+
+    /// Whether the claim is confirmed; others may yet win a tentative one.
+    pub fn is_confirmed(&self) -> bool {
+        self.claim.state == claim::State::Confirmed
+    }
+}
+
+/// How a task stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing<'a> {
+    /// Which task.
+    pub key: TaskKey,
+    /// What is to be done.
+    pub task: &'a Task,
+    /// How far it is.
+    pub state: State,
+    /// Who holds it, or is about to.
+    pub holder: Option<Holder<'a>>,
+    /// Everything that was said of it, by claim and number.
+    pub said: Vec<Said<'a>>,
+    /// What it comes after.
+    pub needs: Vec<Need>,
+}
+
+impl Standing<'_> {
+    /// Whether it comes after something that is not completed.
+    pub fn is_blocked(&self) -> bool {
+        self.needs.iter().any(Need::is_open)
+    }
+
+    /// Whether somebody may begin with it, whoever holds it: nothing is in its way.
+    pub fn is_open(&self) -> bool {
+        !self.state.is_terminal() && !self.task.is_announced() && !self.is_blocked()
+    }
+
+    /// What is to be done first comes first: by priority, by when it is due, by age.
+    pub fn order(&self) -> (Reverse<Priority>, u64, u64, &TaskKey) {
+        (Reverse(self.task.priority), self.task.due.unwrap_or(u64::MAX), self.task.made, &self.key)
+    }
+}
+
+/// All tasks of a conversation.
+#[derive(Debug)]
+pub struct Board<'a> {
+    picture: Picture<'a>,
+    /// The claims on each task.
+    claims: BTreeMap<TaskKey, Vec<claim::Standing<'a>>>,
+}
+
+impl<'a> Board<'a> {
+    /// Returns the tasks of a picture whose claims stand so.
+    pub fn of(picture: &Picture<'a>, claims: &Claims<'a>) -> Self {
+        let mut on: BTreeMap<TaskKey, Vec<claim::Standing<'a>>> = BTreeMap::new();
+        for standing in claims.iter() {
+            if let Resource::Task(key) = &standing.claim.resource {
+                on.entry(key.clone()).or_default().push(standing.clone());
+            }
+        }
+        Self { picture: picture.clone(), claims: on }
+    }
+
+    /// How one task stands.
+    pub fn task(&self, key: &TaskKey) -> Option<Standing<'a>> {
+        let task = self.picture.task(key)?;
+        let circles = Circles::among(&self.picture, [key.clone()]);
+        Some(self.stand(key, task, &circles, |key| self.state(key)))
+    }
+
+    /// How all tasks stand, by node and id.
+    pub fn tasks(&self) -> Vec<Standing<'a>> {
+        let keys = || self.picture.tasks().map(|(key, _)| key);
+        let circles = Circles::among(&self.picture, keys());
+        let states: BTreeMap<TaskKey, State> =
+            keys().filter_map(|key| Some((key.clone(), self.state(&key)?))).collect();
+        let all =
+            self.picture.tasks().map(|(key, task)| self.stand(&key, task, &circles, |key| states.get(key).copied()));
+        all.collect()
+    }
+
+    /// How far a task is.
+    pub fn state(&self, key: &TaskKey) -> Option<State> {
+        let task = self.picture.task(key)?;
+        let (said, ruling) = self.said(key, task);
+        Some(state(task, &said, ruling, self.holder(key).as_ref()))
+    }
+
+    /// Who holds a task, or is about to.
+    pub fn holder(&self, key: &TaskKey) -> Option<Holder<'a>> {
+        let live = self.claims.get(key)?.iter().filter(|claim| claim.is_live());
+        let claim = live.min_by_key(|claim| (claim.state != claim::State::Confirmed, claim.fence))?;
+        let agent = AgentId { node: claim.fence.node, name: claim.claim.by.clone() };
+        Some(Holder { agent, claim: claim.clone() })
+    }
+
+    fn stand(
+        &self,
+        key: &TaskKey,
+        task: &'a Task,
+        circles: &Circles,
+        state_of: impl Fn(&TaskKey) -> Option<State>,
+    ) -> Standing<'a> {
+        let (said, ruling) = self.said(key, task);
+        let holder = self.holder(key);
+        let need = |need: &TaskKey| Need {
+            key: need.clone(),
+            state: state_of(need),
+            // Within a circle each waits for those before it only.
+            circle: circles.are_in_one(key, need) && need >= key,
+        };
+        Standing {
+            key: key.clone(),
+            task,
+            state: state(task, &said, ruling, holder.as_ref()),
+            holder,
+            said,
+            needs: task.after.iter().map(need).collect(),
+        }
+    }
+
+    /// What was said of a task, each with whether it counts, and the claim under which the last that counts was said.
+    fn said(&self, key: &TaskKey, task: &Task) -> (Vec<Said<'a>>, Option<Fence>) {
+        let mut said: Vec<Said<'a>> = self
+            .picture
+            .statements(key)
+            .map(|(by, number, statement)| {
+                let fence = Fence { counter: statement.fence, node: by.node };
+                let counts = match statement.attempt == task.attempt {
+                    true if self.has_held(key, &by, fence) => Counts::Yes,
+                    true => Counts::NotHeld,
+                    false => Counts::OtherAttempt,
+                };
+                Said { by, number, fence, statement, counts }
+            })
+            .collect();
+        said.sort_by(|a, b| (a.fence, &a.by.name, a.number).cmp(&(b.fence, &b.by.name, b.number)));
+        let ruling = said.iter().rev().find(|said| said.counts == Counts::Yes).map(|said| said.fence);
+        let mut state = State::Submitted;
+        for said in said.iter_mut().filter(|said| said.counts == Counts::Yes) {
+            if Some(said.fence) != ruling {
+                said.counts = Counts::Stale;
+            } else if state.may_become(said.statement.state) {
+                state = said.statement.state;
+            } else {
+                said.counts = Counts::Illegal;
+            }
+        }
+        (said, ruling)
+    }
+
+    /// Whether the agent held the task under a claim of this number, and has not lost it to another that was made
+    /// without knowledge of it. A node forgets claims that have ended, but never one that lost after it said something
+    /// under it.
+    fn has_held(&self, key: &TaskKey, agent: &AgentId, fence: Fence) -> bool {
+        let claim = self.claims.get(key).and_then(|claims| claims.iter().find(|claim| claim.fence == fence));
+        claim.is_none_or(|claim| {
+            let held = match claim.state {
+                claim::State::Confirmed => true,
+                claim::State::Ended(_) => claim.claim.confirmed.is_some(),
+                claim::State::Tentative | claim::State::Lost { .. } => false,
+            };
+            held && claim.claim.by == agent.name
+        })
+    }
+}
+
+/// How far a task is by what was said of it.
+fn state(task: &Task, said: &[Said<'_>], ruling: Option<Fence>, holder: Option<&Holder<'_>>) -> State {
+    if task.canceled.is_some() {
+        return State::Canceled;
+    }
+    let last = said.iter().rev().find(|said| said.counts == Counts::Yes).map(|said| said.statement.state);
+    let held = holder.is_some_and(|holder| Some(holder.fence()) == ruling);
+    // What is not over goes back to where it began once nobody holds it, or another does.
+    last.filter(|state| state.is_terminal() || held).unwrap_or_default()
+}
+
+/// The best of some bids on an attempt: the cheapest, those without a cost last, and then the earliest.
+pub fn best_bid<'a>(bids: impl Iterator<Item = (AgentId, &'a Bid)>, attempt: u32) -> Option<(AgentId, &'a Bid)> {
+    let valid = bids.filter(|(_, bid)| bid.attempt == attempt);
+    valid.min_by(|(a, left), (b, right)| {
+        let order = |bid: &Bid| (bid.cost.is_none(), bid.cost, bid.at);
+        (order(left), a).cmp(&(order(right), b))
+    })
+}

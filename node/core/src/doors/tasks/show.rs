@@ -1,0 +1,167 @@
+//! Tasks as the doors show them.
+
+use std::collections::BTreeSet;
+
+use fedp2p_crdt::task::{Counts, Said, Standing, best_bid};
+use fedp2p_protocols::api::task;
+use fedp2p_protocols::api::{Caller, Error, ErrorCode, task_list};
+use fedp2p_protocols::claim::Fence;
+use fedp2p_protocols::limits::MAX_PAGE;
+use fedp2p_protocols::name::TaskId;
+use fedp2p_protocols::task::{Assignee, Task, TaskKey};
+use fedp2p_protocols::vote::AgentId;
+
+use crate::Core;
+
+impl Core {
+    pub(crate) fn show_task(&self, key: &TaskKey) -> Option<task::Task> {
+        let standing = self.board().task(key)?;
+        let mut shown = self.show_standing(&standing, &self.ambiguous_tasks());
+        shown.text = standing.task.text.clone();
+        shown.data = standing.task.data.as_ref().and_then(|data| serde_json::from_str(data).ok());
+        shown.result = last(&standing, |said| said.statement.result.as_ref());
+        shown.statements = standing.said.iter().map(|said| self.show_statement(said)).collect();
+        Some(shown)
+    }
+
+    /// A task without what lists leave out.
+    fn show_standing(&self, standing: &Standing<'_>, ambiguous: &BTreeSet<TaskId>) -> task::Task {
+        let (key, task) = (&standing.key, standing.task);
+        let id = |key: &TaskKey| self.task_id(key, ambiguous);
+        task::Task {
+            id: id(key),
+            by: self.address(&AgentId { node: key.node, name: task.by.clone() }),
+            title: task.title.clone(),
+            text: None,
+            data: None,
+            state: standing.state,
+            ready: self.is_free(standing),
+            blocked: !standing.state.is_terminal() && standing.is_blocked(),
+            priority: task.priority,
+            to: match &task.to {
+                Assignee::Anyone => task::Assignee::Anyone,
+                Assignee::Role(role) => task::Assignee::Role(role.clone()),
+                Assignee::Agent(agent) => task::Assignee::Agent(self.address(agent)),
+            },
+            after: standing
+                .needs
+                .iter()
+                .map(|need| task::Need { id: id(&need.key), state: need.state, circle: need.circle })
+                .collect(),
+            due: task.due,
+            revision: task.revision,
+            attempt: task.attempt,
+            made: task.made,
+            holder: standing.holder.as_ref().map(|holder| task::Holder {
+                agent: self.address(&holder.agent),
+                fence: self.show_fence(holder.fence()),
+                confirmed: holder.is_confirmed(),
+                lapsed: self.has_run_out(&holder.claim),
+            }),
+            note: last(standing, |said| said.statement.note.as_ref()),
+            result: None,
+            statements: Vec::new(),
+            offer: task.offer.as_ref().map(|_| self.show_offer(key, task)),
+            canceled: task
+                .canceled
+                .as_ref()
+                .map(|canceled| task::Cancellation { reason: canceled.reason.clone(), at: canceled.at }),
+        }
+    }
+
+    fn show_statement(&self, said: &Said<'_>) -> task::Statement {
+        let statement = said.statement;
+        task::Statement {
+            by: self.address(&said.by),
+            fence: self.show_fence(said.fence),
+            attempt: statement.attempt,
+            state: statement.state,
+            note: statement.note.clone(),
+            result: statement.result.clone(),
+            at: statement.at,
+            counts: match said.counts {
+                Counts::Yes => task::Counts::Yes,
+                Counts::Stale => task::Counts::Stale,
+                Counts::NotHeld => task::Counts::NotHeld,
+                Counts::OtherAttempt => task::Counts::OtherAttempt,
+                Counts::Illegal => task::Counts::Illegal,
+            },
+        }
+    }
+
+    fn show_offer(&self, key: &TaskKey, task: &Task) -> task::Offer {
+        let picture = self.documents.picture(&self.lobby);
+        let offer = task.offer.clone().expect("it is shown because there is one");
+        let mut bids: Vec<_> = picture.bids(key).filter(|(_, bid)| bid.attempt == task.attempt).collect();
+        let mut shown = Vec::new();
+        while let Some((agent, bid)) = best_bid(bids.iter().cloned(), task.attempt) {
+            bids.retain(|(other, _)| *other != agent);
+            shown.push(task::Bid { by: self.address(&agent), cost: bid.cost, reason: bid.reason.clone(), at: bid.at });
+        }
+        let award =
+            offer.award.map(|award| task::Award { to: self.address(&award.to), reason: award.reason, at: award.at });
+        task::Offer { until: offer.until, auto: offer.auto, bids: shown, award }
+    }
+
+    /// The number of a claim as people read it.
+    pub(crate) fn show_fence(&self, fence: Fence) -> String {
+        format!("{}@{}", fence.counter, self.members.display(&fence.node))
+    }
+
+    /// The id of a task, with its node where that is needed.
+    fn task_id(&self, key: &TaskKey, ambiguous: &BTreeSet<TaskId>) -> String {
+        if ambiguous.contains(&key.id) {
+            format!("{}@{}", key.id, self.members.display(&key.node))
+        } else {
+            key.id.to_string()
+        }
+    }
+
+    /// The ids that tasks of several nodes have.
+    fn ambiguous_tasks(&self) -> BTreeSet<TaskId> {
+        let picture = self.documents.picture(&self.lobby);
+        let mut seen = BTreeSet::new();
+        picture.tasks().map(|(key, _)| key.id).filter(|id| !seen.insert(id.clone())).collect()
+    }
+
+    pub(crate) fn task_list(&self, caller: &Caller, request: &task_list::Request) -> Result<task_list::Reply, Error> {
+        let limit = request.limit.unwrap_or(MAX_PAGE);
+        if !(1..=MAX_PAGE).contains(&limit) {
+            return Err(Error::new(ErrorCode::Invalid, format!("a limit is 1 to {MAX_PAGE}, not {limit}")));
+        }
+        let agent = AgentId { node: self.me(), name: caller.name.clone() };
+        let roles = self.roles_of(&agent);
+        let board = self.board();
+        let all = board.tasks();
+        let wanted = |standing: &&Standing<'_>| {
+            let over = standing.state.is_terminal();
+            let state = match request.states.as_slice() {
+                [] => request.all || !over,
+                states => states.contains(&standing.state),
+            };
+            let may_take = may_take(standing.task, &agent, &roles);
+            let holds = standing.holder.as_ref().is_some_and(|holder| holder.agent == agent);
+            state && (!request.mine || may_take || holds) && (!request.ready || (may_take && self.is_free(standing)))
+        };
+        let mut found: Vec<&Standing<'_>> = all.iter().filter(wanted).collect();
+        found.sort_by(|a, b| a.order().cmp(&b.order()));
+        let more = found.len().saturating_sub(limit as usize);
+        let ambiguous = self.ambiguous_tasks();
+        let tasks = found.iter().take(limit as usize).map(|standing| self.show_standing(standing, &ambiguous));
+        Ok(task_list::Reply { tasks: tasks.collect(), more: u32::try_from(more).unwrap_or(u32::MAX) })
+    }
+}
+
+/// Whether an agent with these roles is among those who may take a task.
+pub(super) fn may_take(task: &Task, agent: &AgentId, roles: &[fedp2p_protocols::name::RoleName]) -> bool {
+    match &task.to {
+        Assignee::Anyone => true,
+        Assignee::Role(role) => roles.contains(role),
+        Assignee::Agent(only) => only == agent,
+    }
+}
+
+/// The last that was said and counts of what `pick` picks.
+fn last<'a>(standing: &Standing<'a>, pick: impl Fn(&Said<'a>) -> Option<&'a String>) -> Option<String> {
+    standing.said.iter().rev().filter(|said| said.counts == Counts::Yes).find_map(pick).cloned()
+}

@@ -1,0 +1,236 @@
+//! Tasks that are being claimed: the calls that wait until it is known who has won, and what is given up again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fedp2p_crdt::claim;
+use fedp2p_crdt::content::{Edit, Entry};
+use fedp2p_protocols::api::claim_take::DEFAULT_TTL_S;
+use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Reply};
+use fedp2p_protocols::claim::{End, Ended, Fence, Mode, Resource};
+use fedp2p_protocols::task::{State, TaskKey};
+
+use super::work::finish;
+use crate::Core;
+use crate::author::Entries;
+use crate::doors::Finish;
+use crate::doors::claims::Wish;
+use crate::effect::Effect;
+use crate::input::CallId;
+
+/// A call that goes on once it is known who won the task that it claims.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    pub(super) call: CallId,
+    pub(super) caller: Caller,
+    pub(super) key: TaskKey,
+    pub(super) purpose: Purpose,
+    /// When it is answered even if nobody has won.
+    pub(super) until: Duration,
+}
+
+/// How long a call waits until it is known who won. Mostly that takes a round trip to most members.
+const WAIT: Duration = Duration::from_secs(15);
+
+/// What an agent claims a task for.
+#[derive(Debug, Clone)]
+pub(super) enum Purpose {
+    /// To begin with it.
+    Begin(Option<String>),
+    /// To say that it will not do it.
+    Reject(Option<String>),
+    /// To begin with it or, if another wins it, with another one that was not tried yet.
+    Next(Option<u32>, BTreeSet<TaskKey>),
+}
+
+impl Core {
+    /// Claims the task that a call waits for. The call goes on once it is known who won. A task that is not there yet is
+    /// made with the claim.
+    pub(super) fn claim_task(&mut self, waiting: Waiting, made: Vec<Edit>, ttl_s: Option<u32>) -> Result<(), Error> {
+        let wish = Wish {
+            resource: Resource::Task(waiting.key.clone()),
+            mode: Mode::Exclusive,
+            ttl_s: ttl_s.unwrap_or(DEFAULT_TTL_S),
+            why: None,
+        };
+        let mut entries = Entries::default();
+        let staked = self.stake(&mut entries, &waiting.caller, wish);
+        let done = staked.and_then(|counter| {
+            self.task_waits.insert(counter, waiting.clone());
+            self.edit_as(&mut entries, &waiting.caller, made)
+        });
+        self.commit_entries(entries);
+        done
+    }
+
+    /// Goes on with the calls of which it is known by now who won what they claim.
+    pub(crate) fn tasks_won(&mut self) {
+        if self.task_waits.is_empty() || self.remaking.contains_key(&(self.lobby, self.me())) {
+            return;
+        }
+        let picture = self.documents.picture(&self.lobby);
+        let claims = claim::claims(&picture);
+        let me = self.me();
+        let mut settled = Vec::new();
+        let mut renumbered = Vec::new();
+        let mut late = Vec::new();
+        for (counter, waiting) in &self.task_waits {
+            let claim = claims.get(&Fence { counter: *counter, node: me });
+            let ended = claim.and_then(|claim| claim.claim.ended);
+            match (claim.map(|claim| claim.state), ended) {
+                (Some(claim::State::Tentative), _) if waiting.until > self.now.monotonic => {}
+                (Some(claim::State::Tentative), _) => late.push(*counter),
+                (_, Some(Ended { cause: End::Renumbered, to: Some(to), .. })) => {
+                    renumbered.push((*counter, to.counter));
+                }
+                (state, _) => settled.push((*counter, state)),
+            }
+        }
+        for (counter, to) in renumbered {
+            if let Some(waiting) = self.task_waits.remove(&counter) {
+                self.task_waits.insert(to, waiting);
+            }
+        }
+        for counter in late {
+            if let Some(waiting) = self.task_waits.remove(&counter) {
+                self.give_up(&waiting.caller, counter);
+                let message = format!("nobody has won {:?} yet", waiting.key.id.as_str());
+                let error = Error::new(ErrorCode::Conflict, message).hint("try again once more nodes can be reached");
+                self.effect(Effect::Reply(waiting.call, Answer::Error(error)));
+            }
+        }
+        for (counter, state) in settled {
+            let Some(waiting) = self.task_waits.remove(&counter) else { continue };
+            let call = waiting.call;
+            let done = match state {
+                Some(claim::State::Confirmed) => self.won(waiting, counter),
+                Some(claim::State::Tentative | claim::State::Lost { .. } | claim::State::Ended(_)) | None => {
+                    self.lost(waiting)
+                }
+            };
+            if let Err(error) = done {
+                self.effect(Effect::Reply(call, Answer::Error(error)));
+            }
+        }
+    }
+
+    /// Until when a call that claims a task now is answered.
+    pub(super) fn task_wait(&self) -> Duration {
+        self.now.monotonic + WAIT
+    }
+
+    /// When the next call is answered that claims a task, even if nobody has won.
+    pub(crate) fn task_answer_due(&self) -> Option<Duration> {
+        if self.remaking.contains_key(&(self.lobby, self.me())) {
+            return None;
+        }
+        self.task_waits.values().map(|waiting| waiting.until).min()
+    }
+
+    /// The store failed: what the waiting calls asked for was perhaps not written.
+    pub(crate) fn refuse_task_calls(&mut self, error: &Error) {
+        for waiting in std::mem::take(&mut self.task_waits).into_values() {
+            self.effect(Effect::Reply(waiting.call, Answer::Error(error.clone())));
+        }
+    }
+
+    /// An agent holds the task that it claimed.
+    fn won(&mut self, waiting: Waiting, counter: u64) -> Result<(), Error> {
+        let Waiting { call, caller, key, purpose, until } = waiting;
+        let open = self.board().task(&key).is_some_and(|standing| standing.is_open());
+        let done = match &purpose {
+            // Something came in between.
+            _ if !open => Err(Error::new(ErrorCode::Conflict, format!("{:?} can be begun no more", key.id.as_str()))
+                .hint("\"fedp2p task show\" says why")),
+            Purpose::Begin(note) => {
+                self.say(call, &caller, &key, State::Working, note.clone(), None, finish(&key, Reply::TaskClaim))
+            }
+            Purpose::Reject(note) => {
+                self.say(call, &caller, &key, State::Rejected, note.clone(), None, finish(&key, Reply::TaskUpdate))
+            }
+            Purpose::Next(..) => {
+                self.say(call, &caller, &key, State::Working, None, None, Finish::NextTask(key.clone()))
+            }
+        };
+        if done.is_err() {
+            self.give_up(&caller, counter);
+            if matches!(purpose, Purpose::Next(..)) {
+                return self.lost(Waiting { call, caller, key, purpose, until });
+            }
+        }
+        done
+    }
+
+    /// Another has the task that an agent claimed.
+    fn lost(&mut self, waiting: Waiting) -> Result<(), Error> {
+        if let Purpose::Next(ttl_s, tried) = waiting.purpose {
+            return self.try_next(waiting.call, &waiting.caller, ttl_s, tried);
+        }
+        let id = waiting.key.id.as_str();
+        let holder = self.board().holder(&waiting.key);
+        let error = match holder {
+            Some(holder) => Error::new(ErrorCode::Conflict, format!("{} has won {id:?}", self.address(&holder.agent))),
+            None => Error::new(ErrorCode::Conflict, format!("{id:?} was lost to another, who gave it up by now")),
+        };
+        Err(error.hint("\"fedp2p task next\" takes one that nobody holds"))
+    }
+
+    /// A call has ended that claimed a task: nobody is there to begin with it.
+    pub(crate) fn task_call_ended(&mut self, call: CallId) {
+        let of_call = self.task_waits.iter().filter(|(_, waiting)| waiting.call == call);
+        let counters: Vec<u64> = of_call.map(|(counter, _)| *counter).collect();
+        for counter in counters {
+            if let Some(waiting) = self.task_waits.remove(&counter) {
+                self.give_up(&waiting.caller, counter);
+            }
+        }
+    }
+
+    /// Releases what agents of this node hold of tasks that are over by now: canceled, or ended by another.
+    pub(crate) fn release_over(&mut self, tasks: &BTreeSet<TaskKey>) {
+        let own = self.documents.content(&self.lobby, &self.me());
+        let held = own.claims.iter().filter(|(_, claim)| claim.ended.is_none()).filter_map(|(counter, claim)| {
+            let Resource::Task(key) = &claim.resource else { return None };
+            let kind = own.agents.get(&claim.by).map(|agent| agent.kind)?;
+            tasks.contains(key).then(|| (key, *counter, Caller { name: claim.by.clone(), kind }))
+        });
+        let held: Vec<(&TaskKey, u64, Caller)> = held.collect();
+        if held.is_empty() {
+            return;
+        }
+        let board = self.board();
+        let over = |key: &TaskKey| board.state(key).is_some_and(State::is_terminal);
+        let over: Vec<(u64, Caller)> =
+            held.into_iter().filter(|(key, ..)| over(key)).map(|(_, counter, caller)| (counter, caller)).collect();
+        for (counter, caller) in over {
+            self.give_up(&caller, counter);
+        }
+    }
+
+    /// Releases a claim of an agent of this node.
+    fn give_up(&mut self, caller: &Caller, counter: u64) {
+        let mut entries = Entries::default();
+        let edits = self.releasing(counter).into_iter().collect();
+        match self.edit_as(&mut entries, caller, edits) {
+            Ok(()) => self.commit_entries(entries),
+            Err(error) => self.notice(format!("could not release a claim of {}: {error}", caller.name)),
+        }
+        self.claims_changed();
+    }
+
+    /// Whether something was said of a task under a claim of this node that was lost. The claim shows that it does not
+    /// count.
+    pub(crate) fn has_spoken_in_vain(&self, own: &claim::Standing<'_>) -> bool {
+        let Resource::Task(key) = &own.claim.resource else { return false };
+        let lost = own.claim.ended.is_some_and(|ended| ended.cause == End::Lost);
+        let said = self.documents.content(&self.lobby, &self.me()).statements_on(key);
+        lost && said.into_iter().any(|(_, said)| said.fence == own.fence.counter)
+    }
+
+    /// The edit that ends a claim of this node, if it has not ended.
+    pub(super) fn releasing(&self, counter: u64) -> Option<Edit> {
+        let own = self.documents.content(&self.lobby, &self.me());
+        let claim = own.claims.get(&counter).filter(|claim| claim.ended.is_none())?;
+        Some(Entry::Claim(counter, self.released(claim)).into())
+    }
+}
