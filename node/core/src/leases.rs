@@ -149,11 +149,34 @@ impl Core {
         self.leases.look_at(until);
     }
 
+    /// Looks at all claims if it is time, and goes on with the calls that wait for one, until nothing more follows.
+    pub(crate) fn tend(&mut self) {
+        let now = self.now.monotonic;
+        for _ in 0..MOST_ROUNDS {
+            self.tend_claims();
+            self.tasks_won();
+            // A call that goes on may claim something else, or give up what it claimed.
+            if self.claims_due().is_none_or(|due| due > now) {
+                break;
+            }
+        }
+        self.put_off_claims();
+        self.answer_late();
+    }
+
+    /// What is still due can wait until others have had their turn.
+    fn put_off_claims(&mut self) {
+        let now = self.now.monotonic;
+        if self.leases.due.is_some_and(|due| due <= now) {
+            self.leases.due = Some(now + WAIT_ON);
+        }
+    }
+
     /// Looks at all claims if it is time, and writes what follows.
-    pub(crate) fn tend_claims(&mut self) {
+    fn tend_claims(&mut self) {
         let (lobby, now) = (self.lobby, self.now.monotonic);
         // What is written may itself have consequences: a promise of this node can be the one that was missing.
-        for _ in 0..MOST_ROUNDS {
+        for round in 1..=MOST_ROUNDS {
             if self.claims_due().is_none_or(|due| due > now) {
                 break;
             }
@@ -175,12 +198,10 @@ impl Core {
             if again {
                 self.leases.look_at(if written { now } else { now + TRY_AGAIN });
             }
+            if round == MOST_ROUNDS {
+                self.put_off_claims();
+            }
         }
-        if self.leases.due.is_some_and(|due| due <= now) {
-            // The rest can wait until others have had their turn.
-            self.leases.due = Some(now + WAIT_ON);
-        }
-        self.answer_late();
     }
 
     /// When the claims are to be looked at next. Nothing can be written while the own document is put together again.

@@ -293,8 +293,7 @@ impl Core {
                 self.join_requested(exchange, peer, ticket, &request);
             }
         }
-        self.tend_claims();
-        self.tasks_won();
+        self.tend();
         std::mem::take(&mut self.effects)
     }
 
