@@ -11,16 +11,14 @@ use super::time::Clock;
 
 /// Returns how a claim stands, in a word, and how the word looks.
 pub(crate) fn state(claim: &Claim) -> (&'static str, Style) {
-    match claim.state {
-        State::Tentative => ("tentative", Style::Doubtful),
-        State::Confirmed if claim.majority => ("confirmed", Style::Good),
-        State::Confirmed => ("confirmed by a part", Style::Doubtful),
-        State::Overdue => ("overdue", Style::Doubtful),
-        State::Lost => ("lost", Style::Bad),
-        State::Released => ("released", Style::Faint),
-        State::Expired => ("expired", Style::Faint),
-        State::Renumbered => ("renumbered", Style::Faint),
-    }
+    let style = match claim.state {
+        State::Confirmed if claim.majority => Style::Good,
+        State::Confirmed => return ("confirmed by a part", Style::Doubtful),
+        State::Tentative | State::Overdue => Style::Doubtful,
+        State::Lost => Style::Bad,
+        State::Released | State::Expired | State::Renumbered => Style::Faint,
+    };
+    (claim.state.as_str(), style)
 }
 
 /// Returns claims as a table.

@@ -69,6 +69,19 @@ impl State {
     pub fn is_live(self) -> bool {
         matches!(self, Self::Tentative | Self::Confirmed)
     }
+
+    /// Its name in the wire format.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tentative => "tentative",
+            Self::Confirmed => "confirmed",
+            Self::Overdue => "overdue",
+            Self::Lost => "lost",
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Renumbered => "renumbered",
+        }
+    }
 }
 
 /// The claim that won over another.

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Asks for what the calling agent must know now: unread messages, urgent ones first, decisions to take, the newest
-/// summary of each thread, and what the others are about. An agent that has read nothing yet gets the summaries first.
+/// Asks for what the calling agent must know now: unread messages, urgent ones first, decisions to take, tasks to
+/// do, files that are claimed, the newest summary of each thread, and what the others are about. An agent that has read nothing yet gets the summaries first.
 /// Nothing is marked as read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

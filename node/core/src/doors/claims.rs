@@ -285,7 +285,7 @@ impl Core {
         Ok(claim_check::Reply { held: held.collect() })
     }
 
-    fn show_claims(&self, wanted: impl Fn(&Standing<'_>) -> bool) -> Vec<shown::Claim> {
+    pub(crate) fn show_claims(&self, wanted: impl Fn(&Standing<'_>) -> bool) -> Vec<shown::Claim> {
         let picture = self.documents.picture(&self.lobby);
         let claims = claims(&picture);
         claims.iter().filter(|standing| wanted(standing)).map(|standing| self.show_claim(&claims, standing)).collect()

@@ -6,11 +6,16 @@
 use std::collections::BTreeSet;
 
 use fedp2p_crdt::standing::{Phase, standing};
+use fedp2p_crdt::task::Standing;
+use fedp2p_protocols::api::claim::Claim;
 use fedp2p_protocols::api::message::Message;
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, digest};
+use fedp2p_protocols::claim::Resource;
 use fedp2p_protocols::payload::MessageType;
+use fedp2p_protocols::task::Assignee;
 use fedp2p_protocols::vote::{AgentId, Mechanism};
 
+use super::tasks::may_take;
 use super::{Continue, Then};
 use crate::Core;
 use crate::input::CallId;
@@ -108,6 +113,7 @@ impl Core {
         let mut parts = vec![
             ("Urgent and unread:", unread_lines(&urgent)),
             ("To decide:", self.to_decide(&me)),
+            ("To do:", self.to_do(&me)),
             ("Unread:", unread_lines(&others)),
         ];
         // Whoever comes new starts from what was summed up.
@@ -115,6 +121,7 @@ impl Core {
         if unread.held > 0 {
             parts.push(("Held:", vec![format!("{} messages, which \"inbox --held\" shows", unread.held)]));
         }
+        parts.push(("Files claimed:", self.claimed_files(&me)));
         parts.push(("Agents:", self.what_agents_do(&me)));
         let last = parts.len() - 1;
         for (number, (head, lines)) in parts.into_iter().enumerate() {
@@ -160,6 +167,57 @@ impl Core {
             lines.push(plain(&format!("{what}: {} ({}; {options}), asked by {by}", key.id, proposal.question)));
         }
         lines
+    }
+
+    /// The tasks that an agent holds, then those it may bid for, then those it can begin: first what is for it or for a
+    /// role of it, then what is for anybody.
+    fn to_do(&self, me: &AgentId) -> Vec<String> {
+        let roles = self.roles_of(me);
+        let picture = self.documents.picture(&self.lobby);
+        let mut found: Vec<(u8, Standing<'_>)> = Vec::new();
+        for task in self.board().tasks() {
+            let held = task.holder.as_ref().is_some_and(|holder| holder.agent == *me);
+            let may_take = may_take(task.task, me, &roles);
+            let has_bid = || picture.bids(&task.key).any(|(by, bid)| by == *me && bid.attempt == task.task.attempt);
+            let rank = match task.state.is_terminal() {
+                true => continue,
+                false if held => 0,
+                false if may_take && task.task.is_announced() && !has_bid() => 1,
+                false if may_take && self.is_free(&task) => 2 + u8::from(task.task.to == Assignee::Anyone),
+                false => continue,
+            };
+            found.push((rank, task));
+        }
+        found.sort_by(|(rank, task), (other_rank, other)| (rank, task.order()).cmp(&(other_rank, other.order())));
+        let ambiguous = self.ambiguous_tasks();
+        let line = |(rank, task): (u8, Standing<'_>)| {
+            let lapsed = task.holder.as_ref().is_some_and(|holder| self.has_run_out(&holder.claim));
+            let what = match rank {
+                0 if lapsed => "yours, but its lease has run out".to_owned(),
+                0 => format!("yours, {}", task.state),
+                1 => "bid".to_owned(),
+                2 => "begin, it is for you".to_owned(),
+                _ => "free".to_owned(),
+            };
+            plain(&format!("{what}: {} ({})", self.task_id(&task.key, &ambiguous), task.task.title))
+        };
+        found.into_iter().map(line).collect()
+    }
+
+    /// The files that are claimed, those of the agent itself first.
+    fn claimed_files(&self, me: &AgentId) -> Vec<String> {
+        let address = self.address(me);
+        let files = |standing: &fedp2p_crdt::claim::Standing<'_>| {
+            standing.is_live() && matches!(standing.claim.resource, Resource::Files { .. })
+        };
+        let (own, others): (Vec<_>, Vec<_>) = self.show_claims(files).into_iter().partition(|claim| claim.by == address);
+        let line = |claim: Claim| {
+            let seconds = claim.until.saturating_sub(self.now.wall_ms) / 1000;
+            let why = claim.why.map(|why| format!(", {why}")).unwrap_or_default();
+            let (id, state) = (&claim.id, claim.state.as_str());
+            plain(&format!("{} by {} (claim {id}, {state}, {seconds} s left{why})", claim.what, claim.by))
+        };
+        own.into_iter().chain(others).map(line).collect()
     }
 
     /// What the other agents say of themselves.

@@ -1,8 +1,12 @@
 //! Attention, threads, expiry, acknowledgements and digests at the doors.
 
 use fedp2p_protocols::api::message::{DeliveryState, Message as Shown};
-use fedp2p_protocols::api::{attention_set, digest, history, inbox, send, surfaced, vote_new};
+use fedp2p_protocols::api::task::Bidding;
+use fedp2p_protocols::api::{
+    attention_set, claim_take, digest, history, inbox, send, surfaced, task_claim, task_new, vote_new,
+};
 use fedp2p_protocols::attention::Mode;
+use fedp2p_protocols::claim;
 
 use super::*;
 
@@ -236,4 +240,42 @@ fn a_digest_says_what_matters_and_keeps_to_its_length() {
     ] {
         refusal(world.call_as(0, "coder", Request::Send(request)), ErrorCode::Invalid);
     }
+}
+
+#[test]
+fn a_digest_says_what_is_to_be_done_and_which_files_are_claimed() {
+    let mut world = pair();
+    let new = |id: &str, to: Option<&str>, bids: bool| {
+        let (id, to) = (Some(id.to_owned()), to.map(str::to_owned));
+        let offer = bids.then(|| Bidding { until_s: Some(60), auto: false });
+        Request::TaskNew(task_new::Request { id, title: "a title".to_owned(), to, offer, ..Default::default() })
+    };
+    for task in [
+        new("open", None, false),
+        new("for-tester", Some("tester@n1"), false),
+        new("for-coder", Some("coder"), false),
+        new("held", None, false),
+        new("offered", None, true),
+    ] {
+        world.call_as(0, "coder", task).unwrap();
+    }
+    world.wait(Duration::from_secs(1));
+    let claim = task_claim::Request { id: "held".to_owned(), ..Default::default() };
+    world.call_as(1, "tester", Request::TaskClaim(claim)).unwrap();
+    let files = |file: &str| claim_take::Request {
+        repository: "fedp2p".parse().unwrap(),
+        files: vec![file.to_owned()],
+        mode: claim::Mode::Exclusive,
+        ttl_s: 60,
+        why: Some("a rewrite".to_owned()),
+        no_wait: true,
+    };
+    world.call_as(0, "coder", Request::ClaimTake(files("src/a.rs"))).unwrap();
+    world.wait(Duration::from_secs(1));
+    let text = digest(&mut world, 1, "tester", 1000).text;
+    let to_do = "To do:\n- yours, working: held (a title)\n- bid: offered (a title)\n- begin, it is for you: for-tester (a \
+                 title)\n- free: open (a title)\n";
+    assert!(text.contains(to_do), "{text}");
+    let claimed = "Files claimed:\n- fedp2p:src/a.rs by coder@n0 (claim 2, confirmed, 59 s left, a rewrite)\n";
+    assert!(text.contains(claimed), "{text}");
 }

@@ -25,6 +25,7 @@ mod show;
 mod wins;
 mod work;
 
+pub(crate) use show::may_take;
 pub(crate) use wins::Waiting;
 
 impl Core {

@@ -109,7 +109,7 @@ impl Core {
     }
 
     /// The id of a task, with its node where that is needed.
-    fn task_id(&self, key: &TaskKey, ambiguous: &BTreeSet<TaskId>) -> String {
+    pub(crate) fn task_id(&self, key: &TaskKey, ambiguous: &BTreeSet<TaskId>) -> String {
         if ambiguous.contains(&key.id) {
             format!("{}@{}", key.id, self.members.display(&key.node))
         } else {
@@ -118,7 +118,7 @@ impl Core {
     }
 
     /// The ids that tasks of several nodes have.
-    fn ambiguous_tasks(&self) -> BTreeSet<TaskId> {
+    pub(crate) fn ambiguous_tasks(&self) -> BTreeSet<TaskId> {
         let picture = self.documents.picture(&self.lobby);
         let mut seen = BTreeSet::new();
         picture.tasks().map(|(key, _)| key.id).filter(|id| !seen.insert(id.clone())).collect()
@@ -153,7 +153,7 @@ impl Core {
 }
 
 /// Whether an agent with these roles is among those who may take a task.
-pub(super) fn may_take(task: &Task, agent: &AgentId, roles: &[fedp2p_protocols::name::RoleName]) -> bool {
+pub(crate) fn may_take(task: &Task, agent: &AgentId, roles: &[fedp2p_protocols::name::RoleName]) -> bool {
     match &task.to {
         Assignee::Anyone => true,
         Assignee::Role(role) => roles.contains(role),

@@ -9,9 +9,8 @@ use fedp2p_protocols::limits::{MAX_STATEMENTS, MAX_TASK_NOTE_BYTES, MAX_TASK_RES
 use fedp2p_protocols::task::{State, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::AgentId;
 
-use super::show::may_take;
 use super::wins::{Purpose, Waiting};
-use super::{check_id, check_text, check_title, length};
+use super::{check_id, check_text, check_title, length, may_take};
 use crate::Core;
 use crate::author::Entries;
 use crate::doors::Finish;
@@ -22,7 +21,7 @@ const AMONG: usize = 16;
 
 impl Core {
     /// Whether an agent that may take a task can have it now.
-    pub(super) fn is_free(&self, standing: &Standing<'_>) -> bool {
+    pub(crate) fn is_free(&self, standing: &Standing<'_>) -> bool {
         standing.is_open() && standing.holder.as_ref().is_none_or(|holder| self.has_run_out(&holder.claim))
     }
 
