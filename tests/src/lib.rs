@@ -48,12 +48,21 @@ const LOOK: Duration = Duration::from_millis(10);
 /// # Panics
 /// If it does not hold within [`PATIENCE`]; with what was last found instead.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    eventually_within(PATIENCE, what, look)
+}
+
+/// As [`eventually`], for what may take another time.
+///
+/// # Panics
+/// If it does not hold within `patience`; with what was last found instead.
+#[track_caller]
+pub fn eventually_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         match look() {
             Ok(found) => return found,
-            Err(instead) if Instant::now() > deadline => panic!("not within {PATIENCE:?}: {what}; instead: {instead}"),
+            Err(instead) if Instant::now() > deadline => panic!("not within {patience:?}: {what}; instead: {instead}"),
             Err(_) => std::thread::sleep(LOOK),
         }
     }

@@ -6,6 +6,7 @@ mod approvals;
 mod attention;
 mod copies;
 mod crashes;
+mod crew;
 mod envelopes;
 mod garbage;
 mod guard;

@@ -1,0 +1,162 @@
+//! Many agents on several daemons take tasks from one board until none is left.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fedp2p_node::client::Client;
+use fedp2p_protocols::api::task::{Counts, Task};
+use fedp2p_protocols::api::watch::{self, Topic};
+use fedp2p_protocols::api::{task_list, task_new, task_next, task_show, task_update};
+use fedp2p_protocols::pulse::AgentKind;
+use fedp2p_protocols::task::State;
+use fedp2p_tests::crowd::Dice;
+use fedp2p_tests::node::Node;
+use fedp2p_tests::world::World;
+use fedp2p_tests::{eventually, eventually_within, holds};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// How long a part of the work may take: minutes, in a debug build on a busy machine.
+const LONG: Duration = Duration::from_secs(450);
+const TASKS: usize = 500;
+const AGENTS: usize = 5;
+/// How long a lease lasts without a sign of life: the shortest there is.
+const LEASE_S: u32 = 5;
+/// How long an agent with nothing to do waits for news before it looks again: leases run out without any.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How many tasks were completed, as their agents were told.
+type Done = Arc<AtomicUsize>;
+
+/// Makes tasks on the first node, most of which come after one or two of the last few.
+fn make(node: &Node) {
+    let mut session = node.session();
+    let mut dice = Dice::new(4);
+    for number in 0..TASKS {
+        let needs = if number == 0 { 0 } else { dice.below(3) };
+        let before = |dice: &mut Dice| format!("t{}", number - 1 - dice.below(number.min(20)));
+        let request = task_new::Request {
+            title: format!("task {number}"),
+            id: Some(format!("t{number}")),
+            after: (0..needs).map(|_| before(&mut dice)).collect(),
+            ..task_new::Request::default()
+        };
+        session.call(request).unwrap();
+    }
+}
+
+/// An agent that does tasks until none is left, or its daemon is gone.
+async fn work(mut client: Client, mut news: fedp2p_node::client::Watch, done: Done) {
+    loop {
+        let Ok(next) = client.call(task_next::Request { ttl_s: Some(LEASE_S) }).await else { return };
+        match next.task {
+            Some(task) => {
+                let state = Some(State::Completed);
+                let end = task_update::Request { id: task.id, state, ..task_update::Request::default() };
+                // Another may have it by now, if this one was too slow.
+                if client.call(end).await.is_ok() {
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            None if next.open == 0 => return,
+            None => match timeout(LOOK_AGAIN, news.next()).await {
+                Ok(Ok(Some(_))) | Err(_) => {}
+                Ok(Ok(None) | Err(_)) => return,
+            },
+        }
+    }
+}
+
+/// An agent that takes a task and never says another word. Returns the task.
+async fn die(mut client: Client) -> String {
+    loop {
+        let next = client.call(task_next::Request { ttl_s: Some(LEASE_S) }).await.unwrap();
+        if let Some(task) = next.task {
+            return task.id;
+        }
+    }
+}
+
+async fn client(node: &Node, number: usize) -> Client {
+    node.client(&format!("worker{number}"), AgentKind::Ai).await
+}
+
+async fn start(node: &Node, number: usize, done: &Done) -> tokio::task::JoinHandle<()> {
+    let news = client(node, number).await.watch(watch::Request { topics: vec![Topic::Tasks] }).await.unwrap();
+    tokio::spawn(work(client(node, number).await, news, Arc::clone(done)))
+}
+
+/// All tasks as a node lists them, without what depends on the time that it saw pass.
+fn listed(node: &Node) -> Vec<Task> {
+    let request = task_list::Request { all: true, ..task_list::Request::default() };
+    let mut tasks = node.call(request).tasks;
+    for holder in tasks.iter_mut().filter_map(|task| task.holder.as_mut()) {
+        holder.lapsed = false;
+    }
+    tasks.sort_by(|a, b| a.id.cmp(&b.id));
+    tasks
+}
+
+#[test]
+fn twenty_agents_on_four_daemons_do_five_hundred_tasks_once_each() {
+    let world = World::new();
+    let mut nodes = world.daemons(4);
+    make(&nodes[0]);
+    for node in &nodes {
+        eventually("all tasks are known", || {
+            let found = listed(node).len();
+            holds(found == TASKS, found)
+        });
+    }
+    let done = Done::default();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (mut workers, abandoned) = runtime.block_on(async {
+        // Two take a task and die: one whose daemon lives on, and one that its daemon is killed with.
+        let abandoned = [die(client(&nodes[1], AGENTS).await).await, die(client(&nodes[3], AGENTS).await).await];
+        let mut workers = Vec::new();
+        for node in &nodes {
+            for number in 0..AGENTS {
+                workers.push(start(node, number, &done).await);
+            }
+        }
+        (workers, abandoned)
+    });
+    eventually_within(LONG, "some work is done", || {
+        let done = done.load(Ordering::Relaxed);
+        holds(done > TASKS / 5, done)
+    });
+    nodes[3].kill();
+    let (ended, all_ended) = oneshot::channel();
+    runtime.spawn(async move {
+        for worker in workers.drain(..) {
+            worker.await.unwrap();
+        }
+        ended.send(()).unwrap();
+    });
+    runtime.block_on(async { timeout(LONG, all_ended).await }).expect("all work is done").unwrap();
+    nodes[3].up(&["--quiet"]);
+    let first = eventually_within(LONG, "all tasks are completed, and all nodes show the same", || {
+        let lists: Vec<Vec<Task>> = nodes.iter().map(listed).collect();
+        let open: Vec<&Task> = lists[0].iter().filter(|task| task.state != State::Completed).collect();
+        holds(open.is_empty(), open)?;
+        for list in &lists[1..] {
+            let differ: Vec<_> = list.iter().zip(&lists[0]).filter(|(task, first)| task != first).take(1).collect();
+            holds(list == &lists[0], differ)?;
+        }
+        Ok(lists[0].clone())
+    });
+    let mut session = nodes[3].session();
+    let mut by: BTreeMap<String, usize> = BTreeMap::new();
+    for task in &first {
+        let shown = session.call(task_show::Request { id: task.id.clone() }).unwrap();
+        let ends = shown.statements.iter().filter(|said| said.state == State::Completed && said.counts == Counts::Yes);
+        let ends: Vec<String> = ends.map(|said| said.by.to_string()).collect();
+        assert_eq!(ends.len(), 1, "{shown:?}");
+        *by.entry(ends[0].clone()).or_default() += 1;
+        assert!(!abandoned.contains(&task.id) || !ends[0].starts_with("worker5@"), "the dead do not work");
+    }
+    assert!(by.len() > 15, "all take part: {by:?}");
+}
