@@ -20,15 +20,16 @@ pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 /// Most entries in one sync frame that lists logs.
 pub const MAX_FRAME_LOGS: usize = 400;
 /// Most bytes of ops sent before the receiver must acknowledge.
-pub const SYNC_WINDOW_BYTES: usize = 256 * 1024;
+pub const SYNC_WINDOW_BYTES: usize = 1024 * 1024;
 /// Most logs that one author may have in one conversation. An honest node starts another one after a power cut or a
 /// restored backup that lost what others hold; each costs everybody its start, about a KiB, and a head in every list.
 pub const MAX_LOGS_PER_AUTHOR: usize = 256;
 /// Most logs beyond those of one author that are remembered as left out, so that nobody is asked for them.
 pub const MAX_LOGS_LEFT_OUT: usize = 1024;
 
-/// Most ops of one author that wait for something they depend on.
-pub const MAX_PENDING_OPS: usize = 256;
+/// Most ops of one author that wait for something they depend on: about as many as fit into [`SYNC_WINDOW_BYTES`], so
+/// that what was asked for does not fall out while it waits for the disk.
+pub const MAX_PENDING_OPS: usize = 1024;
 /// Most bytes of ops of one author that wait.
 pub const MAX_PENDING_BYTES: usize = 1024 * 1024;
 /// How long an op waits for what it depends on.

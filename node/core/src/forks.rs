@@ -55,8 +55,12 @@ impl Core {
         self.send(peer, &Frame::Want { conversation, more: false, wants });
     }
 
-    /// What others wrote may depend on a part of a log that does not count: asks for that, to see that it exists.
+    /// A peer has nothing more that counts, but something still waits: it may depend on a part of a log that does not
+    /// count. Asks for that, to see that it exists.
     pub(crate) fn ask_for_void(&mut self, peer: NodeId) {
+        if !self.pending.wait_for_ops() {
+            return;
+        }
         let forks = self.forks.iter().map(|(key, seq)| (*key, *seq)).take(MOST_VOID);
         let left_out = self.logs.left_out().map(|key| (*key, 1)).take(MOST_VOID);
         for (key, seq) in forks.chain(left_out).collect::<Vec<_>>() {

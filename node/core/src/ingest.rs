@@ -72,6 +72,8 @@ enum Look {
     Pass,
     /// Something before it is missing here.
     Gap,
+    /// It would have to wait, and there is no room.
+    NoRoom,
     /// At a position that is taken; whether it is the same entry must be looked up.
     Taken(Op),
     /// Not what an honest node passes on.
@@ -97,7 +99,7 @@ impl Core {
     /// Takes ops from any source through the cheap checks and sends the rest to have their signatures checked.
     pub(crate) fn arrive(&mut self, source: Source, ops: Vec<Vec<u8>>) {
         let mut good = Vec::new();
-        let mut gap = false;
+        let (mut gap, mut left) = (false, false);
         let mut idle = Verdict::Ignore;
         let mut violation = None;
         for bytes in ops {
@@ -107,6 +109,7 @@ impl Core {
                 // It came another way first; those behind us may have no other.
                 Look::Known => idle = Verdict::Accept,
                 Look::Gap => gap = true,
+                Look::NoRoom => left = true,
                 Look::Taken(op) => self.look_up(op, source.peer()),
                 Look::Violation(why) => {
                     violation = Some(why);
@@ -121,6 +124,8 @@ impl Core {
         }
         if gap {
             self.ask_soon(source.peer());
+        } else if left {
+            self.note_gap(source.peer());
         }
         if good.is_empty() {
             self.verdict(&source, idle);
@@ -170,6 +175,10 @@ impl Core {
             return Look::Pass;
         }
         let key = crate::key_of(&op);
+        let next = self.logs.get(&key).map_or(0, |log| log.accepted_height()) + 1;
+        if header.seq > next && !self.pending.would_fit(&op) {
+            return Look::NoRoom;
+        }
         if let Some(log) = self.logs.get(&key) {
             if !log.counts(header.seq) {
                 // It is not taken; but somebody may have depended on it before the fork was known.
@@ -213,7 +222,10 @@ impl Core {
     /// Tells a peer that its ops were dealt with, when none of them is on its way to the store.
     fn dealt_with(&mut self, source: &Source) {
         if let Source::Fetch { peer, bytes, last } = *source {
-            if self.in_flight.is_empty() {
+            if let Some(session) = self.sessions.get_mut(&peer).filter(|session| session.looking_up > 0) {
+                // Some of it waits for the disk. The next part comes when that is known, or it would fall out.
+                session.unacknowledged.push((bytes, last));
+            } else if self.in_flight.is_empty() {
                 self.fetched(peer, bytes, last);
             } else {
                 // In order: whatever is on its way is acknowledged first.
@@ -365,9 +377,10 @@ impl Core {
         {
             // The store may know them: they can be older than what is kept at hand.
             let waits = self.wait(op, Need::Op(first), peer);
-            if matches!(waits, Placing::Waits) {
-                self.read(Read::Known(unknown.clone()), Then::Known { peer, asked: unknown });
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.looking_up += 1;
             }
+            self.read(Read::Known(unknown.clone()), Then::Known { peer, asked: unknown });
             return waits;
         }
         // Its clock is not compared with those of its deps: not everybody has them where a log forked, and what some
@@ -380,7 +393,7 @@ impl Core {
     fn wait(&mut self, op: Verified, need: Need, peer: NodeId) -> Placing {
         let fits = self.pending.insert(op, need, self.now.monotonic);
         if matches!(need, Need::Entry(..)) || !fits {
-            self.ask_soon(peer);
+            self.note_gap(peer);
         }
         Placing::Waits
     }
@@ -394,10 +407,22 @@ impl Core {
             released.extend(self.pending.release(Need::Op(id)));
         }
         if asked.iter().any(|id| !found.contains(id) && self.recent.clock(id).is_none()) {
-            self.ask_soon(peer);
+            self.note_gap(peer);
         }
         if !released.is_empty() {
             self.place_all(Source::Waited(peer), released);
+        }
+        self.looked_up(peer);
+    }
+
+    /// The store has answered which ops it knows, or failed to.
+    pub(crate) fn looked_up(&mut self, peer: NodeId) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.looking_up = session.looking_up.saturating_sub(1);
+        if session.looking_up == 0 {
+            for (bytes, last) in std::mem::take(&mut session.unacknowledged) {
+                self.dealt_with(&Source::Fetch { peer, bytes, last });
+            }
         }
     }
 

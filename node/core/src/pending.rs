@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{NodeId, OpId};
 use fedp2p_protocols::limits::{MAX_PENDING_BYTES, MAX_PENDING_OPS, PENDING_TIMEOUT};
-use fedp2p_protocols::op::Verified;
+use fedp2p_protocols::op::{Op, Verified};
 use fedp2p_protocols::sync::LogKey;
 
 /// What an op waits for.
@@ -30,8 +31,15 @@ struct Waiting {
 
 #[derive(Debug, Default)]
 struct Share {
-    ops: usize,
     bytes: usize,
+    /// By clock: what comes first in a log is needed first.
+    order: BTreeSet<(Hlc, OpId)>,
+}
+
+impl Share {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.order.len() < MAX_PENDING_OPS && self.bytes + bytes <= MAX_PENDING_BYTES
+    }
 }
 
 /// The waiting ops of all authors.
@@ -50,7 +58,7 @@ impl Pending {
 
     /// The most ops and the most bytes that wait of any one author.
     pub(crate) fn largest_share(&self) -> (usize, usize) {
-        let most = |(ops, bytes): (usize, usize), share: &Share| (ops.max(share.ops), bytes.max(share.bytes));
+        let most = |(ops, bytes): (usize, usize), share: &Share| (ops.max(share.order.len()), bytes.max(share.bytes));
         self.shares.values().fold((0, 0), most)
     }
 
@@ -58,18 +66,28 @@ impl Pending {
         self.waiting.contains_key(id)
     }
 
-    /// Lets an op wait. Returns whether there was room.
+    /// Whether there is room for an op, or would be if later ones of its author gave way.
+    pub(crate) fn would_fit(&self, op: &Op) -> bool {
+        self.shares.get(&op.header().author).is_none_or(|share| {
+            share.has_room(op.bytes().len()) || share.order.last().is_some_and(|last| place(op) < *last)
+        })
+    }
+
+    /// Lets an op wait. Returns whether there was room, for which later ones of its author give way.
     pub(crate) fn insert(&mut self, op: Verified, need: Need, now: Duration) -> bool {
         let id = op.id();
         if self.waiting.contains_key(&id) {
             return true;
         }
-        let share = self.shares.entry(op.header().author).or_default();
-        let bytes = op.bytes().len();
-        if share.ops >= MAX_PENDING_OPS || share.bytes + bytes > MAX_PENDING_BYTES {
-            return false;
+        let (author, bytes, place) = (op.header().author, op.bytes().len(), place(&op));
+        while let Some(share) = self.shares.get(&author).filter(|share| !share.has_room(bytes)) {
+            match share.order.last().copied() {
+                Some(last) if place < last => drop(self.remove(&last.1)),
+                Some(_) | None => return false,
+            }
         }
-        share.ops += 1;
+        let share = self.shares.entry(author).or_default();
+        share.order.insert(place);
         share.bytes += bytes;
         let until = now + PENDING_TIMEOUT;
         self.by_need.entry(need).or_default().insert(id);
@@ -90,9 +108,9 @@ impl Pending {
         }
         let author = op.header().author;
         if let Some(share) = self.shares.get_mut(&author) {
-            share.ops -= 1;
+            share.order.remove(&place(&op));
             share.bytes -= op.bytes().len();
-            if share.ops == 0 {
+            if share.order.is_empty() {
                 self.shares.remove(&author);
             }
         }
@@ -137,8 +155,17 @@ impl Pending {
         }
     }
 
+    /// Since when the oldest has waited, or longer if it was let wait on.
+    pub(crate) fn oldest(&self) -> Option<Duration> {
+        self.by_time.first().map(|(until, _)| until.saturating_sub(PENDING_TIMEOUT))
+    }
+
     /// When the next one has waited too long.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.by_time.first().map(|(until, _)| *until)
     }
+}
+
+fn place(op: &Op) -> (Hlc, OpId) {
+    (op.header().hlc, op.id())
 }

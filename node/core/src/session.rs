@@ -30,7 +30,11 @@ const GATHER: Duration = Duration::from_millis(10);
 const GATHER_REACH: Duration = Duration::from_millis(500);
 /// How soon a digest may follow another that was asked for by a gap.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
-/// How soon others are shown what was fetched.
+/// How long what an entry waits for may be on its way before it is asked for: another connection may bring it.
+const GRACE: Duration = Duration::from_millis(100);
+/// How long that is put off at most while this node has not dealt with what came.
+const MOST_GRACE: Duration = Duration::from_secs(1);
+/// How soon others are shown what was fetched, and whoever it came from is looked at again.
 const SPREAD: Duration = Duration::from_millis(200);
 /// How long a node is not asked for anything after it sent nothing of what it was asked for.
 pub(crate) const FRUITLESS: Duration = Duration::from_secs(20);
@@ -54,6 +58,10 @@ pub(crate) struct Session {
     digest_at: Duration,
     digest_every: Duration,
     asked: Option<Duration>,
+    /// Since when something waits that came from it.
+    gap: Option<Duration>,
+    /// When it is asked for what is missing.
+    gap_at: Option<Duration>,
     /// Its digest differed from ours when it last came.
     pub(crate) differs: bool,
     /// A digest went to it that it has not answered with heads.
@@ -63,6 +71,10 @@ pub(crate) struct Session {
     /// The wants of a request that is not complete yet.
     pub(crate) wants: Vec<Want>,
     pub(crate) serves: VecDeque<Serve>,
+    /// How often the store is being asked what it knows of what entries from it depend on.
+    pub(crate) looking_up: usize,
+    /// Parts of what it was asked for that are acknowledged after that: how many bytes, and whether they were the last.
+    pub(crate) unacknowledged: Vec<(u32, bool)>,
     /// Logs of this node of which it is to hear how far they are stored.
     owed: BTreeSet<LogKey>,
     owed_at: Option<Duration>,
@@ -90,11 +102,15 @@ impl Session {
             digest_at: now + DIGEST_EVERY,
             digest_every: DIGEST_EVERY,
             asked: None,
+            gap: None,
+            gap_at: None,
             differs: false,
             compared: false,
             heads: Vec::new(),
             wants: Vec::new(),
             serves: VecDeque::new(),
+            looking_up: 0,
+            unacknowledged: Vec::new(),
             owed: BTreeSet::new(),
             owed_at: None,
             reach: BTreeMap::new(),
@@ -109,7 +125,7 @@ impl Session {
     pub(crate) fn deadline(&self) -> Duration {
         let due = self.ping_at.min(self.digest_at);
         let probe = self.awaits.map(|since| since + PROBE_AFTER);
-        let others = self.owed_at.into_iter().chain(self.reach_at).chain(probe);
+        let others = self.owed_at.into_iter().chain(self.reach_at).chain(self.gap_at).chain(probe);
         others.fold(due, Duration::min)
     }
 
@@ -280,6 +296,7 @@ impl Core {
         if digest {
             self.send_digest(peer);
         }
+        self.gap_due(peer, digest);
         let writes = reach.into_iter().map(|(key, height)| Write::Reach { peer, key, height }).collect();
         self.commit_entries(Entries { writes, ..Entries::default() });
     }
@@ -384,6 +401,40 @@ impl Core {
         ));
     }
 
+    /// An entry from this peer waits for something: the peer is asked for it, unless it comes by itself.
+    pub(crate) fn note_gap(&mut self, peer: NodeId) {
+        let now = self.now.monotonic;
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.gap.get_or_insert(now);
+            session.gap_at.get_or_insert(now + GRACE);
+        }
+    }
+
+    /// Asks a peer for what is still missing, unless it was asked just now.
+    fn gap_due(&mut self, peer: NodeId, asked: bool) {
+        let now = self.now.monotonic;
+        let busy = !self.verifying.is_empty() || !self.in_flight.is_empty();
+        let oldest = self.pending.oldest();
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        if session.gap_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let first = session.gap.unwrap_or(now);
+        let Some(oldest) = oldest.filter(|_| !asked) else {
+            (session.gap, session.gap_at) = (None, None);
+            return;
+        };
+        // What waits now may have come since.
+        let since = first.max(oldest);
+        let until = since + if busy { MOST_GRACE } else { GRACE };
+        if until > now {
+            session.gap_at = Some(until.min(now + GRACE));
+            return;
+        }
+        (session.gap, session.gap_at) = (None, None);
+        self.ask_soon(peer);
+    }
+
     /// A digest goes to this peer now, unless one just went.
     pub(crate) fn ask_soon(&mut self, peer: NodeId) {
         let now = self.now.monotonic;
@@ -398,7 +449,8 @@ impl Core {
         self.send_digest(peer);
     }
 
-    /// What was fetched from one node is news to others: they may have no other way to it.
+    /// What was fetched from one node is news to others: they may have no other way to it. And the one it came from
+    /// may have more by now.
     pub(crate) fn spread_soon(&mut self) {
         let soon = self.now.monotonic + SPREAD;
         for session in self.sessions.values_mut() {

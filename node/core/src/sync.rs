@@ -23,7 +23,7 @@ const STALLED: Duration = Duration::from_secs(5);
 /// How long a node is not asked again after it sent nothing of use for the second time; it doubles each time.
 const FRUITLESS_AGAIN: Duration = Duration::from_millis(25);
 /// How much is read from the store at once.
-const READ_BYTES: usize = SYNC_WINDOW_BYTES / 4;
+const READ_BYTES: usize = SYNC_WINDOW_BYTES / 8;
 /// How long a request waits for acknowledgements before it gives way to the next one.
 const FORSAKEN: Duration = Duration::from_secs(10);
 /// How much of a frame is filled with ops; what is left is for lengths.
@@ -166,6 +166,7 @@ impl Core {
         }
         let wants: Vec<Want> = heads.iter().filter_map(|head| self.missing(head)).collect();
         if wants.is_empty() {
+            self.ask_for_void(peer);
             return;
         }
         let deadline = self.now.monotonic + STALLED;
@@ -332,12 +333,11 @@ impl Core {
             && let Some(fetch) = self.fetching.remove(&lobby)
         {
             self.bore_fruit(peer, fetch.progress);
+            self.look_around();
             // Asking again a peer that had nothing of use would go on for as long as it claims to have more.
-            self.look_around(fetch.progress.then_some(peer));
             if fetch.progress {
                 self.spread_soon();
-            }
-            if !fetch.progress && self.pending.wait_for_ops() {
+            } else {
                 self.ask_for_void(peer);
             }
         }
@@ -355,11 +355,11 @@ impl Core {
         }
     }
 
-    /// Compares again with the peer that was fetched from, and with those whose digests differed meanwhile.
-    fn look_around(&mut self, with: Option<NodeId>) {
+    /// Compares again with those whose digests differed while another was asked.
+    fn look_around(&mut self) {
         let mut peers = Vec::new();
         for (peer, session) in &mut self.sessions {
-            if std::mem::take(&mut session.differs) || Some(*peer) == with {
+            if std::mem::take(&mut session.differs) {
                 peers.push(*peer);
             }
         }
@@ -373,7 +373,7 @@ impl Core {
         let before = self.fetching.len();
         self.fetching.retain(|_, fetch| fetch.peer != *peer);
         if self.fetching.len() < before {
-            self.look_around(None);
+            self.look_around();
         }
     }
 }

@@ -330,8 +330,9 @@ impl Core {
             Then::Recover { conversation } => self.recover_read(conversation, None),
             Then::Note(name) => self.note_unread(&name, error),
             Then::Common { key, seq } => self.try_again(Again::Common { key, seq }),
+            Then::Known { peer, .. } => self.looked_up(peer),
             // What waits is fetched again.
-            Then::Call(..) | Then::Compare { .. } | Then::Known { .. } => {}
+            Then::Call(..) | Then::Compare { .. } => {}
         }
     }
 

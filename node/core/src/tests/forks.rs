@@ -72,6 +72,7 @@ fn what_others_wrote_on_a_frozen_part_is_not_held_up_by_it() {
     world.connect(0, 1);
     world.push(1, 0, &left.iter().collect::<Vec<_>>());
     world.send(0, &[], "written on the left side").unwrap();
+    world.wait(Duration::from_secs(1));
     world.disconnect(0, 1);
     // The third learns of the fork before it gets the left side.
     world.connect(1, 2);

@@ -237,11 +237,15 @@ fn what_waits_for_nothing_that_exists_is_dropped_after_a_minute() {
 fn one_author_can_make_only_so_much_wait() {
     let (mut world, _, ops) = pair();
     world.push(1, 0, &[&ops[0]]);
-    let (_, many) = Scribe::log(2, 3, 400);
-    for some in many[2..].chunks(100) {
+    let most = fedp2p_protocols::limits::MAX_PENDING_OPS;
+    let (_, many) = Scribe::log(2, 3, most + 100);
+    // The latest come first, and give way to those that are needed first.
+    for some in many[2..].chunks(100).rev() {
         world.push(1, 0, &some.iter().collect::<Vec<_>>());
     }
-    assert_eq!(world.status(0).conversations[0].pending as usize, fedp2p_protocols::limits::MAX_PENDING_OPS);
+    assert_eq!(world.status(0).conversations[0].pending as usize, most);
+    world.push(1, 0, &[&many[1]]);
+    assert!(world.holds(0, &many[most + 1]) && !world.holds(0, &many[most + 2]));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod attention;
+mod behind;
 mod bounds;
 mod claims;
 mod doors;
