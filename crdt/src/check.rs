@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use fedp2p_protocols::attention::{Attention, MAX_THROUGH};
 use fedp2p_protocols::claim::{Acknowledgement, Claim, End, Glob, Mode, Resource};
 use fedp2p_protocols::limits::{
-    MAX_CHANGE_OPS, MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_ELECTORATE, MAX_GLOBS, MAX_OPTION_BYTES, MAX_OPTIONS,
-    MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES, MAX_REPLACED, MAX_TASK_AFTER, MAX_TASK_DATA_BYTES,
-    MAX_TASK_NOTE_BYTES, MAX_TASK_RESULT_BYTES, MAX_TASK_TEXT_BYTES, MAX_TASK_TITLE_BYTES, MIN_CLAIM_TTL_S,
+    MAX_CHANGE_OPS, MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_ELECTORATE, MAX_GLOBS, MAX_GLOBS_BYTES, MAX_OPTION_BYTES,
+    MAX_OPTIONS, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES, MAX_REPLACED, MAX_TASK_AFTER,
+    MAX_TASK_DATA_BYTES, MAX_TASK_NOTE_BYTES, MAX_TASK_RESULT_BYTES, MAX_TASK_TEXT_BYTES, MAX_TASK_TITLE_BYTES,
+    MIN_CLAIM_TTL_S,
 };
 use fedp2p_protocols::pulse::PulseTooLong;
 use fedp2p_protocols::task::{Bid, Grant, Statement, Task};
@@ -69,7 +70,10 @@ pub enum Invalid {
     #[error("a ballot that was cast does not change")]
     Cast,
     /// A claim on files names none, too many, or all of them for one agent alone.
-    #[error("a claim on files has 1 to {MAX_GLOBS} patterns; one that covers everything must be shared")]
+    #[error(
+        "a claim on files has 1 to {MAX_GLOBS} patterns of {MAX_GLOBS_BYTES} bytes in all; one that covers everything must \
+         be shared"
+    )]
     Globs,
     /// The time to live of a claim is out of range.
     #[error("a claim lives for {MIN_CLAIM_TTL_S} to {MAX_CLAIM_TTL_S} seconds")]
@@ -241,7 +245,8 @@ impl Record for Claim {
     fn check(&self) -> Result<(), Invalid> {
         if let Resource::Files { globs, .. } = &self.resource {
             let all = self.mode == Mode::Exclusive && globs.iter().any(Glob::is_everything);
-            if !(1..=MAX_GLOBS).contains(&globs.len()) || all {
+            let bytes: usize = globs.iter().map(|glob| glob.as_str().len()).sum();
+            if !(1..=MAX_GLOBS).contains(&globs.len()) || bytes > MAX_GLOBS_BYTES || all {
                 return Err(Invalid::Globs);
             }
         }

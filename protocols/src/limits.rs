@@ -90,6 +90,8 @@ pub const MAX_PROPOSAL_ID_BYTES: usize = 64;
 pub const MAX_GLOB_BYTES: usize = 256;
 /// Most patterns in one claim.
 pub const MAX_GLOBS: usize = 8;
+/// Most bytes of all patterns of one claim: each is compared with each of others.
+pub const MAX_GLOBS_BYTES: usize = 512;
 /// Most claims that one claim may take over.
 pub const MAX_REPLACED: usize = 16;
 /// Shortest lease, in seconds: renewals must have time to reach everybody.

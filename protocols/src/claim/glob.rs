@@ -46,6 +46,16 @@ enum Segment {
     Name(Vec<Token>),
 }
 
+impl Segment {
+    /// What both are, unless one is any number of folders.
+    fn names<'a>((left, right): (&'a Self, &'a Self)) -> Option<(&'a [Token], &'a [Token])> {
+        match (left, right) {
+            (Self::Name(left), Self::Name(right)) => Some((left, right)),
+            (Self::Deep, _) | (_, Self::Deep) => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     /// Any number of characters.
@@ -79,7 +89,12 @@ impl Glob {
             return false;
         }
         let (ours, theirs) = (self.segments(), other.segments());
-        walk(&ours, &theirs, |left, right| left == ours.len() || right == theirs.len())
+        let deep = |names: &[Segment]| names.contains(&Segment::Deep);
+        if (deep(&ours) || deep(&theirs)) && ours.len() * theirs.len() <= MOST_STEPS {
+            return walk(&ours, &theirs, |left, right| left == ours.len() || right == theirs.len());
+        }
+        // Without folders of any depth it is name by name. With them, it seems so if the names before the first do.
+        ours.iter().zip(&theirs).map_while(Segment::names).all(|(l, r)| meet(l, r))
     }
 
     /// Whether it leaves nothing out, such as `*`, `**` and `**/*`.
@@ -125,15 +140,49 @@ fn walk(left: &[Segment], right: &[Segment], done: impl Fn(usize, usize) -> bool
     })
 }
 
-/// Above this product of the lengths of two names with stars, comparing them to the end would cost too much.
-const MOST_STEPS: usize = 2048;
+/// Above this product of the lengths of two names that both have stars, comparing them to the end would cost too much.
+const MOST_STEPS: usize = 512;
 
 /// Whether there is a name that both match; if that is too costly to find out, whether it seems so.
 fn meet(left: &[Token], right: &[Token]) -> bool {
     let starred = |tokens: &[Token]| tokens.contains(&Token::Many);
-    if left.len() * right.len() > MOST_STEPS && starred(left) && starred(right) {
-        return fit(left.iter(), right.iter()) && fit(left.iter().rev(), right.iter().rev());
+    match (starred(left), starred(right)) {
+        (false, false) => left.len() == right.len() && fit(left.iter(), right.iter()),
+        (true, false) => stretch(left, right),
+        (false, true) => stretch(right, left),
+        (true, true) => {
+            fit(left.iter(), right.iter())
+                && fit(left.iter().rev(), right.iter().rev())
+                && (left.len() * right.len() > MOST_STEPS || meet_stars(left, right))
+        }
     }
+}
+
+/// Whether a name with stars can be as `plain`, which has none: what stands between two stars is taken at the first place
+/// that it fits.
+fn stretch(starred: &[Token], plain: &[Token]) -> bool {
+    let (mut at, mut there) = (0, 0);
+    // Behind the last star so far, and where what follows it was tried last.
+    let mut retry = None;
+    while there < plain.len() {
+        match starred.get(at) {
+            Some(Token::Many) => {
+                at += 1;
+                retry = Some((at, there));
+            }
+            Some(token) if alike(*token, plain[there]) => (at, there) = (at + 1, there + 1),
+            Some(_) | None => {
+                let Some((star, tried)) = retry else { return false };
+                (at, there) = (star, tried + 1);
+                retry = Some((at, there));
+            }
+        }
+    }
+    starred[at..].iter().all(|token| *token == Token::Many)
+}
+
+/// Whether there is a name that both match, whatever stars they have.
+fn meet_stars(left: &[Token], right: &[Token]) -> bool {
     let done = |at, there| at == left.len() && there == right.len();
     reach(left.len(), right.len(), done, |at, there| {
         let (l, r) = (left.get(at).copied(), right.get(there).copied());
@@ -141,19 +190,23 @@ fn meet(left: &[Token], right: &[Token]) -> bool {
             left: l == Some(Token::Many) || (r == Some(Token::Many) && l.is_some()),
             right: r == Some(Token::Many) || (l == Some(Token::Many) && r.is_some()),
             both: match (l, r) {
-                (Some(Token::Character(l)), Some(Token::Character(r))) => l == r,
-                (Some(Token::One), Some(Token::One | Token::Character(_)))
-                | (Some(Token::Character(_)), Some(Token::One)) => true,
+                (Some(Token::Many), _) | (_, Some(Token::Many)) => false,
+                (Some(l), Some(r)) => alike(l, r),
                 _ => false,
             },
         }
     })
 }
 
+/// Whether one character can be both.
+fn alike(left: Token, right: Token) -> bool {
+    left == Token::One || right == Token::One || left == right
+}
+
 /// Whether two names are alike up to the first star of either.
 fn fit<'a>(left: impl Iterator<Item = &'a Token>, right: impl Iterator<Item = &'a Token>) -> bool {
     let pairs = left.zip(right).take_while(|(l, r)| **l != Token::Many && **r != Token::Many);
-    pairs.into_iter().all(|(l, r)| *l == Token::One || *r == Token::One || l == r)
+    pairs.into_iter().all(|(l, r)| alike(*l, *r))
 }
 
 /// How two sequences can be followed from one pair of places.
@@ -349,7 +402,43 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_longest_patterns_are_compared_at_once() {
+        let long = |c: &str| glob(&c.repeat(MAX_GLOB_BYTES / c.len()));
+        let patterns = [long("?"), long("a"), long("*a"), long("a/"), long("**/a/"), long("?*")];
+        for one in &patterns {
+            for other in &patterns {
+                // A thousand times: it is not slow even where it is done for all claims with each other.
+                for _ in 0..1000 {
+                    assert_eq!(one.overlaps(other), other.overlaps(one));
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn names_meet_as_if_every_way_had_been_tried(one in "[ab*?]{1,12}", other in "[ab*?]{1,12}") {
+            let tokens = |text: &str| match glob(text).segments().remove(0) {
+                Segment::Name(tokens) => tokens,
+                Segment::Deep => vec![Token::Many],
+            };
+            let (one, other) = (tokens(&one), tokens(&other));
+            prop_assert_eq!(meet(&one, &other), meet_stars(&one, &other));
+            prop_assert_eq!(meet(&other, &one), meet_stars(&one, &other));
+        }
+
+        #[test]
+        fn patterns_without_deep_folders_overlap_as_if_every_way_had_been_tried(
+            one in "[ab*?]{1,3}(/[ab*?]{1,3}){0,3}",
+            other in "[ab*?]{1,3}(/[ab*?]{1,3}){0,3}",
+        ) {
+            let (one, other) = (glob(&one), glob(&other));
+            let (ours, theirs) = (one.segments(), other.segments());
+            let tried = walk(&ours, &theirs, |left, right| left == ours.len() || right == theirs.len());
+            prop_assert_eq!(one.overlaps(&other), tried);
+        }
+
         #[test]
         fn two_patterns_that_cover_one_path_overlap(
             one in "[ab*?]{1,4}(/([ab*?]{1,3}|\\*\\*)){0,3}",

@@ -8,7 +8,8 @@ use fedp2p_protocols::api::{
 };
 use fedp2p_protocols::claim::{Claim, End, Ended, Fence, Glob, Mode, Replaced, Resource};
 use fedp2p_protocols::limits::{
-    MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_CLAIMS, MAX_GLOBS, MAX_PAGE, MAX_REPLACED, MIN_CLAIM_TTL_S,
+    MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_CLAIMS, MAX_GLOBS, MAX_GLOBS_BYTES, MAX_PAGE, MAX_REPLACED,
+    MIN_CLAIM_TTL_S,
 };
 use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::vote::AgentId;
@@ -372,6 +373,11 @@ fn check_globs(files: &[String], mode: Mode) -> Result<Vec<Glob>, Error> {
     }
     globs.sort();
     globs.dedup();
+    let bytes: usize = globs.iter().map(|glob| glob.as_str().len()).sum();
+    if bytes > MAX_GLOBS_BYTES {
+        let message = format!("what is claimed at once is named with at most {MAX_GLOBS_BYTES} bytes, not {bytes}");
+        return Err(Error::new(ErrorCode::TooLarge, message).hint("claim the folder, or in several claims"));
+    }
     Ok(globs)
 }
 
