@@ -75,6 +75,9 @@ pub enum Invalid {
          be shared"
     )]
     Globs,
+    /// A claim on a task lets others in.
+    #[error("a task is claimed for one agent alone")]
+    SharedTask,
     /// The time to live of a claim is out of range.
     #[error("a claim lives for {MIN_CLAIM_TTL_S} to {MAX_CLAIM_TTL_S} seconds")]
     TimeToLive,
@@ -249,6 +252,9 @@ impl Record for Claim {
             if !(1..=MAX_GLOBS).contains(&globs.len()) || bytes > MAX_GLOBS_BYTES || all {
                 return Err(Invalid::Globs);
             }
+        }
+        if matches!(self.resource, Resource::Task(_)) && self.mode == Mode::Shared {
+            return Err(Invalid::SharedTask);
         }
         if !(MIN_CLAIM_TTL_S..=MAX_CLAIM_TTL_S).contains(&self.ttl_s) {
             return Err(Invalid::TimeToLive);

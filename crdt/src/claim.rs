@@ -8,9 +8,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use fedp2p_protocols::claim::{Claim, Confirmation, End, Fence, Replaced, Resource};
+use fedp2p_protocols::claim::{Claim, Confirmation, End, Fence, Mode, Replaced, Resource};
 use fedp2p_protocols::id::{ClaimHash, NodeId};
 use fedp2p_protocols::limits::{MAX_CLAIMS, MAX_COUNTER_LEAP};
+use fedp2p_protocols::name::{AgentName, RepositoryName};
+use fedp2p_protocols::task::TaskKey;
 
 use crate::picture::Picture;
 
@@ -41,6 +43,11 @@ pub struct Standing<'a> {
     pub state: State,
     /// The nodes that acknowledge it.
     pub acknowledged: BTreeSet<NodeId>,
+    /// How many nodes say anything in this conversation: there are at least so many members, whatever the claim says.
+    pub members: u32,
+    /// The newest of the claims of its agent on the same, itself if it is that, as it stands. Who takes over that one takes
+    /// over all of them.
+    newest: Replaced,
     /// A claim that most members had acknowledged has taken it over, so it never comes back.
     buried: bool,
 }
@@ -52,14 +59,15 @@ impl Standing<'_> {
     }
 
     /// On what ground it was confirmed, as far as that is borne out.
-    pub fn confirmation(&self) -> Option<&Confirmation> {
-        let borne_out = |by: &&Confirmation| by.acknowledged as usize <= self.acknowledged.len();
-        self.claim.confirmed.as_ref().filter(borne_out)
+    pub fn confirmation(&self) -> Option<Confirmation> {
+        let borne_out = |by: &Confirmation| by.acknowledged as usize <= self.acknowledged.len();
+        let by = self.claim.confirmed.filter(borne_out)?;
+        Some(Confirmation { members: by.members.max(self.members), ..by })
     }
 
     /// Whether most members had acknowledged it when it was confirmed.
     pub fn is_majority(&self) -> bool {
-        self.confirmation().is_some_and(Confirmation::is_majority)
+        self.confirmation().is_some_and(|by| by.is_majority())
     }
 
     /// The lower, the higher its rank.
@@ -77,16 +85,37 @@ impl Standing<'_> {
         !one_agent && self.claim.excludes(other.claim)
     }
 
-    /// Whether it is still to be reckoned with, although it may have to give way: its node has not ended it, and most
-    /// members have not taken it over.
+    /// Whether it is still to be reckoned with, although it may have to give way: its node has not ended it, most members
+    /// have not taken it over, and it did not lose to another of its own node, which is to be reckoned with instead.
     pub fn is_open(&self) -> bool {
-        self.claim.ended.is_none() && !self.buried
+        let among_themselves = matches!(self.state, State::Lost { to } if to.node == self.fence.node);
+        self.claim.ended.is_none() && !self.buried && !among_themselves
     }
 
-    /// Whether it takes `other` over, as it names it and that was not renewed since.
+    /// Whether it takes `other` over, as it names it, or the newest that the same agent has on the same, with exactly as many
+    /// renewals as that has.
     pub fn takes_over(&self, other: &Standing<'_>) -> bool {
-        let names = |replaced: &&Replaced| replaced.fence == other.fence;
-        self.claim.replaces.iter().find(names).is_some_and(|replaced| replaced.renewals >= other.claim.renewals)
+        self.claim.replaces.contains(&other.newest)
+    }
+
+    fn is_newest(&self) -> bool {
+        self.newest.fence == self.fence
+    }
+}
+
+/// What a claim is on: those on different things never exclude each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Thing<'a> {
+    Task(&'a TaskKey),
+    Repository(&'a RepositoryName),
+}
+
+impl<'a> Thing<'a> {
+    fn of(resource: &'a Resource) -> Self {
+        match resource {
+            Resource::Task(key) => Self::Task(key),
+            Resource::Files { repository, .. } => Self::Repository(repository),
+        }
     }
 }
 
@@ -94,19 +123,25 @@ impl Standing<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims<'a> {
     standings: BTreeMap<Fence, Standing<'a>>,
+    /// Those that their nodes have not ended.
+    open: BTreeMap<Thing<'a>, Vec<Fence>>,
 }
 
 /// Returns how all claims stand. It is a pure function of the picture.
 pub fn claims<'a>(picture: &Picture<'a>) -> Claims<'a> {
     let mut claims = gather(picture);
-    claims.bury();
+    claims.acknowledge(picture);
+    claims.leave_out_leaps();
+    let older = claims.find_newest();
+    claims.bury(&older);
     claims.settle();
     claims
 }
 
-/// All claims with who acknowledges them. Those whose counter leaps are left out, with all above them.
+/// All claims that count.
 fn gather<'a>(picture: &Picture<'a>) -> Claims<'a> {
     let mut standings = BTreeMap::new();
+    let members = u32::try_from(picture.nodes().count()).unwrap_or(u32::MAX);
     for (node, content) in picture.nodes() {
         let open = |claim: &Claim| claim.ended.is_none();
         let spare = content.claims.iter().filter(|(_, claim)| open(claim)).nth(MAX_CLAIMS).map(|(&counter, _)| counter);
@@ -117,27 +152,12 @@ fn gather<'a>(picture: &Picture<'a>) -> Claims<'a> {
                 None => State::Tentative,
                 Some(ended) => ended.to.map_or(State::Ended(ended.cause), |to| State::Lost { to }),
             };
+            let newest = Replaced { fence, renewals: claim.renewals };
             let acknowledged = BTreeSet::new();
-            standings.insert(fence, Standing { fence, claim, state, acknowledged, buried: false });
+            standings.insert(fence, Standing { fence, claim, state, acknowledged, members, newest, buried: false });
         }
     }
-    let mut below = 0;
-    let leaps = |fence: &&Fence| fence.counter - std::mem::replace(&mut below, fence.counter) > MAX_COUNTER_LEAP;
-    if let Some(from) = standings.keys().find(leaps).copied() {
-        standings.split_off(&from);
-    }
-    let hashes: BTreeMap<Fence, ClaimHash> =
-        standings.iter().map(|(fence, standing)| (*fence, standing.claim.hash())).collect();
-    for (node, content) in picture.nodes() {
-        for (fence, acknowledgement) in &content.acknowledged {
-            if let Some(standing) = standings.get_mut(fence)
-                && hashes.get(fence) == Some(&acknowledgement.claim)
-            {
-                standing.acknowledged.insert(node);
-            }
-        }
-    }
-    Claims { standings }
+    Claims { standings, open: BTreeMap::new() }
 }
 
 impl<'a> Claims<'a> {
@@ -156,24 +176,32 @@ impl<'a> Claims<'a> {
         self.standings.last_key_value().map_or(1, |(last, _)| last.counter.saturating_add(1))
     }
 
+    /// The claims that have not ended and are on the same thing as one on `resource`.
+    fn beside<'b>(&'b self, resource: &'b Resource) -> impl Iterator<Item = &'b Standing<'a>> + use<'a, 'b> {
+        let open: &'b BTreeMap<Thing<'b>, Vec<Fence>> = &self.open;
+        open.get(&Thing::of(resource)).into_iter().flatten().map(|fence| &self.standings[fence])
+    }
+
     /// The claims that keep others out of something that is in `resource`, the highest rank first.
-    pub fn live_on(&self, resource: &Resource) -> Vec<&Standing<'a>> {
+    pub fn live_on<'b>(&'b self, resource: &'b Resource) -> Vec<&'b Standing<'a>> {
         let on = |standing: &&Standing<'a>| standing.is_live() && standing.claim.resource.overlaps(resource);
-        let mut live: Vec<_> = self.iter().filter(on).collect();
+        let mut live: Vec<_> = self.beside(resource).filter(on).collect();
         live.sort_by_key(|standing| standing.rank());
         live
     }
 
     /// The claim that holds `resource`, or is about to; of several that share it or hold parts of it, the one of the
     /// highest rank.
-    pub fn holder(&self, resource: &Resource) -> Option<&Standing<'a>> {
+    pub fn holder<'b>(&'b self, resource: &'b Resource) -> Option<&'b Standing<'a>> {
         self.live_on(resource).into_iter().next()
     }
 
-    /// The claims in the way of one that an agent of `node` would make: those that exclude it and may still hold.
-    pub fn in_the_way(&self, node: NodeId, claim: &Claim) -> impl Iterator<Item = &Standing<'a>> {
+    /// The claims in the way of one that an agent of `node` would make: those that exclude it and may still hold. Of those
+    /// of one agent on the same only the newest, with which all are taken over.
+    pub fn in_the_way<'b>(&'b self, node: NodeId, claim: &'b Claim) -> impl Iterator<Item = &'b Standing<'a>> {
         let own = move |standing: &Standing<'a>| standing.fence.node == node && standing.claim.by == claim.by;
-        self.iter().filter(move |other| other.is_open() && !own(other) && other.claim.excludes(claim))
+        let open = self.beside(&claim.resource).filter(|other| other.is_open() && other.is_newest());
+        open.filter(move |other| !own(other) && other.claim.excludes(claim))
     }
 
     /// Whether node `me` may promise to acknowledge nothing that stands against this claim. `has_run_out` says whether
@@ -181,24 +209,74 @@ impl<'a> Claims<'a> {
     pub fn may_acknowledge(&self, me: &NodeId, fence: &Fence, has_run_out: impl Fn(&Standing<'a>) -> bool) -> bool {
         let Some(claim) = self.get(fence).filter(|claim| claim.is_live()) else { return false };
         let stands_against = |other: &&Standing<'a>| other.fence != *fence && other.is_open() && other.excludes(claim);
-        self.iter().filter(stands_against).all(|other| {
+        self.beside(&claim.claim.resource).filter(stands_against).all(|other| {
             let promised = other.acknowledged.contains(me) || other.confirmation().is_some();
             let out = claim.takes_over(other) && other.fence.counter < fence.counter && has_run_out(other);
             out || (!promised && claim.rank() < other.rank())
         })
     }
 
+    /// Notes who acknowledges what.
+    fn acknowledge(&mut self, picture: &Picture<'a>) {
+        let mut hashes: BTreeMap<Fence, ClaimHash> = BTreeMap::new();
+        for (node, content) in picture.nodes() {
+            for (fence, acknowledgement) in &content.acknowledged {
+                let Some(standing) = self.standings.get_mut(fence) else { continue };
+                if *hashes.entry(*fence).or_insert_with(|| standing.claim.hash()) == acknowledgement.claim {
+                    standing.acknowledged.insert(node);
+                }
+            }
+        }
+    }
+
+    /// Leaves out claims whose counter leaps, with all above them. What most members acknowledge did not leap when they did
+    /// so, even if the numbers below it were taken away since.
+    fn leave_out_leaps(&mut self) {
+        let seen = |standing: &&Standing<'_>| standing.acknowledged.len() * 2 > standing.members as usize;
+        let mut below = self.standings.values().rev().find(seen).map_or(0, |standing| standing.fence.counter);
+        let leaps = |fence: &&Fence| {
+            let leap = fence.counter.saturating_sub(below);
+            below = below.max(fence.counter);
+            leap > MAX_COUNTER_LEAP
+        };
+        if let Some(from) = self.standings.keys().find(leaps).copied() {
+            self.standings.split_off(&from);
+        }
+    }
+
+    /// Finds which claims have not ended, and which of those that one agent has on the same is the newest. Returns the
+    /// others, by that one.
+    fn find_newest(&mut self) -> BTreeMap<Fence, Vec<Fence>> {
+        let mut alike: BTreeMap<(NodeId, &'a AgentName, &'a Resource, Mode), Vec<Fence>> = BTreeMap::new();
+        for open in self.standings.values().filter(|standing| standing.claim.ended.is_none()) {
+            let claim = open.claim;
+            self.open.entry(Thing::of(&claim.resource)).or_default().push(open.fence);
+            alike.entry((open.fence.node, &claim.by, &claim.resource, claim.mode)).or_default().push(open.fence);
+        }
+        let mut older = BTreeMap::new();
+        for mut alike in alike.into_values().filter(|alike| alike.len() > 1) {
+            let last = alike.pop().expect("there are at least two");
+            let newest = self.standings[&last].newest;
+            for fence in &alike {
+                self.standings.get_mut(fence).expect("it was found just now").newest = newest;
+            }
+            older.insert(last, alike);
+        }
+        older
+    }
+
     /// Marks what was taken over by a claim that most members had acknowledged, and lets go of what was taken over in a
     /// part that was cut off.
-    fn bury(&mut self) {
+    fn bury(&mut self, others: &BTreeMap<Fence, Vec<Fence>>) {
         let mut taken_over = Vec::new();
         for newer in self.standings.values().filter(|newer| newer.confirmation().is_some()) {
-            for replaced in &newer.claim.replaces {
-                let Some(older) = self.standings.get(&replaced.fence) else { continue };
+            let named = newer.claim.replaces.iter().map(|replaced| &replaced.fence);
+            for fence in named.flat_map(|named| others.get(named).into_iter().flatten().chain([named])) {
+                let Some(older) = self.standings.get(fence) else { continue };
                 let holds = newer.is_majority()
                     || (newer.takes_over(older) && newer.claim.ended.is_none_or(|ended| ended.cause != End::Lost));
                 if holds && older.fence.counter < newer.fence.counter && older.excludes(newer) {
-                    taken_over.push((replaced.fence, newer.fence, newer.is_majority()));
+                    taken_over.push((*fence, newer.fence, newer.is_majority()));
                 }
             }
         }
@@ -214,10 +292,11 @@ impl<'a> Claims<'a> {
     /// Decides between those that have not ended: by rank, each holds unless one before it excludes it.
     fn settle(&mut self) {
         let mut open: Vec<Fence> = self.iter().filter(|open| open.is_live()).map(|open| open.fence).collect();
-        open.sort_by_key(|fence| self.standings[fence].rank());
-        let mut hold: Vec<Fence> = Vec::new();
+        open.sort_by_cached_key(|fence| self.standings[fence].rank());
+        let mut hold: BTreeMap<Thing<'a>, Vec<Fence>> = BTreeMap::new();
         for fence in open {
             let claim = &self.standings[&fence];
+            let hold = hold.entry(Thing::of(&claim.claim.resource)).or_default();
             let winner = hold.iter().find(|held| {
                 let held = &self.standings[held];
                 // One that challenges a lease that has run out waits for what most members say.

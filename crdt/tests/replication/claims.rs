@@ -208,3 +208,65 @@ fn numbers_cannot_be_used_up() {
     mesh.claim(fence(2, 3), claim("docs"));
     assert!(mesh.claims().get(&far).is_some());
 }
+
+#[test]
+fn a_number_that_most_members_have_seen_stands_when_those_below_it_are_taken_away() {
+    let mut mesh = Mesh::default();
+    let (far, next) = (fence(MAX_COUNTER_LEAP, 1), fence(1 + MAX_COUNTER_LEAP, 2));
+    mesh.claim(far, claim("docs"));
+    mesh.claim(next, claim("src"));
+    mesh.acknowledge(next, &[2, 3]);
+    mesh.0.get_mut(&node(1)).unwrap().claims.clear();
+    assert_eq!(mesh.state(next), State::Tentative);
+    assert_eq!(mesh.claims().next_counter(), next.counter + 1);
+    // One for another is not enough: two that break the rules would use up the numbers.
+    mesh.0.get_mut(&node(3)).unwrap().acknowledged.clear();
+    assert!(mesh.claims().get(&next).is_none());
+}
+
+#[test]
+fn there_are_as_many_members_as_say_anything_whatever_a_claim_says() {
+    let mut mesh = Mesh::default();
+    let (held, alone) = (fence(1, 1), fence(2, 4));
+    mesh.claim(held, claim("src"));
+    mesh.confirm(held, &[1, 2, 3]);
+    mesh.claim(alone, claim("src"));
+    mesh.confirm(alone, &[4]);
+    mesh.of(alone).confirmed.as_mut().unwrap().members = 1;
+    assert_eq!((mesh.state(held), mesh.state(alone)), (State::Confirmed, State::Lost { to: held }));
+}
+
+#[test]
+fn nobody_is_taken_over_by_naming_more_renewals_than_there_were() {
+    let mut mesh = Mesh::default();
+    let (old, new) = (fence(1, 1), fence(2, 5));
+    mesh.claim(old, claim("src"));
+    mesh.confirm(old, &[1, 2, 3]);
+    mesh.claim(new, Claim { replaces: over(old, u32::MAX), ..claim("src") });
+    mesh.confirm(new, &[4, 5]);
+    assert_eq!((mesh.state(old), mesh.state(new)), (State::Confirmed, State::Lost { to: old }));
+}
+
+#[test]
+fn who_takes_over_the_newest_claim_of_an_agent_takes_over_all_that_it_has_on_the_same() {
+    let mut mesh = Mesh::default();
+    let olds: Vec<Fence> = (1..=20).map(|counter| fence(counter, 1)).collect();
+    for (at, old) in olds.iter().enumerate() {
+        mesh.claim(*old, Claim { ttl_s: 60 + at as u32, salt: at as u64, ..claim("src") });
+        mesh.confirm(*old, &[1, 2, 3]);
+    }
+    let wish = Claim { by: agent("tester"), ..claim("src/a.rs") };
+    let in_the_way =
+        |mesh: &Mesh| mesh.claims().in_the_way(node(2), &wish).map(|claim| claim.fence).collect::<Vec<_>>();
+    assert_eq!(in_the_way(&mesh), [fence(20, 1)]);
+    let new = fence(21, 2);
+    mesh.claim(new, Claim { replaces: over(fence(20, 1), 0), ..wish.clone() });
+    assert!(mesh.may(3, new, true) && !mesh.may(3, new, false));
+    mesh.of(fence(20, 1)).renewals = 1;
+    assert!(!mesh.may(3, new, true), "the newest was renewed since");
+    mesh.of(fence(20, 1)).renewals = 0;
+    mesh.confirm(new, &[2, 3, 4]);
+    assert!(olds.iter().all(|old| mesh.state(*old) == State::Lost { to: new }));
+    assert_eq!(mesh.state(new), State::Confirmed);
+    assert_eq!(mesh.claims().in_the_way(node(3), &claim("src")).map(|claim| claim.fence).collect::<Vec<_>>(), [new]);
+}

@@ -11,12 +11,13 @@ use fedp2p_crdt::claim::{Claims, Standing, State, claims};
 use fedp2p_crdt::content::{Edit, Entry, Place};
 use fedp2p_protocols::api::claim as shown;
 use fedp2p_protocols::api::{Answer, Presence, Reply, watch};
-use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, End, Ended, Fence, Replaced};
+use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, End, Ended, Fence, Replaced, Resource};
 use fedp2p_protocols::id::NodeId;
-use fedp2p_protocols::limits::MAX_REPLACED;
+use fedp2p_protocols::limits::{MAX_COUNTER_LEAP, MAX_REPLACED};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::Kind;
 use fedp2p_protocols::payload::{Message, MessageType};
+use fedp2p_protocols::task::Assignee;
 use fedp2p_protocols::vote::AgentId;
 
 use crate::Core;
@@ -36,6 +37,10 @@ pub(crate) const MOST_AT_ONCE: usize = 24;
 const MOST_ROUNDS: usize = 16;
 /// How long after a failure it is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Most promises about claims of one node: about all that count, and some that took others over.
+const MOST_PROMISES_ABOUT_ONE: usize = 320;
+/// Most promises that a node keeps: they must leave room in its document.
+const MOST_PROMISES: usize = 3_000;
 /// How many ended claims of its own a node keeps for people to look at.
 const KEPT: usize = 32;
 
@@ -135,11 +140,19 @@ impl Core {
         ms(end.saturating_sub(self.now.monotonic)) - ms(self.now.monotonic.saturating_sub(end))
     }
 
-    /// The nodes whose acknowledgement there could be.
+    /// The nodes whose acknowledgement there could be: all that ever were members. Whose certificate has run out a clock
+    /// would say, and one that is wrong must not make this node a majority by itself.
     pub(crate) fn claim_members(&self) -> BTreeSet<NodeId> {
-        let wall_ms = self.now.wall_ms;
-        let current = self.members.iter().filter(|(_, chain)| chain.is_current(wall_ms)).map(|(node, _)| *node);
-        current.chain([self.me()]).collect()
+        self.members.iter().map(|(node, _)| *node).chain([self.me()]).collect()
+    }
+
+    /// The counter of the next claim of this node: more than any that it sees or has promised something about, as far as
+    /// that does not leap.
+    pub(crate) fn next_counter(&self, claims: &Claims<'_>) -> u64 {
+        let promised = &self.documents.content(&self.lobby, &self.me()).acknowledged;
+        let promised = promised.last_key_value().map_or(0, |(fence, _)| fence.counter);
+        let next = claims.next_counter();
+        next.max(promised.saturating_add(1).min((next - 1).saturating_add(MAX_COUNTER_LEAP)))
     }
 
     /// A call waits until its claim is confirmed or has lost.
@@ -241,8 +254,10 @@ impl Core {
             if let State::Lost { to } = own.state {
                 let only_cut_off =
                     claims.get(&to).is_some_and(|winner| winner.takes_over(own) && !winner.is_majority());
-                if only_cut_off && self.is_alive(own, ttl(own.claim)) {
-                    decisions.put(own, self.renewal_of(own.claim));
+                if only_cut_off && !self.has_run_out(own) {
+                    if self.may_insist(own) <= self.now.monotonic {
+                        decisions.put(own, self.renewal_of(own.claim));
+                    }
                 } else {
                     let ended = Some(Ended { cause: End::Lost, to: Some(to), at: now });
                     decisions.put(own, Claim { ended, ..own.claim.clone() });
@@ -275,7 +290,8 @@ impl Core {
         let acknowledged = own.acknowledged.iter().filter(|node| members.contains(node)).count();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let at = self.now.wall_ms;
-        let earned = Confirmation { acknowledged: count(acknowledged), members: count(members.len()), at };
+        let earned =
+            Confirmation { acknowledged: count(acknowledged), members: count(members.len()).max(own.members), at };
         if own.claim.confirmed.is_some() {
             return Some(earned).filter(|earned| {
                 earned.is_majority() && !own.is_majority() && Some(earned.acknowledged) >= known(own.claim)
@@ -304,13 +320,18 @@ impl Core {
         {
             return;
         }
-        let (counter, at) = (claims.next_counter(), self.now.wall_ms);
+        let (counter, at) = (self.next_counter(claims), self.now.wall_ms);
         let to = Fence { counter, node: self.me() };
         let ended = Some(Ended { cause: End::Renumbered, to: Some(to), at });
         decisions.put(own, Claim { ended, ..own.claim.clone() });
         let anew = Claim { replaces, taken: at, renewed: at, ..own.claim.clone() };
         decisions.edits.push(Entry::Claim(counter, anew).into());
         decisions.settled.push((own.fence, Some(to)));
+    }
+
+    /// When a claim of this node that others took over, although its lease had not run out, may be renewed against them.
+    fn may_insist(&self, own: &Standing<'_>) -> Duration {
+        self.leases.since(&own.fence).unwrap_or(self.now.monotonic) + TRY_AGAIN
     }
 
     /// When a claim of this node is to be renewed.
@@ -338,32 +359,66 @@ impl Core {
         format!("your claim {counter} on {what} was lost to claim {} of {by}; stop working on it", to.counter)
     }
 
-    /// Promises what may be promised.
+    /// Promises what may be promised. With something new, or when it is much, takes back what is of no more use: its claim is
+    /// gone or another, or has ended and keeps nothing down that it took over.
     fn promise(&self, claims: &Claims<'_>, decisions: &mut Decisions) {
         let me = self.me();
         let members = self.claim_members();
+        let known = &self.documents.content(&self.lobby, &me).acknowledged;
+        // The last one stays while its claim is there: by it everybody knows how far the numbers are.
+        let last = known.last_key_value().map(|(fence, _)| *fence);
+        let picture = self.documents.picture(&self.lobby);
+        let is_over = |fence: &&Fence| {
+            // Of a node that says nothing just now it is not known what became of its claims.
+            let Some(content) = picture.node(&fence.node) else { return false };
+            let Some(claim) = content.claims.get(&fence.counter) else { return true };
+            let another = claims.get(fence).is_some_and(|standing| !standing.acknowledged.contains(&me));
+            let of_no_use = claim.ended.is_some() && !keeps_down(claims, claim);
+            another || (of_no_use && Some(**fence) != last)
+        };
+        let over: BTreeSet<&Fence> = known.keys().filter(is_over).collect();
+        let mut kept: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for fence in known.keys().filter(|fence| !over.contains(fence)) {
+            *kept.entry(fence.node).or_default() += 1;
+        }
+        let room = MOST_PROMISES.saturating_sub(known.len() - over.len()).min(MOST_AT_ONCE);
         let wanted = |standing: &&Standing<'_>| {
             let enough = standing.is_majority() && standing.fence.node != me;
             standing.is_live()
                 && !enough
-                && !standing.acknowledged.contains(&me)
+                && !known.contains_key(&standing.fence)
                 && members.contains(&standing.fence.node)
+                && self.may_be_claimed(standing)
         };
         let mut promised: Vec<&Standing<'_>> = Vec::new();
         for standing in claims.iter().filter(wanted) {
+            let of_author = kept.entry(standing.fence.node).or_default();
+            if promised.len() == room || *of_author >= MOST_PROMISES_ABOUT_ONE {
+                continue;
+            }
             let against = promised.iter().any(|other| other.excludes(standing));
             if !against && claims.may_acknowledge(&me, &standing.fence, |other| self.has_run_out(other)) {
+                *of_author += 1;
                 promised.push(standing);
             }
         }
-        for standing in promised.iter().take(MOST_AT_ONCE) {
+        for standing in promised {
             let acknowledgement = Acknowledgement { claim: standing.claim.hash(), at: self.now.wall_ms };
             decisions.edits.push(Entry::Acknowledged(standing.fence, acknowledgement).into());
         }
-        if !decisions.edits.is_empty() {
-            let own = self.documents.content(&self.lobby, &me);
-            let gone = own.acknowledged.keys().filter(|fence| is_over(claims, fence)).take(MOST_AT_ONCE);
+        if !decisions.edits.is_empty() || over.len() >= MOST_AT_ONCE {
+            let gone = over.into_iter().take(MOST_AT_ONCE);
             decisions.edits.extend(gone.map(|fence| Edit::Remove(Place::Acknowledged(*fence))));
+        }
+    }
+
+    /// Whether a claim is not on a task that is for another agent, as far as this node knows.
+    fn may_be_claimed(&self, standing: &Standing<'_>) -> bool {
+        let Resource::Task(key) = &standing.claim.resource else { return true };
+        let task = self.documents.content(&self.lobby, &key.node).tasks.get(&key.id);
+        match task.map(|task| &task.to) {
+            Some(Assignee::Agent(only)) => (only.node, &only.name) == (standing.fence.node, &standing.claim.by),
+            Some(Assignee::Anyone | Assignee::Role(_)) | None => true,
         }
     }
 
@@ -376,6 +431,9 @@ impl Core {
             due.push(seen.since + ttl(standing.claim));
             if standing.fence.node == self.me() {
                 due.push(seen.first + SETTLE);
+                if matches!(standing.state, State::Lost { .. }) {
+                    due.push(self.may_insist(standing));
+                }
                 if self.is_alive(standing, ttl(standing.claim)) {
                     due.push(self.renewal_due(standing));
                 }
@@ -504,15 +562,10 @@ impl Core {
     /// The edits that forget ended claims of this node that nobody needs any more.
     pub(crate) fn forget_claims(&self, claims: &Claims<'_>) -> Vec<Edit> {
         let own = claims.iter().filter(|own| own.fence.node == self.me() && own.claim.ended.is_some());
-        let needed = |own: &Standing<'_>| {
-            let replaces = |older: &Replaced| claims.get(&older.fence).is_some_and(|x| x.claim.ended.is_none());
-            own.claim.replaces.iter().any(replaces) || self.has_spoken_in_vain(own)
-        };
-        let ended: Vec<&Standing<'_>> = own.collect();
-        // The last one stays: its number must not be given again.
-        let spare = ended.len().saturating_sub(KEPT).min(MOST_AT_ONCE);
-        let gone = ended.into_iter().take(spare).filter(|own| !needed(own));
-        gone.map(|own| Edit::Remove(Place::Claim(own.fence.counter))).collect()
+        let needed = |own: &Standing<'_>| keeps_down(claims, own.claim) || self.has_spoken(claims, own);
+        // The last ones are for people to look at, and the number of the very last must not be given again.
+        let old = own.rev().skip(KEPT).filter(|own| !needed(own));
+        old.take(MOST_AT_ONCE).map(|own| Edit::Remove(Place::Claim(own.fence.counter))).collect()
     }
 }
 
@@ -537,8 +590,8 @@ pub(crate) fn replaced(standing: &Standing<'_>) -> Replaced {
     Replaced { fence: standing.fence, renewals: standing.claim.renewals }
 }
 
-/// Whether a promise is of no more use: its claim has been forgotten by the node that made it, which has newer ones.
-fn is_over(claims: &Claims<'_>, fence: &Fence) -> bool {
-    claims.get(fence).is_none()
-        && claims.iter().any(|other| other.fence.node == fence.node && other.fence.counter > fence.counter)
+/// Whether a claim took over some that have not ended.
+fn keeps_down(claims: &Claims<'_>, claim: &Claim) -> bool {
+    let open = |older: &Replaced| claims.get(&older.fence).is_some_and(|older| older.claim.ended.is_none());
+    claim.replaces.iter().any(open)
 }

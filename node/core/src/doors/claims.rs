@@ -20,6 +20,10 @@ use crate::author::Entries;
 use crate::input::CallId;
 use crate::leases::{MOST_AT_ONCE, replaced};
 
+/// Most claims that a node keeps if it takes more tasks. With what is said under them they fill more than half of what fits
+/// into its document.
+const MOST_KEPT: usize = 1_200;
+
 /// What somebody wants to claim.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
@@ -68,6 +72,12 @@ impl Core {
             let message = format!("the agents of this node hold {MAX_CLAIMS} claims, and no more fit");
             return Err(Error::new(ErrorCode::TooLarge, message).hint("release some of them"));
         }
+        // What was said of a task counts as long as the claim is there under which it was said.
+        let kept = self.documents.content(&self.lobby, &me).claims.len();
+        if kept >= MOST_KEPT && matches!(wish.resource, Resource::Task(_)) {
+            let message = format!("the agents of this node have worked on {MOST_KEPT} tasks, and no more fit");
+            return Err(Error::new(ErrorCode::TooLarge, message).hint("let an agent of another node take it"));
+        }
         let same = |own: &&Standing<'_>| {
             let theirs = (&own.claim.by, &own.claim.resource, own.claim.mode, own.claim.ttl_s);
             own.is_live() && theirs == (&caller.name, &wish.resource, wish.mode, wish.ttl_s)
@@ -95,7 +105,7 @@ impl Core {
                 };
                 let replaces = self.replaceable(&claims, &claim)?;
                 edits.extend(self.forget_claims(&claims));
-                let counter = claims.next_counter();
+                let counter = self.next_counter(&claims);
                 edits.push(Entry::Claim(counter, Claim { replaces, ..claim }).into());
                 counter
             }

@@ -144,6 +144,10 @@ impl Core {
             }
             self.close_if_settled(&key);
         }
+        if !tasks.is_empty() {
+            // For whom a task is decides whether a claim on it is acknowledged.
+            self.claims_changed();
+        }
         self.release_over(&tasks);
         for key in tasks {
             if let Some(shown) = self.show_task(&key) {

@@ -373,3 +373,49 @@ fn a_claim_that_cannot_be_stored_is_refused_and_leaves_nothing() {
     assert_eq!(world.take(1, "tester", &["src"]).unwrap().fence.counter, 1);
     world.assert_agreed();
 }
+
+/// A machine without a battery clock starts in 1970, before any certificate.
+#[test]
+fn a_node_whose_clock_is_wrong_is_no_majority_by_itself() {
+    let mut world = World::connected(3);
+    world.disconnect(0, 2);
+    world.disconnect(1, 2);
+    world.take(0, "coder", &["src"]).unwrap();
+    assert_eq!(world.state(0, "1"), State::Confirmed);
+    // By this clock nobody's certificate is valid yet.
+    world.skew_ms = -4 * 24 * 3600 * 1000;
+    world.take(2, "tester", &["docs"]).unwrap();
+    world.take(2, "tester", &["src"]).unwrap();
+    assert_eq!(world.state(2, "2"), State::Tentative);
+    world.skew_ms = 0;
+    world.connect(0, 2);
+    world.connect(1, 2);
+    world.wait(Duration::from_secs(10));
+    assert_eq!(world.state(0, "1@n0"), State::Confirmed);
+    assert!(world.told(0, "coder").is_empty());
+}
+
+/// Nothing but the promise of n1 is in the way here.
+#[test]
+fn a_promise_outlives_its_process_whoever_asks() {
+    let mut world = World::connected(5);
+    // Of two numbers that are alike that of the lesser node ranks first, so n1 would be free to acknowledge it.
+    let (first, second) = if world.id(0) > world.id(2) { (0, 2) } else { (2, 0) };
+    for a in 0..5 {
+        for b in 0..a {
+            if (a, b) != (first.max(1), first.min(1)) {
+                world.disconnect(a, b);
+            }
+        }
+    }
+    // Two of five: it is not confirmed before the settle time has passed.
+    assert_eq!(world.take(first, "coder", &["src"]).unwrap().state, State::Tentative);
+    assert_eq!(world.take(second, "tester", &["src"]).unwrap().state, State::Tentative);
+    world.disconnect(first, 1);
+    world.restart(1);
+    world.connect(1, second);
+    let tester = format!("tester@n{second}");
+    let all = world.ask(second, claim_list::Request { all: true, ..Default::default() }).claims;
+    let theirs = all.iter().find(|claim| claim.by.to_string() == tester).unwrap();
+    assert_eq!(theirs.acknowledged, [format!("n{second}")], "n1 has promised the other");
+}

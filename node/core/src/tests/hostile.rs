@@ -8,6 +8,8 @@ use fedp2p_protocols::payload::{Change, Checkpoint};
 
 use super::*;
 
+mod claims;
+
 impl Scribe {
     fn document(&self) -> Document {
         let (node, conversation) = (self.key.id(), ConversationId::lobby(&self.chain.network()));

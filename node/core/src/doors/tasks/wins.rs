@@ -218,13 +218,20 @@ impl Core {
         self.claims_changed();
     }
 
-    /// Whether something was said of a task under a claim of this node that was lost. The claim shows that it does not
-    /// count.
-    pub(crate) fn has_spoken_in_vain(&self, own: &claim::Standing<'_>) -> bool {
+    /// Whether what was said of a task under a claim of this node counts, as far as this node has said anything: it does as
+    /// long as the claim is there.
+    pub(crate) fn has_spoken(&self, claims: &claim::Claims<'_>, own: &claim::Standing<'_>) -> bool {
         let Resource::Task(key) = &own.claim.resource else { return false };
-        let lost = own.claim.ended.is_some_and(|ended| ended.cause == End::Lost);
+        let attempt = self.documents.picture(&self.lobby).task(key).map(|task| task.attempt);
+        let held = |counter: &u64| {
+            let claim = claims.get(&Fence { counter: *counter, node: own.fence.node });
+            claim.is_some_and(|claim| {
+                claim.claim.confirmed.is_some() && !matches!(claim.state, claim::State::Lost { .. })
+            })
+        };
         let said = self.documents.content(&self.lobby, &self.me()).statements_on(key);
-        lost && said.into_iter().any(|(_, said)| said.fence == own.fence.counter)
+        let present = said.filter(|(_, said)| attempt.is_none_or(|attempt| attempt == said.attempt));
+        present.map(|(_, said)| said.fence).filter(held).max() == Some(own.fence.counter)
     }
 
     /// The edit that ends a claim of this node, if it has not ended.

@@ -113,7 +113,7 @@ impl Core {
         u32::try_from(open).unwrap_or(u32::MAX)
     }
 
-    /// Claims the first task that the caller may take and has not tried.
+    /// Claims the first task that the caller may take, that can be claimed and that it has not tried.
     pub(super) fn try_next(
         &mut self,
         call: CallId,
@@ -121,30 +121,36 @@ impl Core {
         ttl_s: Option<u32>,
         mut tried: BTreeSet<TaskKey>,
     ) -> Result<(), Error> {
+        let mut refused = None;
+        for _ in 0..AMONG {
+            let Some(key) = self.next_free(caller, &tried) else { break };
+            tried.insert(key.clone());
+            let purpose = Purpose::Next(ttl_s, tried.clone());
+            let waiting = Waiting { call, caller: caller.clone(), key, purpose, until: self.task_wait() };
+            match self.claim_task(waiting, Vec::new(), ttl_s) {
+                Ok(()) => return Ok(()),
+                Err(error) => refused = Some(error),
+            }
+        }
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        let reply = task_next::Reply { task: None, open: self.open_tasks() };
+        self.answer(call, Reply::TaskNext(reply));
+        Ok(())
+    }
+
+    /// The task that the caller takes next, of those that it has not tried.
+    fn next_free(&self, caller: &Caller, tried: &BTreeSet<TaskKey>) -> Option<TaskKey> {
         let agent = AgentId { node: self.me(), name: caller.name.clone() };
         let roles = self.roles_of(&agent);
-        let board = self.board();
-        let tasks = board.tasks();
+        let tasks = self.board().tasks();
         let fits = |standing: &&Standing<'_>| {
             may_take(standing.task, &agent, &roles) && self.is_free(standing) && !tried.contains(&standing.key)
         };
         let mut free: Vec<&Standing<'_>> = tasks.iter().filter(fits).collect();
         free.sort_by(|a, b| a.order().cmp(&b.order()));
-        let first = choose(&free, &agent);
-        let Some(key) = first.map(|standing| standing.key.clone()) else {
-            let reply = task_next::Reply { task: None, open: self.open_tasks() };
-            self.answer(call, Reply::TaskNext(reply));
-            return Ok(());
-        };
-        tried.insert(key.clone());
-        let waiting = Waiting {
-            call,
-            caller: caller.clone(),
-            key,
-            purpose: Purpose::Next(ttl_s, tried),
-            until: self.task_wait(),
-        };
-        self.claim_task(waiting, Vec::new(), ttl_s)
+        choose(&free, &agent).map(|standing| standing.key.clone())
     }
 
     pub(crate) fn task_update(

@@ -1,0 +1,222 @@
+//! Hostile records of claims and tasks: each is well formed and signed as it should be, and says more than is so.
+
+use fedp2p_crdt::content::{Edit, Place};
+use fedp2p_protocols::api::claim::State as Held;
+use fedp2p_protocols::api::{claim_list, claim_take, task_edit, task_new, task_next};
+use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, Fence, Mode, Replaced, Resource};
+use fedp2p_protocols::task::{Assignee, Priority, Task, TaskKey};
+
+use super::*;
+
+/// A third member, whose log the first two hold, and its document.
+struct Rogue {
+    scribe: Scribe,
+    document: Document,
+}
+
+impl Rogue {
+    /// Everything that it says passes `crdt/src/check.rs`.
+    fn speaks(world: &mut World, edits: &[Edit]) -> Self {
+        let mut scribe = Scribe::new(2, 3);
+        let document = scribe.document();
+        let begin = [scribe.start(), scribe.checkpoint()];
+        for op in &begin {
+            world.push(1, 0, &[op]);
+        }
+        let mut rogue = Self { scribe, document };
+        rogue.says(world, edits);
+        rogue
+    }
+
+    fn says(&mut self, world: &mut World, edits: &[Edit]) {
+        let bytes = self.document.write(edits, WALL_MS).unwrap().unwrap();
+        let op = self.scribe.change(&bytes);
+        world.push(1, 0, &[&op]);
+        world.wait(Duration::from_secs(60));
+        assert!((0..2).all(|n| world.holds(n, &op)), "both have heard it");
+    }
+}
+
+fn rogue_id() -> NodeId {
+    key(3).id()
+}
+
+fn files(glob: &str) -> Resource {
+    Resource::Files { repository: "fedp2p".parse().unwrap(), globs: vec![glob.parse().unwrap()] }
+}
+
+fn rogue_claim(glob: &str) -> Claim {
+    Claim {
+        resource: files(glob),
+        by: "ghost".parse().unwrap(),
+        mode: Mode::Exclusive,
+        ttl_s: 3600,
+        why: None,
+        salt: 7,
+        replaces: Vec::new(),
+        taken: WALL_MS,
+        renewals: 0,
+        renewed: WALL_MS,
+        confirmed: None,
+        ended: None,
+    }
+}
+
+/// The claim, and the rogue's own promise about it.
+fn with_own_promise(counter: u64, claim: Claim) -> Vec<Edit> {
+    let promise = Acknowledgement { claim: claim.hash(), at: WALL_MS };
+    let fence = Fence { counter, node: rogue_id() };
+    vec![Entry::Claim(counter, claim).into(), Entry::Acknowledged(fence, promise).into()]
+}
+
+fn take(world: &mut World, n: usize, file: &str) {
+    let request = claim_take::Request {
+        repository: "fedp2p".parse().unwrap(),
+        files: vec![file.to_owned()],
+        mode: Mode::Exclusive,
+        ttl_s: 3600,
+        why: None,
+        no_wait: true,
+    };
+    world.call_as(n, "coder", Request::ClaimTake(request)).unwrap();
+}
+
+/// How the claims of n0's coder stand, as both nodes show it.
+fn coders_claims(world: &mut World) -> [Vec<Held>; 2] {
+    [0, 1].map(|n| {
+        let claims = world.ask(n, claim_list::Request { all: true, ..Default::default() }).claims;
+        claims.iter().filter(|claim| claim.by.to_string() == "coder@n0").map(|claim| claim.state).collect()
+    })
+}
+
+/// "1 of 1 members".
+#[test]
+fn a_member_that_says_there_are_no_others_is_no_majority() {
+    let mut world = World::connected(2);
+    world.say(0, "here");
+    take(&mut world, 0, "src");
+    let confirmed = Some(Confirmation { acknowledged: 1, members: 1, at: WALL_MS });
+    Rogue::speaks(&mut world, &with_own_promise(2, Claim { confirmed, ..rogue_claim("src") }));
+    assert_eq!(coders_claims(&mut world), [vec![Held::Confirmed], vec![Held::Confirmed]]);
+}
+
+/// A minority that names more renewals than there can be.
+#[test]
+fn nobody_takes_over_renewals_that_were_not_made() {
+    let mut world = World::connected(2);
+    world.say(0, "here");
+    take(&mut world, 0, "src");
+    let replaces = vec![Replaced { fence: Fence { counter: 1, node: world.id(0) }, renewals: u32::MAX }];
+    let confirmed = Some(Confirmation { acknowledged: 1, members: 3, at: WALL_MS });
+    let claim = Claim { confirmed, replaces, ..rogue_claim("src") };
+    Rogue::speaks(&mut world, &with_own_promise(2, claim));
+    assert_eq!(coders_claims(&mut world), [vec![Held::Confirmed], vec![Held::Confirmed]]);
+}
+
+/// A number that is shown and taken away again.
+#[test]
+fn a_claim_stands_whatever_becomes_of_the_numbers_below_it() {
+    let mut world = World::connected(2);
+    world.say(0, "here");
+    let far = 1 << 32;
+    let mut rogue = Rogue::speaks(&mut world, &with_own_promise(far, rogue_claim("elsewhere")));
+    take(&mut world, 0, "src");
+    assert_eq!(coders_claims(&mut world), [vec![Held::Confirmed], vec![Held::Confirmed]]);
+    rogue.says(&mut world, &[Edit::Remove(Place::Claim(far))]);
+    assert_eq!(coders_claims(&mut world), [vec![Held::Confirmed], vec![Held::Confirmed]]);
+    let again = claim_take::Request {
+        repository: "fedp2p".parse().unwrap(),
+        files: vec!["src/a.rs".to_owned()],
+        mode: Mode::Exclusive,
+        ttl_s: 3600,
+        why: None,
+        no_wait: true,
+    };
+    // And would be confirmed by most, with a lower number.
+    assert!(world.call_as(1, "tester", Request::ClaimTake(again)).is_err());
+}
+
+/// Each batch has lower numbers than the one before, so no promise about a batch is ever "over".
+#[test]
+fn promises_about_claims_that_are_gone_are_not_kept() {
+    let mut world = World::connected(2);
+    world.say(0, "here");
+    let batch = |at: u64| (1000 - 20 * at..1020 - 20 * at).rev();
+    let put = |counter: u64| Entry::Claim(counter, rogue_claim(&format!("dir-{counter}"))).into();
+    let first: Vec<Edit> = batch(0).map(put).collect();
+    let mut rogue = Rogue::speaks(&mut world, &first);
+    for at in 1..5 {
+        let gone = batch(at - 1).map(|counter| Edit::Remove(Place::Claim(counter)));
+        let edits: Vec<Edit> = gone.chain(batch(at).map(put)).collect();
+        rogue.says(&mut world, &edits);
+    }
+    for n in 0..2 {
+        let kept = content(&world, n, world.id(n)).acknowledged.len();
+        assert!(kept <= 40, "n{n} keeps {kept} promises about 20 claims");
+    }
+}
+
+/// Seventeen claims that ran out and that nobody ends, on a task that is first on every board.
+#[test]
+fn what_a_vanished_member_left_open_keeps_nobody_from_the_board() {
+    let mut world = World::connected(2);
+    world.say(0, "here");
+    world.say(1, "here");
+    let new = task_new::Request { id: Some("build".to_owned()), title: "build it".to_owned(), ..Default::default() };
+    world.call(0, Request::TaskNew(new)).unwrap();
+    let trap = Task {
+        by: "ghost".parse().unwrap(),
+        title: "trap".to_owned(),
+        text: None,
+        data: None,
+        after: Vec::new(),
+        priority: Priority::Urgent,
+        to: Assignee::Anyone,
+        due: Some(1),
+        revision: 1,
+        attempt: 1,
+        made: 1,
+        offer: None,
+        canceled: None,
+    };
+    let key = TaskKey { node: rogue_id(), id: "trap".parse().unwrap() };
+    let claims = (1..=17).map(|counter| {
+        let resource = Resource::Task(key.clone());
+        let by = format!("ghost{counter}").parse().unwrap();
+        Entry::Claim(counter, Claim { resource, by, ttl_s: 5, ..rogue_claim("x") }).into()
+    });
+    let edits: Vec<Edit> = claims.chain([Entry::Task("trap".parse().unwrap(), trap).into()]).collect();
+    Rogue::speaks(&mut world, &edits);
+    for n in 0..2 {
+        let next = world.call(n, Request::TaskNext(task_next::Request::default()));
+        assert!(next.is_ok(), "n{n}: {next:?}");
+    }
+}
+
+/// A claim on a task that is for somebody else.
+#[test]
+fn nobody_acknowledges_that_one_takes_a_task_that_is_for_another() {
+    let mut world = World::connected(2);
+    world.say(0, "here");
+    world.say(1, "here");
+    let task = |id: &str, to: Option<&str>| {
+        let (id, to) = (Some(id.to_owned()), to.map(str::to_owned));
+        Request::TaskNew(task_new::Request { id, to, title: "build it".to_owned(), ..Default::default() })
+    };
+    world.call(0, task("hers", Some("p1"))).unwrap();
+    world.call(0, task("anyones", None)).unwrap();
+    let on = |counter: u64, id: &str| -> Edit {
+        let resource = Resource::Task(TaskKey { node: key(1).id(), id: id.parse().unwrap() });
+        Entry::Claim(counter, Claim { resource, ..rogue_claim("x") }).into()
+    };
+    Rogue::speaks(&mut world, &[on(1, "hers"), on(2, "anyones")]);
+    for n in 0..2 {
+        let promised = &content(&world, n, world.id(n)).acknowledged;
+        let counters: Vec<u64> = promised.keys().map(|fence| fence.counter).collect();
+        assert_eq!(counters, [2], "n{n}");
+    }
+    let edit = task_edit::Request { id: "hers".to_owned(), to: Some("anyone".to_owned()), ..Default::default() };
+    world.call(0, Request::TaskEdit(edit)).unwrap();
+    world.wait(Duration::from_secs(1));
+    assert_eq!(content(&world, 1, world.id(1)).acknowledged.len(), 2, "it is looked at again");
+}
