@@ -231,15 +231,17 @@ impl<'a> Board<'a> {
         (said, ruling)
     }
 
-    /// Whether the agent held the task under a claim of this number, and has not lost it to another that was made
-    /// without knowledge of it. A node forgets claims that have ended, but never one that lost after it said something
-    /// under it.
+    /// Whether the agent holds the task under a claim of this number, or held it and gave it up. How many had acknowledged
+    /// a claim that has ended nobody keeps; so it counts for nothing against one that most members acknowledge now.
     fn has_held(&self, key: &TaskKey, agent: &AgentId, fence: Fence) -> bool {
-        let claim = self.claims.get(key).and_then(|claims| claims.iter().find(|claim| claim.fence == fence));
-        claim.is_none_or(|claim| {
+        let claims = self.claims.get(key).map_or(&[][..], Vec::as_slice);
+        let is_held = |other: &claim::Standing<'_>| {
+            other.fence < fence && other.state == claim::State::Confirmed && other.is_majority()
+        };
+        claims.iter().find(|claim| claim.fence == fence).is_some_and(|claim| {
             let held = match claim.state {
                 claim::State::Confirmed => true,
-                claim::State::Ended(_) => claim.claim.confirmed.is_some(),
+                claim::State::Ended(_) => claim.claim.confirmed.is_some() && !claims.iter().any(is_held),
                 claim::State::Tentative | claim::State::Lost { .. } => false,
             };
             held && claim.claim.by == agent.name

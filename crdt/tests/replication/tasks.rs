@@ -142,7 +142,7 @@ fn what_was_said_under_a_claim_that_lost_does_not_count_even_if_its_number_is_hi
 }
 
 #[test]
-fn what_was_said_counts_on_after_the_claim_was_forgotten() {
+fn what_was_said_counts_as_long_as_its_claim_is_there_whether_or_not_it_is_still_acknowledged() {
     let mut team = Team::new();
     team.hold(fence(1, 2), 2);
     team.say(fence(1, 2), 1, State::Working);
@@ -150,10 +150,33 @@ fn what_was_said_counts_on_after_the_claim_was_forgotten() {
     team.end(fence(1, 2), End::Released, None);
     let before = team.t();
     for content in team.0.values_mut() {
-        content.claims.clear();
         content.acknowledged.clear();
     }
     assert_eq!((team.t(), before.0), (before, State::Completed));
+    team.0.get_mut(&node(2)).unwrap().claims.clear();
+    assert_eq!(team.t(), (State::Submitted, vec![Counts::NotHeld; 2]));
+}
+
+#[test]
+fn no_number_makes_up_for_a_claim() {
+    let mut team = Team::new();
+    team.hold(fence(1, 2), 2);
+    team.say(fence(1, 2), 1, State::Working);
+    team.say(fence(u64::MAX, 3), 1, State::Working);
+    team.say(fence(u64::MAX, 3), 2, State::Failed);
+    assert_eq!(team.t(), (State::Working, vec![Counts::Yes, Counts::NotHeld, Counts::NotHeld]));
+}
+
+#[test]
+fn a_claim_that_says_it_was_held_decides_nothing_while_most_members_know_another_holder() {
+    let mut team = Team::new();
+    team.hold(fence(1, 2), 2);
+    team.say(fence(1, 2), 1, State::Working);
+    team.hold(fence(2, 3), 1);
+    team.say(fence(2, 3), 1, State::Working);
+    team.say(fence(2, 3), 2, State::Failed);
+    team.end(fence(2, 3), End::Released, None);
+    assert_eq!(team.t(), (State::Working, vec![Counts::Yes, Counts::NotHeld, Counts::NotHeld]));
 }
 
 #[test]

@@ -396,6 +396,26 @@ fn a_task_whose_holders_machine_dies_is_done_by_another() {
 }
 
 #[test]
+fn what_was_done_stays_done_however_much_is_done_after_it() {
+    let mut world = team();
+    world.call(0, plain("again")).unwrap();
+    for at in 0..40 {
+        let id = format!("t{at}");
+        world.call(0, plain(&id)).unwrap();
+        for (id, state) in [(id.as_str(), State::Completed), ("again", State::Submitted)] {
+            world.call(1, start(id)).unwrap();
+            world.call(1, update(id, state, None)).unwrap();
+        }
+    }
+    for at in 0..40 {
+        assert_eq!(agreed(&mut world, &format!("t{at}")).state, State::Completed, "t{at}");
+    }
+    let core = &world.hosts[1].core;
+    let kept = core.documents.content(&core.lobby, &core.me()).claims.len();
+    assert!((41..80).contains(&kept), "{kept} claims are kept; those on what was handed back are not needed");
+}
+
+#[test]
 fn of_two_halves_that_take_one_task_one_keeps_it() {
     let mut world = World::connected(5);
     for n in 0..5 {

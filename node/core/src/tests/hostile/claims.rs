@@ -1,10 +1,12 @@
 //! Hostile records of claims and tasks: each is well formed and signed as it should be, and says more than is so.
 
-use fedp2p_crdt::content::{Edit, Place};
+use fedp2p_crdt::content::{Edit, Place, StatementPlace};
 use fedp2p_protocols::api::claim::State as Held;
-use fedp2p_protocols::api::{claim_list, claim_take, task_edit, task_new, task_next};
+use fedp2p_protocols::api::{
+    claim_list, claim_take, task_claim, task_edit, task_new, task_next, task_show, task_update,
+};
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, Fence, Mode, Replaced, Resource};
-use fedp2p_protocols::task::{Assignee, Priority, Task, TaskKey};
+use fedp2p_protocols::task::{Assignee, Priority, State, Statement, Task, TaskKey};
 
 use super::*;
 
@@ -87,6 +89,31 @@ fn coders_claims(world: &mut World) -> [Vec<Held>; 2] {
         let claims = world.ask(n, claim_list::Request { all: true, ..Default::default() }).claims;
         claims.iter().filter(|claim| claim.by.to_string() == "coder@n0").map(|claim| claim.state).collect()
     })
+}
+
+/// No claim at all, and the highest number there is.
+#[test]
+fn who_never_held_a_task_says_nothing_of_it() {
+    let mut world = World::connected(2);
+    world.say(0, "here");
+    world.say(1, "here");
+    let id = || "build".to_owned();
+    let new = task_new::Request { id: Some(id()), title: "build it".to_owned(), ..Default::default() };
+    world.call(0, Request::TaskNew(new)).unwrap();
+    world.call(1, Request::TaskClaim(task_claim::Request { id: id(), ..Default::default() })).unwrap();
+    let done = task_update::Request { id: id(), state: Some(State::Completed), ..Default::default() };
+    world.call(1, Request::TaskUpdate(done)).unwrap();
+    let place = StatementPlace {
+        task: TaskKey { node: world.id(0), id: "build".parse().unwrap() },
+        agent: "ghost".parse().unwrap(),
+        number: 1,
+    };
+    let lie = Statement { attempt: 1, fence: u64::MAX, state: State::Working, note: None, result: None, at: WALL_MS };
+    Rogue::speaks(&mut world, &[Entry::Statement(place, lie).into()]);
+    for n in 0..2 {
+        let shown = world.ask(n, task_show::Request { id: id() });
+        assert_eq!(shown.state, State::Completed, "n{n}");
+    }
 }
 
 /// "1 of 1 members".
