@@ -473,7 +473,13 @@ impl Core {
     }
 
     /// Writes a message of this node itself to one of its agents.
-    fn tell_agent(&mut self, entries: &mut Entries, agent: AgentName, text: String, data: serde_json::Value) {
+    pub(crate) fn tell_agent(
+        &mut self,
+        entries: &mut Entries,
+        agent: AgentName,
+        text: String,
+        data: serde_json::Value,
+    ) {
         let message = Message {
             to: vec![AgentId { node: self.me(), name: agent }],
             kind: MessageType::Status,

@@ -304,6 +304,7 @@ fn what_its_maker_cancels_is_over_for_whoever_works_on_it() {
     world.call(0, cancel("build")).unwrap();
     let task = agreed(&mut world, "build");
     assert_eq!((task.state, task.holder), (State::Canceled, None));
+    assert_eq!(world.texts(1), ["task \"build\", which you hold under claim 1, is canceled; stop working on it"]);
     refusal(world.call(1, update("build", State::Completed, None)), ErrorCode::Conflict);
     world.call(0, retry("build")).unwrap();
     assert_eq!(next(&mut world, 2).as_deref(), Some("build"));

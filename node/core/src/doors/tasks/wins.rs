@@ -93,7 +93,7 @@ impl Core {
         }
         for counter in late {
             if let Some(waiting) = self.task_waits.remove(&counter) {
-                self.give_up(&waiting.caller, counter);
+                self.give_up(&waiting.caller, counter, None);
                 let message = format!("nobody has won {:?} yet", waiting.key.id.as_str());
                 let error = Error::new(ErrorCode::Conflict, message).hint("try again once more nodes can be reached");
                 self.effect(Effect::Reply(waiting.call, Answer::Error(error)));
@@ -153,7 +153,7 @@ impl Core {
             }
         };
         if done.is_err() {
-            self.give_up(&caller, counter);
+            self.give_up(&caller, counter, None);
             if matches!(purpose, Purpose::Next(..)) {
                 return self.lost(Waiting { call, caller, key, purpose, until });
             }
@@ -181,14 +181,15 @@ impl Core {
         let counters: Vec<u64> = of_call.map(|(counter, _)| *counter).collect();
         for counter in counters {
             if let Some(waiting) = self.task_waits.remove(&counter) {
-                self.give_up(&waiting.caller, counter);
+                self.give_up(&waiting.caller, counter, None);
             }
         }
     }
 
-    /// Releases what agents of this node hold of tasks that are over by now: canceled, or ended by another.
+    /// Releases what agents of this node hold of tasks that are over by now, canceled or ended by another, and tells them.
     pub(crate) fn release_over(&mut self, tasks: &BTreeSet<TaskKey>) {
-        let own = self.documents.content(&self.lobby, &self.me());
+        let me = self.me();
+        let own = self.documents.content(&self.lobby, &me);
         let held = own.claims.iter().filter(|(_, claim)| claim.ended.is_none()).filter_map(|(counter, claim)| {
             let Resource::Task(key) = &claim.resource else { return None };
             let kind = own.agents.get(&claim.by).map(|agent| agent.kind)?;
@@ -199,20 +200,35 @@ impl Core {
             return;
         }
         let board = self.board();
-        let over = |key: &TaskKey| board.state(key).is_some_and(State::is_terminal);
-        let over: Vec<(u64, Caller)> =
-            held.into_iter().filter(|(key, ..)| over(key)).map(|(_, counter, caller)| (counter, caller)).collect();
-        for (counter, caller) in over {
-            self.give_up(&caller, counter);
+        let over = held.into_iter().filter_map(|(key, counter, caller)| {
+            let standing = board.task(key).filter(|standing| standing.state.is_terminal())?;
+            // Who cancels a task that it made itself knows.
+            let by_itself = standing.state == State::Canceled && key.node == me && standing.task.by == caller.name;
+            let text = format!(
+                "task {:?}, which you hold under claim {counter}, is {}; stop working on it",
+                key.id.as_str(),
+                standing.state
+            );
+            let data =
+                serde_json::json!({ "claim": Fence { counter, node: me }, "task": key, "state": standing.state });
+            Some((caller, counter, (!by_itself).then_some((text, data))))
+        });
+        for (caller, counter, told) in over.collect::<Vec<_>>() {
+            self.give_up(&caller, counter, told);
         }
     }
 
-    /// Releases a claim of an agent of this node.
-    fn give_up(&mut self, caller: &Caller, counter: u64) {
+    /// Releases a claim of an agent of this node, and tells it something.
+    fn give_up(&mut self, caller: &Caller, counter: u64, told: Option<(String, serde_json::Value)>) {
         let mut entries = Entries::default();
         let edits = self.releasing(counter).into_iter().collect();
         match self.edit_as(&mut entries, caller, edits) {
-            Ok(()) => self.commit_entries(entries),
+            Ok(()) => {
+                if let Some((text, data)) = told {
+                    self.tell_agent(&mut entries, caller.name.clone(), text, data);
+                }
+                self.commit_entries(entries);
+            }
             Err(error) => self.notice(format!("could not release a claim of {}: {error}", caller.name)),
         }
         self.claims_changed();
