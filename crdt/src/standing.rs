@@ -1,12 +1,14 @@
 //! The standing of one proposal: who may vote, which ballots count, and what they say.
 //!
 //! An open proposal counts each voter's highest-numbered ballot, if the voter is in the electorate and the ballot names
-//! the current revision and choices that the options and the mechanism allow. A closed proposal counts exactly what its
+//! what is asked now and choices that the options and the mechanism allow. A closed proposal counts exactly what its
 //! closing entry says, so that its result never changes; ballots that say otherwise by now are shown as disputed, and
-//! later ones as late.
+//! later ones as late. Only an approval needs more than the asker's word: it holds if every ballot that is counted was
+//! given by a person for just this question.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fedp2p_protocols::id::ProposalHash;
 use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::vote::{
     AgentId, Ballot, BallotKey, Cause, Choices, Closing, Count, Counted, Electorate, Mechanism, Outcome, Proposal,
@@ -69,6 +71,8 @@ pub struct Standing<'a> {
     pub key: ProposalKey,
     /// What it asks; `closed` says whether it is still open.
     pub proposal: &'a Proposal,
+    /// The hash of that, which answers have to name.
+    pub asked: ProposalHash,
     /// Who may vote, as far as they are known now.
     pub electorate: BTreeSet<AgentId>,
     /// Those of the electorate who have seen the current revision: they said so, voted on it or asked it.
@@ -121,7 +125,9 @@ impl Standing<'_> {
     /// Returns the entry that closes the proposal as it stands.
     pub fn close(&self, at: u64, cause: Cause) -> Closing {
         let mut closing = Closing { at, cause, eligible: self.eligible(), counted: BTreeMap::new() };
-        for (voter, counted) in &self.counted {
+        // What is taken back counts nothing, so it can be taken back however many have answered.
+        let counted = (cause != Cause::Withdrawn).then_some(&self.counted).into_iter().flatten();
+        for (voter, counted) in counted {
             closing.counted.entry(voter.node).or_default().insert(voter.name.clone(), counted.clone());
         }
         closing
@@ -146,6 +152,7 @@ pub fn standing<'a>(picture: &Picture<'a>, key: &ProposalKey) -> Option<Standing
     let mut standing = Standing {
         key: key.clone(),
         proposal,
+        asked: proposal.hash(),
         seen: seen(picture, key, proposal),
         electorate,
         ballots: Vec::new(),
@@ -163,6 +170,11 @@ pub fn standing<'a>(picture: &Picture<'a>, key: &ProposalKey) -> Option<Standing
     standing.missing = keys.filter(|named| picture.ballot(key, named).is_none()).collect();
     let choices: Vec<Choices> = standing.counted.values().map(|counted| counted.choices.clone()).collect();
     standing.tally = standing.count().tally(&choices);
+    let borne_out = |state: BallotState| state == BallotState::Counts;
+    let good = standing.ballots.iter().filter(|cast| borne_out(cast.state)).count();
+    if proposal.rules.mechanism == Mechanism::Signoff && !standing.is_open() && good < standing.counted.len() {
+        standing.tally = Tally { winner: None, outcome: Outcome::Unfounded, ..standing.tally };
+    }
     if proposal.closed.as_ref().is_some_and(|closing| closing.cause == Cause::Withdrawn) {
         standing.tally = Tally { winner: None, outcome: Outcome::Withdrawn, ..standing.tally };
     }
@@ -189,9 +201,9 @@ fn electorate(picture: &Picture<'_>, key: &ProposalKey, proposal: &Proposal) -> 
 }
 
 fn seen(picture: &Picture<'_>, key: &ProposalKey, proposal: &Proposal) -> BTreeSet<AgentId> {
-    let current = |revision: u32| revision == proposal.revision;
-    let said = picture.seen(key).filter(|(_, seen)| current(seen.revision)).map(|(agent, _)| agent);
-    let voted = picture.ballots(key).filter(|(_, ballot)| current(ballot.revision)).map(|(key, _)| key.voter);
+    let asked = proposal.hash();
+    let said = picture.seen(key).filter(|(_, seen)| seen.asked == asked).map(|(agent, _)| agent);
+    let voted = picture.ballots(key).filter(|(_, ballot)| ballot.asked == asked).map(|(key, _)| key.voter);
     let asker = AgentId { node: key.node, name: proposal.by.clone() };
     said.chain(voted).chain([asker]).collect()
 }
@@ -199,7 +211,7 @@ fn seen(picture: &Picture<'_>, key: &ProposalKey, proposal: &Proposal) -> BTreeS
 /// What counts while the proposal is open.
 fn countable(picture: &Picture<'_>, standing: &Standing<'_>) -> BTreeMap<AgentId, Counted> {
     let valid = highest(picture, &standing.key).into_iter().filter_map(|(voter, (number, ballot))| {
-        let choices = judge(standing, &voter, ballot).ok()?;
+        let choices = judge(picture, standing, &voter, ballot).ok()?;
         Some((voter, Counted { number, choices }))
     });
     valid.collect()
@@ -215,7 +227,7 @@ fn highest<'a>(picture: &Picture<'a>, key: &ProposalKey) -> BTreeMap<AgentId, (u
 fn cast<'a>(picture: &Picture<'a>, standing: &Standing<'_>) -> Vec<Cast<'a>> {
     let highest = highest(picture, &standing.key);
     let state = |key: &BallotKey, ballot: &Ballot| {
-        let judged = judge(standing, &key.voter, ballot);
+        let judged = judge(picture, standing, &key.voter, ballot);
         let counted = standing.counted.get(&key.voter);
         match (counted, standing.is_open()) {
             (Some(counted), _) if key.number < counted.number => BallotState::Replaced,
@@ -234,12 +246,33 @@ fn cast<'a>(picture: &Picture<'a>, standing: &Standing<'_>) -> Vec<Cast<'a>> {
     picture.ballots(&standing.key).map(|(key, ballot)| Cast { state: state(&key, ballot), key, ballot }).collect()
 }
 
+/// Whether a voter is in the electorate. Of a closed proposal only what can never change speaks against that: who has a
+/// role may have had none then, and the other way round.
+fn is_asked(picture: &Picture<'_>, standing: &Standing<'_>, voter: &AgentId) -> bool {
+    if standing.is_open() {
+        return standing.electorate.contains(voter);
+    }
+    let Proposal { by, rules, .. } = standing.proposal;
+    let named = match &rules.electorate {
+        Electorate::Agents(agents) => agents.contains(voter),
+        Electorate::All | Electorate::People | Electorate::Role(_) => true,
+    };
+    let asker = AgentId { node: standing.key.node, name: by.clone() };
+    let may_sign = || *voter != asker && picture.kind(voter) == Some(AgentKind::Person);
+    named && (rules.mechanism != Mechanism::Signoff || may_sign())
+}
+
 /// Judges a ballot by itself: its choices, or why it cannot count.
-fn judge(standing: &Standing<'_>, voter: &AgentId, ballot: &Ballot) -> Result<Choices, BallotState> {
-    if !standing.electorate.contains(voter) {
+fn judge(
+    picture: &Picture<'_>,
+    standing: &Standing<'_>,
+    voter: &AgentId,
+    ballot: &Ballot,
+) -> Result<Choices, BallotState> {
+    if !is_asked(picture, standing, voter) {
         return Err(BallotState::NotAsked);
     }
-    if ballot.revision != standing.proposal.revision {
+    if ballot.revision != standing.proposal.revision || ballot.asked != standing.asked {
         return Err(BallotState::OtherRevision);
     }
     if ballot.choices.is_empty() {

@@ -135,6 +135,8 @@ ids! {
     Serial, 16, "serial number";
     /// What a claim says that never changes: a hash of it.
     ClaimHash, 16, "claim hash";
+    /// What a proposal asks: a hash of it.
+    ProposalHash, 16, "proposal hash";
 }
 
 impl NetworkId {
@@ -172,6 +174,13 @@ impl ClaimHash {
     /// Returns the hash of a claim that says this.
     pub fn of(said: &[u8]) -> Self {
         Self(derive("fedp2p/1 claim", &[said]))
+    }
+}
+
+impl ProposalHash {
+    /// Returns the hash of a proposal that asks this.
+    pub fn of(asked: &[u8]) -> Self {
+        Self(derive("fedp2p/1 proposal", &[asked]))
     }
 }
 

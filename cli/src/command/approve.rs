@@ -137,6 +137,7 @@ async fn reply(answer: Answer, approve: bool, context: &Context) -> Result<(), E
         reason: answer.reason,
         pin: Some(pin),
         revision: answer.revision.or(Some(asked.revision)),
+        asked: Some(asked.asked),
     };
     let reply = client.call(request).await?;
     context.show::<approval_answer::Request>(&reply, |out| ballot::proposal(&reply, out))

@@ -199,6 +199,7 @@ mod tests {
             question: "Which auth approach?".to_owned(),
             options: ["OAuth2", "JWT", "Custom"].map(str::to_owned).to_vec(),
             revision: 1,
+            asked: fedp2p_protocols::id::ProposalHash::of(b"auth"),
             rules: Rules {
                 mechanism: Mechanism::Poll,
                 threshold: None,

@@ -257,7 +257,7 @@ fn restoring_refuses_gaps_strangers_and_broken_bytes() {
 
 fn seen(revision: u32) -> Edit {
     let place = SeenPlace { proposal: key(2, "p"), agent: agent("coder") };
-    Entry::Seen(place, Seen { revision, at: 1 }).into()
+    Entry::Seen(place, Seen { revision, asked: ballot(revision, "a").asked, at: 1 }).into()
 }
 
 #[test]

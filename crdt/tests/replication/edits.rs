@@ -5,7 +5,7 @@ use fedp2p_crdt::content::{
 };
 use fedp2p_crdt::document::{Document, DocumentId};
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, End, Ended, Fence, Replaced};
-use fedp2p_protocols::id::{ConversationId, LogId, NodeId};
+use fedp2p_protocols::id::{ConversationId, LogId, NodeId, ProposalHash};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
 use fedp2p_protocols::task::{
@@ -78,7 +78,8 @@ pub(crate) fn key(number: u8, id: &str) -> ProposalKey {
 }
 
 pub(crate) fn ballot(revision: u32, choice: &str) -> Ballot {
-    Ballot { revision, choices: vec![choice.to_owned()], reason: None, at: 7 }
+    let asked = Proposal { revision, ..proposal(&["a", "b"]) }.hash();
+    Ballot { revision, asked, choices: vec![choice.to_owned()], reason: None, at: 7 }
 }
 
 pub(crate) fn ballot_key(number: u8, voter: &str, ballot: u32) -> BallotKey {
@@ -192,6 +193,7 @@ fn proposals() -> impl Strategy<Value = Proposal> {
 fn ballots() -> impl Strategy<Value = Ballot> {
     let choices = prop::collection::vec("[a-z]{1,3}", 0..4);
     (1u32..4, choices, texts(), any::<u64>()).prop_map(|(revision, choices, reason, at)| Ballot {
+        asked: ProposalHash::of(&revision.to_be_bytes()),
         revision,
         choices,
         reason,
@@ -297,7 +299,7 @@ pub(crate) fn edits() -> impl Strategy<Value = Edit> {
         3 => (places(), ballots()).prop_map(|(place, ballot)| Entry::Ballot(place, ballot).into()),
         2 => (places(), 1u32..4, any::<u64>()).prop_map(|(place, revision, at)| {
             let place = SeenPlace { proposal: place.proposal, agent: place.voter };
-            Entry::Seen(place, Seen { revision, at }).into()
+            Entry::Seen(place, Seen { revision, asked: ProposalHash::of(&revision.to_be_bytes()), at }).into()
         }),
         3 => (1u64..4, claims()).prop_map(|(counter, claim)| Entry::Claim(counter, claim).into()),
         2 => (0u8..3, 1u64..4, claims()).prop_map(|(number, counter, claim)| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fedp2p_crdt::content::{Agent, Content, SeenPlace};
 use fedp2p_crdt::picture::{BallotState, Phase, Picture, Standing, standing};
-use fedp2p_protocols::id::NodeId;
+use fedp2p_protocols::id::{NodeId, ProposalHash};
 use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::vote::{
     AgentId, Ballot, BallotKey, Cause, Closing, Electorate, Mechanism, Outcome, Proposal, Rules, Seen,
@@ -37,7 +37,12 @@ impl Meeting {
         self.put(at, number, ballot(revision, choice));
     }
 
+    fn asked(&self, revision: u32) -> ProposalHash {
+        Proposal { revision, ..self.0[&node(1)].proposals["p"].clone() }.hash()
+    }
+
     fn put(&mut self, at: u8, number: u32, ballot: Ballot) {
+        let ballot = Ballot { asked: self.asked(ballot.revision), ..ballot };
         let (_, voter) = AGENTS[usize::from(at) - 1];
         let content = self.0.get_mut(&node(at)).unwrap();
         content.ballots.insert(place(key(1, "p"), voter, number), ballot);
@@ -46,7 +51,8 @@ impl Meeting {
     fn see(&mut self, at: u8, revision: u32) {
         let (_, name) = AGENTS[usize::from(at) - 1];
         let place = SeenPlace { proposal: key(1, "p"), agent: agent(name) };
-        self.0.get_mut(&node(at)).unwrap().seen.insert(place, Seen { revision, at: 1 });
+        let asked = self.asked(revision);
+        self.0.get_mut(&node(at)).unwrap().seen.insert(place, Seen { revision, asked, at: 1 });
     }
 
     fn close(&mut self, closing: Closing) {

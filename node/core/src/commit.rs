@@ -324,6 +324,10 @@ impl Core {
         }
         self.commit_entries(entries);
         self.tell_changes(&conversation, author, &before);
+        if author == self.me() {
+            // What came meanwhile may have decided something.
+            self.check_closings();
+        }
         for (id, caller, request) in std::mem::take(&mut self.deferred) {
             self.call(id, caller, request);
         }

@@ -225,7 +225,7 @@ impl Core {
             effects: Vec::new(),
         };
         core.restore(start.stored);
-        core.note_closings();
+        core.check_closings();
         core.restore_claims();
         core.note_awards();
         core.begin(start.person, start.inviter);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::id::ProposalHash;
 use crate::name::{Address, RoleName};
 use crate::vote::{Base, Cause, Mechanism, Outcome, Share};
 
@@ -21,6 +22,8 @@ pub struct Proposal {
     pub options: Vec<String>,
     /// The revision of question and options that ballots must answer.
     pub revision: u32,
+    /// A hash of everything that is asked, which every ballot names.
+    pub asked: ProposalHash,
     /// How ballots become a result, and who may cast them.
     pub rules: Rules,
     /// Whether ballots are still counted.

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::id::NodeId;
+use crate::id::{NodeId, ProposalHash};
 use crate::limits::MAX_OPTIONS;
 use crate::name::AgentName;
 
@@ -57,6 +57,15 @@ pub struct Proposal {
     pub opened: u64,
     /// Present once it is closed.
     pub closed: Option<Closing>,
+}
+
+impl Proposal {
+    /// Names everything that those who answer have to have seen. Whoever answers names it, so nobody can put another
+    /// question in its place.
+    pub fn hash(&self) -> ProposalHash {
+        let asked = (&self.by, &self.question, &self.options, &self.rules, self.revision);
+        ProposalHash::of(&serde_json::to_vec(&asked).expect("a proposal can be written"))
+    }
 }
 
 /// Why a proposal was closed.
@@ -168,6 +177,8 @@ pub struct BallotKey {
 pub struct Ballot {
     /// The revision of the proposal that the voter saw.
     pub revision: u32,
+    /// What it asked.
+    pub asked: ProposalHash,
     /// The options chosen, word for word; in a ranked vote the best first. None takes the voter's answer back.
     #[serde(default)]
     pub choices: Vec<String>,
@@ -182,6 +193,8 @@ pub struct Ballot {
 pub struct Seen {
     /// The revision of the proposal that it saw.
     pub revision: u32,
+    /// What it asked.
+    pub asked: ProposalHash,
     /// When, in milliseconds since 1970 by its clock.
     pub at: u64,
 }

@@ -38,6 +38,8 @@ pub enum Outcome {
     },
     /// The asker took the question back.
     Withdrawn,
+    /// An approval that is closed counts answers that nobody gave to just this question.
+    Unfounded,
 }
 
 impl fmt::Display for Outcome {
@@ -46,6 +48,7 @@ impl fmt::Display for Outcome {
             Self::Decided => f.write_str("decided"),
             Self::Empty => f.write_str("no votes"),
             Self::Withdrawn => f.write_str("withdrawn"),
+            Self::Unfounded => f.write_str("what the asker counts is not borne out by signed answers"),
             Self::Tie { between } => write!(f, "a tie between {}", between.join(", ")),
             Self::Short { votes, needed } => write!(f, "{votes} of the {needed} votes that an option needs"),
             Self::NoQuorum { cast, needed } => write!(f, "{cast} of the {needed} ballots that the quorum needs"),

@@ -103,10 +103,15 @@ impl Core {
             return Err(Error::new(ErrorCode::Conflict, format!("{:?} is no question of approval", request.id))
                 .hint("answer it with \"fedp2p vote cast\""));
         }
+        if request.asked.is_some_and(|asked| asked != proposal.hash()) {
+            return Err(Error::new(ErrorCode::Conflict, format!("{:?} asks something else by now", request.id))
+                .hint("read it again and answer what it asks now"));
+        }
         self.check_pin(request.pin.as_deref())?;
         let choice = if request.approve { APPROVE } else { DENY };
         let ballot = Ballot {
             revision: proposal.revision,
+            asked: proposal.hash(),
             choices: vec![choice.to_owned()],
             reason: request.reason.clone(),
             at: self.now.wall_ms,

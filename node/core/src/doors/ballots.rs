@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fedp2p_crdt::standing::{BallotState, Phase, Standing, standing};
 use fedp2p_protocols::api::proposal::{self, Asked, Counts};
-use fedp2p_protocols::vote::{AgentId, Cause, Electorate, ProposalKey};
+use fedp2p_protocols::vote::{AgentId, Cause, Electorate, Proposal, ProposalKey};
 
 use crate::Core;
 use crate::author::Entries;
@@ -27,6 +27,7 @@ impl Core {
             question: asked.question.clone(),
             options: asked.options.clone(),
             revision: asked.revision,
+            asked: standing.asked,
             rules: show_rules(&standing),
             open: standing.is_open(),
             phase: match standing.phase(self.now.wall_ms) {
@@ -72,11 +73,22 @@ impl Core {
         Some(self.now.monotonic + Duration::from_millis(wait))
     }
 
-    /// Looks up which proposal of this node closes next, as what this node says has changed.
+    /// Looks up which proposal of this node may close next, as what this node says has changed: at its deadline, or when
+    /// voting opens that was decided before.
     pub(crate) fn note_closings(&mut self) {
+        let now = self.now.wall_ms;
         let own = &self.documents.content(&self.lobby, &self.me()).proposals;
         let open = own.values().filter(|proposal| proposal.closed.is_none());
-        self.next_closing = open.filter_map(|proposal| proposal.rules.deadline).min();
+        let times = open.flat_map(|Proposal { rules, .. }| {
+            let opens = rules.acknowledge_until.filter(|until| rules.early && *until > now);
+            rules.deadline.into_iter().chain(opens)
+        });
+        self.next_closing = times.min();
+    }
+
+    /// The proposals of this node are looked at soon: one that was decided may not have been closed.
+    pub(crate) fn check_closings(&mut self) {
+        self.next_closing = Some(self.now.wall_ms);
     }
 
     /// Closes the proposals of this node whose deadline has come.
@@ -92,6 +104,12 @@ impl Core {
         let due: Vec<String> = due.map(|(id, _)| id.clone()).collect();
         for id in due {
             self.close_own(&ProposalKey { node: self.me(), id }, Cause::Deadline);
+        }
+        let own = &self.documents.content(&self.lobby, &self.me()).proposals;
+        let open: Vec<String> =
+            own.iter().filter(|(_, proposal)| proposal.closed.is_none()).map(|(id, _)| id.clone()).collect();
+        for id in open {
+            self.close_if_settled(&ProposalKey { node: self.me(), id });
         }
         self.note_closings();
         // What could not be closed now is tried again in a while.

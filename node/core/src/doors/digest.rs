@@ -210,7 +210,8 @@ impl Core {
         let files = |standing: &fedp2p_crdt::claim::Standing<'_>| {
             standing.is_live() && matches!(standing.claim.resource, Resource::Files { .. })
         };
-        let (own, others): (Vec<_>, Vec<_>) = self.show_claims(files).into_iter().partition(|claim| claim.by == address);
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.show_claims(files).into_iter().partition(|claim| claim.by == address);
         let line = |claim: Claim| {
             let seconds = claim.until.saturating_sub(self.now.wall_ms) / 1000;
             let why = claim.why.map(|why| format!(", {why}")).unwrap_or_default();

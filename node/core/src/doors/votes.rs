@@ -164,12 +164,13 @@ impl Core {
 
     pub(crate) fn vote_ack(&mut self, call: CallId, caller: &Caller, request: &vote_ack::Request) -> Result<(), Error> {
         let (key, standing) = self.find_open(caller, &request.id, request.revision)?;
-        let seen = Seen { revision: standing.proposal.revision, at: self.now.wall_ms };
+        let asked = standing.proposal;
+        let seen = Seen { revision: asked.revision, asked: asked.hash(), at: self.now.wall_ms };
         let place = SeenPlace { proposal: key.clone(), agent: caller.name.clone() };
         let known = self.documents.content(&self.lobby, &self.me()).seen.get(&place);
         // Seen once is seen.
         let edits = match known {
-            Some(known) if known.revision == seen.revision => Vec::new(),
+            Some(known) if known.asked == seen.asked => Vec::new(),
             Some(_) | None => vec![Entry::Seen(place, seen).into()],
         };
         let mut entries = Entries::default();
@@ -208,8 +209,13 @@ impl Core {
         if request.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
             return Err(Error::new(ErrorCode::TooLarge, format!("a reason has at most {MAX_REASON_BYTES} bytes")));
         }
-        let ballot =
-            Ballot { revision: proposal.revision, choices, reason: request.reason.clone(), at: self.now.wall_ms };
+        let ballot = Ballot {
+            revision: proposal.revision,
+            asked: proposal.hash(),
+            choices,
+            reason: request.reason.clone(),
+            at: self.now.wall_ms,
+        };
         let number = self.next_ballot(&key, &caller.name);
         if ballot.choices.is_empty() && number == 1 {
             return Err(Error::new(ErrorCode::Conflict, format!("{} has not voted on {:?}", caller.name, request.id))

@@ -23,6 +23,7 @@ fn answer(approve: bool, pin: Option<&str>) -> Request {
         reason: Some("as we said".to_owned()),
         pin: pin.map(str::to_owned),
         revision: None,
+        asked: None,
     })
 }
 

@@ -68,7 +68,8 @@ fn what_is_on_its_way_is_not_asked_for() {
     world.disconnect(0, 2);
     world.send(0, &[], "a question").unwrap();
     let question = world.hosts[0].disk.ops.values().next_back().unwrap().op.clone();
-    let asked = |world: &World| world.hosts[2].sent.iter().filter(|(_, frame)| matches!(frame, Frame::Digest(_))).count();
+    let asked =
+        |world: &World| world.hosts[2].sent.iter().filter(|(_, frame)| matches!(frame, Frame::Digest(_))).count();
     let before = asked(&world);
     world.send(1, &[], "an answer").unwrap();
     assert_eq!(world.status(2).conversations[0].pending, 1);

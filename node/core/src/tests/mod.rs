@@ -9,6 +9,7 @@ mod doors;
 mod durability;
 mod forks;
 mod hostile;
+mod hostile_votes;
 mod ingest;
 mod notes;
 mod polls;
