@@ -7,6 +7,7 @@ use crate::doors::MAX_DEFERRED;
 use crate::doors::notes::{MAX_NOTES, MAX_WAITING};
 use crate::ingest::MAX_CONTESTED;
 use crate::recent::RECENT;
+use crate::session::MAX_UNACKNOWLEDGED;
 use crate::sync::{MAX_HEADS, MAX_SERVES};
 
 /// One bounded queue.
@@ -22,7 +23,7 @@ pub struct Bound {
 
 impl Core {
     /// Returns how full every bounded queue is. Of those that there are many of, the fullest is named.
-    pub fn bounds(&self) -> [Bound; 11] {
+    pub fn bounds(&self) -> [Bound; 12] {
         let (ops, bytes) = self.pending.largest_share();
         let fullest =
             |length: fn(&crate::session::Session) -> usize| self.sessions.values().map(length).max().unwrap_or(0);
@@ -40,6 +41,11 @@ impl Core {
                 "bytes sent to one peer and not acknowledged",
                 fullest(|session| session.serves.iter().map(crate::sync::Serve::outstanding).max().unwrap_or(0)),
                 SYNC_WINDOW_BYTES,
+            ),
+            bound(
+                "parts of one peer to be acknowledged",
+                fullest(|session| session.unacknowledged.len()),
+                MAX_UNACKNOWLEDGED,
             ),
             bound("heads of an incomplete list", fullest(|session| session.heads.len()), MAX_HEADS),
             bound("wants of an incomplete request", fullest(|session| session.wants.len()), MAX_HEADS),

@@ -24,6 +24,7 @@ use crate::doors::Then;
 use crate::effect::{Effect, Verdict};
 use crate::input::{GossipId, VerifyToken};
 use crate::pending::Need;
+use crate::session::{MAX_UNACKNOWLEDGED, Session};
 use crate::store::{OpWrite, Read, Write};
 
 /// Which way ops came.
@@ -222,7 +223,9 @@ impl Core {
     /// Tells a peer that its ops were dealt with, when none of them is on its way to the store.
     fn dealt_with(&mut self, source: &Source) {
         if let Source::Fetch { peer, bytes, last } = *source {
-            if let Some(session) = self.sessions.get_mut(&peer).filter(|session| session.looking_up > 0) {
+            let looks_up =
+                |session: &&mut Session| session.looking_up > 0 && session.unacknowledged.len() < MAX_UNACKNOWLEDGED;
+            if let Some(session) = self.sessions.get_mut(&peer).filter(looks_up) {
                 // Some of it waits for the disk. The next part comes when that is known, or it would fall out.
                 session.unacknowledged.push((bytes, last));
             } else if self.in_flight.is_empty() {
@@ -377,10 +380,11 @@ impl Core {
         {
             // The store may know them: they can be older than what is kept at hand.
             let waits = self.wait(op, Need::Op(first), peer);
-            if let Some(session) = self.sessions.get_mut(&peer) {
+            let fetched = matches!(source, Source::Fetch { .. });
+            if let Some(session) = self.sessions.get_mut(&peer).filter(|_| fetched) {
                 session.looking_up += 1;
             }
-            self.read(Read::Known(unknown.clone()), Then::Known { peer, asked: unknown });
+            self.read(Read::Known(unknown.clone()), Then::Known { peer, asked: unknown, fetched });
             return waits;
         }
         // Its clock is not compared with those of its deps: not everybody has them where a log forked, and what some
@@ -412,10 +416,9 @@ impl Core {
         if !released.is_empty() {
             self.place_all(Source::Waited(peer), released);
         }
-        self.looked_up(peer);
     }
 
-    /// The store has answered which ops it knows, or failed to.
+    /// The store has answered which ops it knows that an entry depends on which was asked for, or failed to.
     pub(crate) fn looked_up(&mut self, peer: NodeId) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.looking_up = session.looking_up.saturating_sub(1);

@@ -42,6 +42,8 @@ pub(crate) const FRUITLESS: Duration = Duration::from_secs(20);
 pub(crate) const DIGEST_EVERY: Duration = Duration::from_secs(5);
 /// Longest interval between digests.
 const DIGEST_AT_MOST: Duration = Duration::from_secs(30);
+/// Most parts of what one node was asked for that are acknowledged later.
+pub(crate) const MAX_UNACKNOWLEDGED: usize = 1024;
 /// Up to this many connected nodes, new entries go straight to each of them.
 pub(crate) const SMALL_MESH: usize = 12;
 
@@ -71,7 +73,7 @@ pub(crate) struct Session {
     /// The wants of a request that is not complete yet.
     pub(crate) wants: Vec<Want>,
     pub(crate) serves: VecDeque<Serve>,
-    /// How often the store is being asked what it knows of what entries from it depend on.
+    /// How often the store is being asked what it knows of what entries depend on that it was asked for.
     pub(crate) looking_up: usize,
     /// Parts of what it was asked for that are acknowledged after that: how many bytes, and whether they were the last.
     pub(crate) unacknowledged: Vec<(u32, bool)>,

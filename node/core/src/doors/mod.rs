@@ -44,8 +44,8 @@ pub(crate) enum Then {
     Serve { peer: NodeId },
     /// Telling a duplicate from a fork.
     Compare { op: Box<Verified>, peer: NodeId },
-    /// Finding out which dependencies are stored.
-    Known { peer: NodeId, asked: Vec<OpId> },
+    /// Finding out which dependencies are stored, of an entry that was asked for or not.
+    Known { peer: NodeId, asked: Vec<OpId>, fetched: bool },
     /// Making an author's documents again.
     Remake { author: NodeId, conversation: ConversationId },
     /// Taking over what an earlier log of this node said.
@@ -299,7 +299,12 @@ impl Core {
             }
             (Then::Compare { op, peer }, ReadOutcome::At(Some(ours))) => self.compare_read(&op, &ours.op, peer),
             (Then::Common { key, seq }, ReadOutcome::At(Some(ours))) => self.common_read(key, seq, ours.op.id()),
-            (Then::Known { peer, asked }, ReadOutcome::Known(known)) => self.known_read(known, &asked, peer),
+            (Then::Known { peer, asked, fetched }, ReadOutcome::Known(known)) => {
+                self.known_read(known, &asked, peer);
+                if fetched {
+                    self.looked_up(peer);
+                }
+            }
             (Then::Remake { author, conversation }, ReadOutcome::Changes(changes)) => {
                 self.documents_read(conversation, author, &changes);
             }
@@ -330,9 +335,9 @@ impl Core {
             Then::Recover { conversation } => self.recover_read(conversation, None),
             Then::Note(name) => self.note_unread(&name, error),
             Then::Common { key, seq } => self.try_again(Again::Common { key, seq }),
-            Then::Known { peer, .. } => self.looked_up(peer),
+            Then::Known { peer, fetched: true, .. } => self.looked_up(peer),
             // What waits is fetched again.
-            Then::Call(..) | Then::Compare { .. } => {}
+            Then::Call(..) | Then::Compare { .. } | Then::Known { .. } => {}
         }
     }
 
