@@ -1,11 +1,13 @@
 //! Who has which role.
 //!
 //! Any agent may give and take roles, in the document of its own node. Of all that is said about one role of one agent,
-//! what has the highest revision stands, and among equals what the node with the greatest id says.
+//! what has the highest revision stands, and among equals what the node with the greatest id says. A revision that leaps is
+//! left out, so nobody can say what cannot be outdone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fedp2p_protocols::id::NodeId;
+use fedp2p_protocols::limits::MAX_REVISION_LEAP;
 use fedp2p_protocols::name::RoleName;
 use fedp2p_protocols::task::Grant;
 use fedp2p_protocols::vote::AgentId;
@@ -25,23 +27,30 @@ pub struct Role<'a> {
 
 /// Returns what stands on every role, also on those that were taken.
 pub fn roles<'a>(picture: &Picture<'a>) -> BTreeMap<RolePlace, Role<'a>> {
-    let mut roles: BTreeMap<RolePlace, Role<'a>> = BTreeMap::new();
-    // Nodes come in the order of their ids, so the later of equals stands.
+    let mut said: BTreeMap<&RolePlace, Vec<Role<'a>>> = BTreeMap::new();
     for (from, content) in picture.nodes() {
         for (place, grant) in &content.roles {
-            let stands = roles.get(place).is_none_or(|known| known.grant.revision <= grant.revision);
-            if stands {
-                roles.insert(place.clone(), Role { from, grant });
-            }
+            said.entry(place).or_default().push(Role { from, grant });
         }
     }
-    roles
+    said.into_iter().filter_map(|(place, said)| Some((place.clone(), last(said)?))).collect()
 }
 
 /// Returns what stands on one role of one agent.
 pub fn role<'a>(picture: &Picture<'a>, place: &RolePlace) -> Option<Role<'a>> {
     let said = picture.nodes().filter_map(|(from, content)| Some(Role { from, grant: content.roles.get(place)? }));
-    said.max_by_key(|role| (role.grant.revision, role.from))
+    last(said.collect())
+}
+
+/// What has the highest revision of those before which none is missing by more than [`MAX_REVISION_LEAP`].
+fn last(mut said: Vec<Role<'_>>) -> Option<Role<'_>> {
+    said.sort_by_key(|role| (role.grant.revision, role.from));
+    let mut below = 0;
+    let follows = |role: &Role<'_>| {
+        let leap = role.grant.revision - std::mem::replace(&mut below, role.grant.revision);
+        leap <= MAX_REVISION_LEAP
+    };
+    said.into_iter().take_while(follows).last()
 }
 
 /// Returns those who have a role.

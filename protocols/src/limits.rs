@@ -124,6 +124,8 @@ pub const MAX_TASKS: usize = 2000;
 pub const MAX_TASK_BYTES: usize = 3 * 1024 * 1024;
 /// Longest time until a task is due or its bids are in, in seconds.
 pub const MAX_TASK_TIME_S: u32 = 366 * 24 * 3600;
+/// By how much the revision of what is said on a role may exceed the next lower one.
+pub const MAX_REVISION_LEAP: u32 = 1 << 24;
 /// Most roles that agents of one node may have given or taken.
 pub const MAX_ROLES: usize = 500;
 

@@ -1,6 +1,6 @@
 //! Roles at the doors: given, taken, listed.
 
-use fedp2p_crdt::content::{Entry, RolePlace};
+use fedp2p_crdt::content::{Edit, Entry, Place, RolePlace};
 use fedp2p_crdt::roles;
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, role_assign, role_list, role_remove};
 use fedp2p_protocols::limits::MAX_ROLES;
@@ -31,9 +31,8 @@ impl Core {
             }
             None => None,
         };
-        let (entry, role) = self.grant(caller, place, true)?;
-        let task = subtask.iter().map(|(key, task)| Entry::Task(key.id.clone(), task.clone()).into());
-        let edits = std::iter::once(entry.into()).chain(task).collect();
+        let (mut edits, role) = self.grant(caller, place, true)?;
+        edits.extend(subtask.iter().map(|(key, task)| Edit::from(Entry::Task(key.id.clone(), task.clone()))));
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, edits)?;
         let task = subtask.and_then(|(key, _)| self.show_task(&key)).map(Box::new);
@@ -58,16 +57,16 @@ impl Core {
                 .hint("\"fedp2p role list\" shows who has which role")
                 .suggest(has));
         }
-        let (entry, role) = self.grant(caller, place, false)?;
+        let (edits, role) = self.grant(caller, place, false)?;
         let mut entries = Entries::default();
-        self.edit_as(&mut entries, caller, vec![entry.into()])?;
+        self.edit_as(&mut entries, caller, edits)?;
         let reply = Reply::RoleRemove(role_remove::Reply { role });
         self.commit_call(entries, call, Finish::Reply(Box::new(reply)));
         Ok(())
     }
 
     /// What the caller says on a role, as it is written and as it is shown.
-    fn grant(&self, caller: &Caller, place: RolePlace, has: bool) -> Result<(Entry, role_list::Role), Error> {
+    fn grant(&self, caller: &Caller, place: RolePlace, has: bool) -> Result<(Vec<Edit>, role_list::Role), Error> {
         let picture = self.documents.picture(&self.lobby);
         let own = &self.documents.content(&self.lobby, &self.me()).roles;
         if own.len() >= MAX_ROLES && !own.contains_key(&place) {
@@ -89,7 +88,11 @@ impl Core {
             by: self.address(&AgentId { node: self.me(), name: caller.name.clone() }),
             at: grant.at,
         };
-        Ok((Entry::Role(place, grant), shown))
+        // What this node said before is left out if that upon which it followed was taken away.
+        let left_out = own.get(&place).filter(|before| before.revision >= revision);
+        let mut edits: Vec<Edit> = left_out.iter().map(|_| Edit::Remove(Place::Role(place.clone()))).collect();
+        edits.push(Entry::Role(place, grant).into());
+        Ok((edits, shown))
     }
 
     pub(crate) fn role_list(&self, request: &role_list::Request) -> role_list::Reply {

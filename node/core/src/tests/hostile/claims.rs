@@ -1,12 +1,12 @@
-//! Hostile records of claims and tasks: each is well formed and signed as it should be, and says more than is so.
+//! Hostile records of claims, tasks and roles: each is well formed and signed as it should be, and says more than is so.
 
-use fedp2p_crdt::content::{Edit, Place, StatementPlace};
+use fedp2p_crdt::content::{Edit, Place, RolePlace, StatementPlace};
 use fedp2p_protocols::api::claim::State as Held;
 use fedp2p_protocols::api::{
-    claim_list, claim_take, task_claim, task_edit, task_new, task_next, task_show, task_update,
+    claim_list, claim_take, role_assign, role_list, task_claim, task_edit, task_new, task_next, task_show, task_update,
 };
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, Fence, Mode, Replaced, Resource};
-use fedp2p_protocols::task::{Assignee, Priority, State, Statement, Task, TaskKey};
+use fedp2p_protocols::task::{Assignee, Grant, Priority, State, Statement, Task, TaskKey};
 
 use super::*;
 
@@ -246,4 +246,39 @@ fn nobody_acknowledges_that_one_takes_a_task_that_is_for_another() {
     world.call(0, Request::TaskEdit(edit)).unwrap();
     world.wait(Duration::from_secs(1));
     assert_eq!(content(&world, 1, world.id(1)).acknowledged.len(), 2, "it is looked at again");
+}
+
+/// What is said on a role with the highest number there is, or with one that was taken away again.
+#[test]
+fn what_one_says_on_a_role_can_be_outdone() {
+    let mut world = World::connected(2);
+    world.say(0, "here");
+    world.say(1, "here");
+    let agent = || fedp2p_protocols::vote::AgentId { node: key(1).id(), name: "p0".parse().unwrap() };
+    let place = || RolePlace { role: "lead".parse().unwrap(), agent: agent() };
+    let takes = |revision: u32| -> Edit {
+        let grant = Grant { by: "ghost".parse().unwrap(), has: false, revision, at: WALL_MS };
+        Entry::Role(place(), grant).into()
+    };
+    let give = || {
+        Request::RoleAssign(role_assign::Request {
+            agent: "p0".to_owned(),
+            role: "lead".parse().unwrap(),
+            subtask: None,
+            subtask_id: None,
+            conversation: None,
+        })
+    };
+    let leads = |world: &mut World| [0, 1].map(|n| world.ask(n, role_list::Request::default()).roles.len());
+    let mut rogue = Rogue::speaks(&mut world, &[takes(1 << 24)]);
+    world.call(1, give()).unwrap();
+    assert_eq!(leads(&mut world), [1, 1]);
+    // Now what n1 said follows upon nothing.
+    rogue.says(&mut world, &[Edit::Remove(Place::Role(place()))]);
+    assert_eq!(leads(&mut world), [0, 0]);
+    world.call(1, give()).unwrap();
+    assert_eq!(leads(&mut world), [1, 1]);
+    rogue.says(&mut world, &[takes(u32::MAX)]);
+    assert_eq!(leads(&mut world), [1, 1]);
+    world.assert_agreed();
 }
