@@ -11,19 +11,22 @@ use fedp2p_crdt::claim::{Claims, Standing, State, claims};
 use fedp2p_crdt::content::{Edit, Entry, Place};
 use fedp2p_protocols::api::claim as shown;
 use fedp2p_protocols::api::{Answer, Presence, Reply, watch};
-use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, End, Ended, Fence, Replaced, Resource};
+use fedp2p_protocols::claim::{Claim, Confirmation, End, Ended, Fence, Replaced};
 use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::limits::{MAX_COUNTER_LEAP, MAX_REPLACED};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::Kind;
 use fedp2p_protocols::payload::{Message, MessageType};
-use fedp2p_protocols::task::Assignee;
 use fedp2p_protocols::vote::AgentId;
 
 use crate::Core;
 use crate::author::Entries;
 use crate::effect::Effect;
 use crate::input::CallId;
+
+mod promises;
+
+use promises::keeps_down;
 
 /// How long a claim waits for a competitor to show before a part that is cut off from most members confirms it.
 pub(crate) const SETTLE: Duration = Duration::from_secs(2);
@@ -37,10 +40,6 @@ pub(crate) const MOST_AT_ONCE: usize = 24;
 const MOST_ROUNDS: usize = 16;
 /// How long after a failure it is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// Most promises about claims of one node: about all that count, and some that took others over.
-const MOST_PROMISES_ABOUT_ONE: usize = 320;
-/// Most promises that a node keeps: they must leave room in its document.
-const MOST_PROMISES: usize = 3_000;
 /// How many ended claims of its own a node keeps for people to look at.
 const KEPT: usize = 32;
 
@@ -359,69 +358,6 @@ impl Core {
         format!("your claim {counter} on {what} was lost to claim {} of {by}; stop working on it", to.counter)
     }
 
-    /// Promises what may be promised. With something new, or when it is much, takes back what is of no more use: its claim is
-    /// gone or another, or has ended and keeps nothing down that it took over.
-    fn promise(&self, claims: &Claims<'_>, decisions: &mut Decisions) {
-        let me = self.me();
-        let members = self.claim_members();
-        let known = &self.documents.content(&self.lobby, &me).acknowledged;
-        // The last one stays while its claim is there: by it everybody knows how far the numbers are.
-        let last = known.last_key_value().map(|(fence, _)| *fence);
-        let picture = self.documents.picture(&self.lobby);
-        let is_over = |fence: &&Fence| {
-            // Of a node that says nothing just now it is not known what became of its claims.
-            let Some(content) = picture.node(&fence.node) else { return false };
-            let Some(claim) = content.claims.get(&fence.counter) else { return true };
-            let another = claims.get(fence).is_some_and(|standing| !standing.acknowledged.contains(&me));
-            let of_no_use = claim.ended.is_some() && !keeps_down(claims, claim);
-            another || (of_no_use && Some(**fence) != last)
-        };
-        let over: BTreeSet<&Fence> = known.keys().filter(is_over).collect();
-        let mut kept: BTreeMap<NodeId, usize> = BTreeMap::new();
-        for fence in known.keys().filter(|fence| !over.contains(fence)) {
-            *kept.entry(fence.node).or_default() += 1;
-        }
-        let room = MOST_PROMISES.saturating_sub(known.len() - over.len()).min(MOST_AT_ONCE);
-        let wanted = |standing: &&Standing<'_>| {
-            let enough = standing.is_majority() && standing.fence.node != me;
-            standing.is_live()
-                && !enough
-                && !known.contains_key(&standing.fence)
-                && members.contains(&standing.fence.node)
-                && self.may_be_claimed(standing)
-        };
-        let mut promised: Vec<&Standing<'_>> = Vec::new();
-        for standing in claims.iter().filter(wanted) {
-            let of_author = kept.entry(standing.fence.node).or_default();
-            if promised.len() == room || *of_author >= MOST_PROMISES_ABOUT_ONE {
-                continue;
-            }
-            let against = promised.iter().any(|other| other.excludes(standing));
-            if !against && claims.may_acknowledge(&me, &standing.fence, |other| self.has_run_out(other)) {
-                *of_author += 1;
-                promised.push(standing);
-            }
-        }
-        for standing in promised {
-            let acknowledgement = Acknowledgement { claim: standing.claim.hash(), at: self.now.wall_ms };
-            decisions.edits.push(Entry::Acknowledged(standing.fence, acknowledgement).into());
-        }
-        if !decisions.edits.is_empty() || over.len() >= MOST_AT_ONCE {
-            let gone = over.into_iter().take(MOST_AT_ONCE);
-            decisions.edits.extend(gone.map(|fence| Edit::Remove(Place::Acknowledged(*fence))));
-        }
-    }
-
-    /// Whether a claim is not on a task that is for another agent, as far as this node knows.
-    fn may_be_claimed(&self, standing: &Standing<'_>) -> bool {
-        let Resource::Task(key) = &standing.claim.resource else { return true };
-        let task = self.documents.content(&self.lobby, &key.node).tasks.get(&key.id);
-        match task.map(|task| &task.to) {
-            Some(Assignee::Agent(only)) => (only.node, &only.name) == (standing.fence.node, &standing.claim.by),
-            Some(Assignee::Anyone | Assignee::Role(_)) | None => true,
-        }
-    }
-
     /// When something about a claim will be due.
     fn next_look(&self, claims: &Claims<'_>) -> Option<Duration> {
         let now = self.now.monotonic;
@@ -594,10 +530,4 @@ fn known(claim: &Claim) -> Option<u32> {
 /// The entry by which a claim is taken over as it stands.
 pub(crate) fn replaced(standing: &Standing<'_>) -> Replaced {
     Replaced { fence: standing.fence, renewals: standing.claim.renewals }
-}
-
-/// Whether a claim took over some that have not ended.
-fn keeps_down(claims: &Claims<'_>, claim: &Claim) -> bool {
-    let open = |older: &Replaced| claims.get(&older.fence).is_some_and(|older| older.claim.ended.is_none());
-    claim.replaces.iter().any(open)
 }
