@@ -247,7 +247,7 @@ fn a_digest_says_what_is_to_be_done_and_which_files_are_claimed() {
     let mut world = pair();
     let new = |id: &str, to: Option<&str>, bids: bool| {
         let (id, to) = (Some(id.to_owned()), to.map(str::to_owned));
-        let offer = bids.then(|| Bidding { until_s: Some(60), auto: false });
+        let offer = bids.then_some(Bidding { until_s: Some(60), auto: false });
         Request::TaskNew(task_new::Request { id, title: "a title".to_owned(), to, offer, ..Default::default() })
     };
     for task in [

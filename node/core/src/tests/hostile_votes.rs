@@ -162,12 +162,12 @@ fn an_approval_that_was_given_is_closed_after_a_crash() {
     let caller = Caller { name: "p1".parse().unwrap(), kind: AgentKind::Person };
     world.queue.push_back((1, Input::Call { id: CallId(900), caller, request: approve() }));
     let me = world.id(0);
-    let own_change = |effect: &Effect| match effect {
-        Effect::Commit(commit) => commit.writes.iter().any(|write| match write {
-            Write::Op(write) => write.op.header().author == me && write.op.header().kind == Kind::Change,
-            _ => false,
-        }),
-        _ => false,
+    let own_change = |effect: &Effect| {
+        let Effect::Commit(commit) = effect else { return false };
+        commit.writes.iter().any(|write| {
+            let Write::Op(write) = write else { return false };
+            write.op.header().author == me && write.op.header().kind == Kind::Change
+        })
     };
     let mut died = false;
     while let Some((n, input)) = world.queue.pop_front() {
