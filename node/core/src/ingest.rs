@@ -330,7 +330,9 @@ impl Core {
             return Placing::Known;
         }
         if header.seq > height + 1 {
-            return self.wait(op, Need::Entry(key, height + 1), peer);
+            // Each waits for the one before it, so that one that comes wakes one, and not all that wait in its log.
+            let before = header.seq - 1;
+            return self.wait(op, Need::Entry(key, before), peer);
         }
         if (header.seq == 1) != (header.kind == Kind::LogStart) {
             return Placing::Refused("a log begins with its start, once");

@@ -45,7 +45,7 @@ impl Share {
 /// The waiting ops of all authors.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    waiting: BTreeMap<OpId, Waiting>,
+    waiting: BTreeMap<OpId, Box<Waiting>>,
     by_need: BTreeMap<Need, BTreeSet<OpId>>,
     by_time: BTreeSet<(Duration, OpId)>,
     shares: BTreeMap<NodeId, Share>,
@@ -92,13 +92,13 @@ impl Pending {
         let until = now + PENDING_TIMEOUT;
         self.by_need.entry(need).or_default().insert(id);
         self.by_time.insert((until, id));
-        self.waiting.insert(id, Waiting { op, need, since: now, until });
+        self.waiting.insert(id, Box::new(Waiting { op, need, since: now, until }));
         true
     }
 
     /// Takes out one op.
     pub(crate) fn remove(&mut self, id: &OpId) -> Option<Verified> {
-        let Waiting { op, need, until, .. } = self.waiting.remove(id)?;
+        let Waiting { op, need, until, .. } = *self.waiting.remove(id)?;
         self.by_time.remove(&(until, *id));
         if let Some(ids) = self.by_need.get_mut(&need) {
             ids.remove(id);
