@@ -3,24 +3,27 @@
 use fedp2p_protocols::limits::MAX_PENDING_OPS;
 
 use super::*;
-use crate::recent::RECENT;
 
-/// Two nodes whose logs are intertwined and longer than what is kept at hand, and a third that has heard of nothing for
-/// a while. Returns the newest entries as well, as many as could be made to wait.
-fn far_behind() -> (World, Vec<Vec<u8>>) {
+/// Nodes of which the first has written much that the third lacks, and whose beginning depends on what the third holds but
+/// has to look up.
+fn far_behind() -> World {
     let mut world = World::connected(3);
-    world.disconnect(0, 2);
-    world.disconnect(1, 2);
-    // It has all of one log that it needs later, so far back that it must look it up.
-    world.send(1, &[], "the first").unwrap();
-    for number in 0..RECENT / 2 {
-        for n in 0..2 {
-            world.send(n, &[], &format!("{number}")).unwrap();
-        }
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        world.disconnect(a, b);
     }
-    let newest = world.hosts[1].disk.ops.values().rev().take(2 * MAX_PENDING_OPS);
-    let newest = newest.map(|write| write.op.bytes().to_vec()).collect();
-    (world, newest)
+    for with in [0, 2] {
+        for number in 0..50 {
+            world.send(1, &[], &format!("{number}")).unwrap();
+        }
+        world.connect(1, with);
+        world.disconnect(1, with);
+    }
+    // It remembers only the last entry of each log.
+    world.restart(2);
+    for number in 0..2 * MAX_PENDING_OPS {
+        world.send(0, &[], &format!("{number}")).unwrap();
+    }
+    world
 }
 
 /// How many bytes of entries a node was asked for and sent.
@@ -43,20 +46,22 @@ fn served(world: &World, n: usize) -> usize {
 
 #[test]
 fn who_is_far_behind_and_is_sent_more_than_it_can_take_fetches_everything_once() {
-    let (mut world, newest) = far_behind();
-    let peer = world.id(1);
+    let mut world = far_behind();
+    let peer = world.id(0);
+    let ops: Vec<Vec<u8>> = world.hosts[0].disk.ops.values().map(|write| write.op.bytes().to_vec()).collect();
     world.give(2, Input::Connected { peer, address: String::new() });
-    for some in newest.chunks(64) {
-        world.push_bytes(1, 2, some.to_vec());
+    for some in ops[ops.len() - MAX_PENDING_OPS..].chunks(64) {
+        world.push_bytes(0, 2, some.to_vec());
     }
-    assert_eq!(world.status(2).conversations[0].pending as usize, 2 * MAX_PENDING_OPS, "nothing more can wait");
+    assert_eq!(world.status(2).conversations[0].pending as usize, MAX_PENDING_OPS, "nothing more can wait");
     world.give(2, Input::Disconnected { peer });
-    let before = served(&world, 1);
-    world.connect(1, 2);
+    let before = served(&world, 0);
+    world.connect(0, 2);
     world.wait(Duration::from_secs(1));
-    world.assert_agreed();
-    let log: usize = world.hosts[1].disk.ops.values().map(|write| write.op.bytes().len()).sum();
-    let fetched = served(&world, 1) - before;
+    let last = world.hosts[0].disk.ops.values().rfind(|write| write.op.header().author == peer).unwrap().op.clone();
+    assert!(world.holds(2, &last));
+    let log: usize = ops.iter().map(Vec::len).sum();
+    let fetched = served(&world, 0) - before;
     assert!(fetched <= log, "{fetched} bytes were fetched of a log of {log}");
 }
 
