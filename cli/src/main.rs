@@ -6,6 +6,7 @@
 //! | [`args`] | the flags and commands |
 //! | [`command`] | one file for each command |
 //! | [`context`] | whose daemon, who speaks, where the answer goes |
+//! | [`identity`] | what an agent is called that was not given a name |
 //! | [`repository`], [`hooks`] | the git repository that one is in, and the guard's hooks there |
 //! | [`ui`] | everything that prints |
 //! | [`error`] | what can go wrong, hints and exit codes |
@@ -19,6 +20,8 @@ mod context;
 mod demo;
 mod error;
 mod hooks;
+#[cfg_attr(not(test), expect(dead_code, reason = "the doors that tools use call it"))]
+mod identity;
 mod repository;
 mod ui;
 
