@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::committing::Committing;
 use crate::daemon::Report;
-use crate::net::{self, Net};
+use crate::net::{self, Done, Net};
 use crate::server::Incoming;
 use crate::store::{self, Store};
 
@@ -51,6 +51,9 @@ pub(crate) struct Loop<'a> {
     store: Store,
     store_events: mpsc::Receiver<store::Event>,
     committing: Committing,
+    /// What tells the sender of the frame that is looked at now, and of those whose signatures are being checked.
+    looked_at: Option<Done>,
+    checked: HashMap<VerifyToken, Done>,
     /// When the store was last given a commit.
     committed_at: Option<Instant>,
     /// For how many commits the loop does not stay awake, because it did so in vain.
@@ -168,6 +171,8 @@ impl<'a> Loop<'a> {
             store: workers.store,
             store_events: workers.store_events,
             committing: Committing::default(),
+            looked_at: None,
+            checked: HashMap::new(),
             committed_at: None,
             asleep_for: 0,
             calls: outside.calls,
@@ -216,7 +221,10 @@ impl<'a> Loop<'a> {
                         self.note(text);
                         continue;
                     }
-                    Some(event) => from_net(event),
+                    Some(mut event) => {
+                        self.looked_at = event.take_done();
+                        from_net(event)
+                    }
                     None => break Exit::Lost("the network"),
                 },
                 Some(incoming) = self.calls.recv(), if has_room => self.call(incoming),
@@ -250,8 +258,13 @@ impl<'a> Loop<'a> {
             let request = Request::Status(status::Request {});
             self.inputs.push_back(Input::Call { id: OWN_CALL, caller, request });
         }
+        let checked = match &input {
+            Input::Verified(token, _) => self.checked.remove(token),
+            _ => None,
+        };
         let effects = self.core.handle(self.clock.now(), input);
         self.carry_out(effects);
+        drop((checked, self.looked_at.take()));
     }
 
     fn call(&mut self, incoming: Incoming) -> Input {
@@ -357,6 +370,9 @@ impl<'a> Loop<'a> {
     }
 
     fn verify(&mut self, token: VerifyToken, ops: Vec<Op>) {
+        if let Some(done) = self.looked_at.take() {
+            self.checked.insert(token, done);
+        }
         // Only with nothing before it: batches keep their order.
         if self.verifier.waiting == 0 && ops.len() <= VERIFY_INLINE {
             self.inputs.push_back(Input::Verified(token, check(&mut self.verifier.inline, ops)));
@@ -406,7 +422,7 @@ fn from_net(event: net::Event) -> Input {
         net::Event::Connected { peer, address } => Input::Connected { peer, address },
         net::Event::Disconnected { peer } => Input::Disconnected { peer },
         net::Event::Gossip { id, data } => Input::Gossip { id, data },
-        net::Event::Frame { peer, frame } => Input::Frame { peer, frame },
+        net::Event::Frame { peer, frame, done: _ } => Input::Frame { peer, frame },
         net::Event::TicketShown { exchange, ticket } => Input::TicketShown { exchange, ticket },
         net::Event::JoinRequested { exchange, peer, ticket, request } => {
             Input::JoinRequested { exchange, peer, ticket, request }

@@ -2,11 +2,13 @@
 //! out.
 //!
 //! Everybody has an allowance. What a member sends beyond it is not refused but read later, so it waits at its own
-//! end and holds up nobody else; gossip beyond it is dropped, because sync mends that. Whoever breaks the rules is cut
-//! off, and for twice as long each time. A pure machine: time comes in as an argument.
+//! end and holds up nobody else; gossip beyond it is dropped, because sync mends that. Entries cost what their checks
+//! cost, which differs from machine to machine and with what else there is to do: a member that sends many for long is
+//! therefore held to a share of this node's time, by [`pause`]. Whoever breaks the rules is cut off, and for twice as
+//! long each time. A pure machine: time comes in as an argument.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use libp2p::PeerId;
@@ -30,8 +32,16 @@ pub(super) struct Rate {
 
 /// What a member may send unasked on its sync stream. One is about one entry.
 const PUSHED: Rate = Rate { burst: 20_000.0, per_second: 1_200.0 };
+/// What a member may send unasked before the time that it takes is looked at.
+const LIGHT: Rate = Rate { burst: 10_000.0, per_second: 500.0 };
 /// What a member may send of what it was asked for: enough for years of an ordinary mesh at full speed.
 const ASKED: Rate = Rate { burst: 200_000.0, per_second: 5_000.0 };
+/// Bytes that are sent to a member because it asked for entries: enough for years of an ordinary mesh at full speed.
+const SERVED: Rate = Rate { burst: 64.0 * 1024.0 * 1024.0, per_second: 2.0 * 1024.0 * 1024.0 };
+/// How many times as long as its frames take a member waits that has sent much: it gets one part in 20 of our time.
+const PAUSE_TIMES: u32 = 19;
+/// The longest pause for one entry, so that a slow machine makes nobody wait for ever.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// Gossip of one peer, its own and what it passes on.
 const GOSSIP: Rate = Rate { burst: 20_000.0, per_second: 2_000.0 };
 /// Gossip of one peer beyond that, which is dropped; more still is an offence.
@@ -82,26 +92,71 @@ impl Bucket {
     }
 }
 
-/// What a member may send on its sync streams. All its sessions share one, so a new one gives it nothing.
+/// What follows from a frame that was read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Charge {
+    /// How long the next frame is left unread.
+    pub(super) wait: Duration,
+    /// About how many entries it holds, if its sender is to [`pause`] for the time that they take.
+    pub(super) paced: Option<f64>,
+}
+
+/// How long a member waits whose frame of about so many entries took us this long.
+pub(super) fn pause(took: Duration, entries: f64) -> Duration {
+    took.saturating_mul(PAUSE_TIMES).min(LONGEST_PAUSE.mul_f64(entries))
+}
+
+/// About how many entries a frame of so many bytes holds.
+fn entries(bytes: usize) -> f64 {
+    (bytes as f64 / 400.0).max(1.0)
+}
+
+#[derive(Debug)]
+struct Buckets {
+    pushed: Bucket,
+    light: Bucket,
+    asked: Bucket,
+    served: Bucket,
+}
+
+/// What a member may send and ask for on its sync streams. All its sessions share one, so a new one gives it nothing.
 #[derive(Debug, Clone)]
-pub(super) struct Allowance(Arc<Mutex<(Bucket, Bucket)>>);
+pub(super) struct Allowance(Arc<Mutex<Buckets>>);
 
 impl Allowance {
     fn new(now: Instant) -> Self {
-        Self(Arc::new(Mutex::new((Bucket::full(PUSHED, now), Bucket::full(ASKED, now)))))
+        let [pushed, light, asked, served] = [PUSHED, LIGHT, ASKED, SERVED].map(|rate| Bucket::full(rate, now));
+        Self(Arc::new(Mutex::new(Buckets { pushed, light, asked, served })))
     }
 
-    /// Charges for a frame that was read, and returns how long the next one is left unread.
-    pub(super) fn charge(&self, frame: &[u8], now: Instant) -> Duration {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (pushed, asked) = &mut *buckets;
-        let entries = (frame.len() as f64 / 400.0).max(1.0);
-        match frame.first() {
-            Some(&fedp2p_protocols::sync::OPS) => asked.charge(ASKED, entries, now),
+    fn lock(&self) -> MutexGuard<'_, Buckets> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Charges for a frame that was read.
+    pub(super) fn charge(&self, frame: &[u8], now: Instant) -> Charge {
+        let mut buckets = self.lock();
+        let Buckets { pushed, light, asked, served } = &mut *buckets;
+        let entries = entries(frame.len());
+        let (wait, heavy) = match frame.first() {
+            Some(&fedp2p_protocols::sync::OPS) => {
+                let wait = asked.charge(ASKED, entries, now);
+                (wait, !wait.is_zero())
+            }
             // A digest is answered with all heads that we hold, a request with a read from the disk.
-            Some(&fedp2p_protocols::sync::DIGEST) => pushed.charge(PUSHED, 2.0, now),
-            Some(&fedp2p_protocols::sync::WANT) => pushed.charge(PUSHED, 10.0, now),
-            Some(_) | None => pushed.charge(PUSHED, entries, now),
+            Some(&fedp2p_protocols::sync::DIGEST) => (pushed.charge(PUSHED, 2.0, now), false),
+            Some(&fedp2p_protocols::sync::WANT) => (pushed.charge(PUSHED, 10.0, now), false),
+            Some(_) | None => (pushed.charge(PUSHED, entries, now), !light.charge(LIGHT, entries, now).is_zero()),
+        };
+        let wait = wait.max(served.charge(SERVED, 0.0, now));
+        Charge { wait, paced: heavy.then_some(entries) }
+    }
+
+    /// Charges for a frame that goes to the member: what it asked for costs us to read and to send, and if that was too
+    /// much it is not listened to for a while.
+    pub(super) fn serve(&self, frame: &[u8], now: Instant) {
+        if frame.first() == Some(&fedp2p_protocols::sync::OPS) {
+            self.lock().served.charge(SERVED, frame.len() as f64, now);
         }
     }
 }
@@ -210,6 +265,11 @@ mod tests {
         (Conduct::default(), PeerId::random(), Instant::now())
     }
 
+    /// How many such frames are read before one has to wait.
+    fn free(allowance: &Allowance, frame: &[u8], now: Instant) -> usize {
+        std::iter::repeat_with(|| allowance.charge(frame, now)).take_while(|charge| charge.wait.is_zero()).count()
+    }
+
     #[test]
     fn each_offence_keeps_a_peer_out_for_twice_as_long_up_to_an_hour() {
         let (mut conduct, peer, mut now) = conduct();
@@ -240,15 +300,13 @@ mod tests {
         let (mut conduct, peer, now) = conduct();
         let frame = [&[fedp2p_protocols::sync::PUSH][..], &[0; 300]].concat();
         let allowance = conduct.allowance(&peer, now);
-        let free = std::iter::repeat_with(|| allowance.charge(&frame, now)).take_while(Duration::is_zero).count();
-        assert_eq!(free, 20_000);
+        assert_eq!(free(&allowance, &frame, now), 20_000);
         let again = conduct.allowance(&peer, now);
-        assert!(again.charge(&frame, now) > Duration::ZERO);
+        assert!(again.charge(&frame, now).wait > Duration::ZERO);
         // It goes on at its rate, and others are not held up.
-        let later = now + Duration::from_secs(1);
-        let free = std::iter::repeat_with(|| again.charge(&frame, later)).take_while(Duration::is_zero).count();
-        assert!((1190..=1200).contains(&free), "{free}");
-        assert_eq!(conduct.allowance(&PeerId::random(), now).charge(&frame, now), Duration::ZERO);
+        let count = free(&again, &frame, now + Duration::from_secs(1));
+        assert!((1190..=1200).contains(&count), "{count}");
+        assert_eq!(conduct.allowance(&PeerId::random(), now).charge(&frame, now).wait, Duration::ZERO);
     }
 
     #[test]
@@ -256,8 +314,39 @@ mod tests {
         let (mut conduct, peer, now) = conduct();
         let allowance = conduct.allowance(&peer, now);
         let frame = vec![fedp2p_protocols::sync::OPS; 60_000];
-        let waits = std::iter::repeat_with(|| allowance.charge(&frame, now)).take_while(Duration::is_zero).count();
-        assert!(waits > 1000, "{waits} frames of 60,000 bytes");
+        let count = free(&allowance, &frame, now);
+        assert!(count > 1000, "{count} frames of 60,000 bytes");
+    }
+
+    #[test]
+    fn who_pushes_many_for_long_gets_a_part_of_the_time_and_who_pushes_few_is_not_slowed() {
+        let (mut conduct, peer, now) = conduct();
+        let frame = [&[fedp2p_protocols::sync::PUSH][..], &[0; 300]].concat();
+        let allowance = conduct.allowance(&peer, now);
+        let unpaced =
+            std::iter::repeat_with(|| allowance.charge(&frame, now)).take_while(|charge| charge.paced.is_none());
+        assert_eq!(unpaced.count(), 10_000);
+        let other = conduct.allowance(&PeerId::random(), now);
+        for step in 0..10_000 {
+            let charge = other.charge(&frame, now + Duration::from_millis(2) * step);
+            assert_eq!(charge, Charge { wait: Duration::ZERO, paced: None });
+        }
+        assert_eq!(pause(Duration::from_micros(100), 2.0), Duration::from_micros(1900));
+        assert_eq!(pause(Duration::from_secs(1), 2.0), Duration::from_millis(20));
+    }
+
+    #[test]
+    fn who_asks_for_too_much_is_not_listened_to_for_a_while() {
+        let (mut conduct, peer, now) = conduct();
+        let allowance = conduct.allowance(&peer, now);
+        let (window, want) = (vec![fedp2p_protocols::sync::OPS; 1024 * 1024], [fedp2p_protocols::sync::WANT, 0]);
+        for _ in 0..64 {
+            allowance.serve(&window, now);
+        }
+        assert_eq!(allowance.charge(&want, now).wait, Duration::ZERO);
+        (0..2).for_each(|_| allowance.serve(&window, now));
+        assert_eq!(allowance.charge(&want, now).wait, Duration::from_secs(1));
+        assert_eq!(allowance.charge(&want, now + Duration::from_secs(1)).wait, Duration::ZERO);
     }
 
     #[test]

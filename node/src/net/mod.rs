@@ -179,6 +179,8 @@ pub enum Event {
         peer: NodeId,
         /// Its content.
         frame: Vec<u8>,
+        /// Dropped once it was looked at, signatures and all, if its sender waits for that.
+        done: Option<Done>,
     },
     /// Somebody shows a ticket and waits for [`Command::TicketSecret`].
     TicketShown {
@@ -200,6 +202,20 @@ pub enum Event {
     },
     /// Something for the log.
     Notice(String),
+}
+
+/// Tells the sender of a frame, when it is dropped, that the frame was looked at.
+#[derive(Debug)]
+pub struct Done(#[expect(dead_code, reason = "its end is the word")] oneshot::Sender<()>);
+
+impl Event {
+    /// Takes out what is to be dropped once this was looked at.
+    pub fn take_done(&mut self) -> Option<Done> {
+        match self {
+            Self::Frame { done, .. } => done.take(),
+            _ => None,
+        }
+    }
 }
 
 /// The worker cannot start.

@@ -27,19 +27,22 @@ use libp2p::swarm::{ConnectionId, Stream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::conduct::Allowance;
+use super::conduct::{self, Allowance, Charge};
 use super::connections::{Connection, Report};
 use super::frames::{self, FrameError};
 use super::liveness::Liveness;
 use super::queue::{Queue, Waiting, queue};
 use super::streams::Kind;
 use super::worker::Worker;
-use super::{Counters, Event, address};
+use super::{Counters, Done, Event, address};
 
 /// Most frames that wait to be written.
 const MAX_QUEUED_FRAMES: usize = 1024;
 /// Bytes that are gathered before they are flushed, and that one read asks for.
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// Pauses are saved up to this length: the timer is no finer.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long the end with the larger node id waits for the other to open the sync stream.
 const OTHER_OPENS: Duration = Duration::from_secs(3);
@@ -129,7 +132,7 @@ impl Session {
         let (reader, writer) = stream.split();
         let ended = tokio::select! {
             ended = read(peer, reader, &heard, &events, &allowance) => ended,
-            ended = write(writer, frames) => ended,
+            ended = write(writer, frames, &allowance) => ended,
             _ended = cancel => SessionError::Cancelled,
         };
         if events.send(Event::Disconnected { peer }).await.is_err() {
@@ -148,20 +151,32 @@ async fn read(
 ) -> SessionError {
     let reader = Listening { reader, heard: heard.clone() };
     let mut reader = BufReader::with_capacity(BATCH_BYTES, reader);
+    let mut owed = Duration::ZERO;
     loop {
         let frame = match timeout(SILENCE, frames::read(&mut reader, MAX_FRAME_BYTES)).await {
             Ok(Ok(frame)) => frame,
             Ok(Err(error)) => return error.into(),
             Err(_) => return SessionError::Silent,
         };
-        let wait = allowance.charge(&frame, Instant::now());
+        let Charge { mut wait, paced } = allowance.charge(&frame, Instant::now());
+        let (done, looked_at) = paced.map(|_| oneshot::channel()).unzip();
         // What it sends meanwhile waits on its own machine.
         let taken = heard.without(async {
-            let taken = events.send(Event::Frame { peer, frame }).await;
+            let room = events.reserve().await?;
+            let given = Instant::now();
+            room.send(Event::Frame { peer, frame, done: done.map(Done) });
+            if let (Some(looked_at), Some(entries)) = (looked_at, paced) {
+                // Nothing is ever sent: that the other end is gone is the answer.
+                let _gone = looked_at.await;
+                owed += conduct::pause(given.elapsed(), entries);
+                if owed >= SHORTEST_PAUSE {
+                    wait = wait.max(std::mem::take(&mut owed));
+                }
+            }
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
-            taken
+            Ok::<(), mpsc::error::SendError<()>>(())
         });
         if taken.await.is_err() {
             return SessionError::Cancelled;
@@ -169,14 +184,18 @@ async fn read(
     }
 }
 
-async fn write(mut writer: impl AsyncWrite + Unpin, mut frames: Waiting) -> SessionError {
+async fn write(mut writer: impl AsyncWrite + Unpin, mut frames: Waiting, allowance: &Allowance) -> SessionError {
     let mut buffer = Vec::new();
     while let Some(frame) = frames.recv().await {
-        frames::append(&mut buffer, &frame);
+        let append = |frame: &[u8], buffer: &mut Vec<u8>| {
+            allowance.serve(frame, Instant::now());
+            frames::append(buffer, frame);
+        };
+        append(&frame, &mut buffer);
         while buffer.len() < BATCH_BYTES
             && let Some(frame) = frames.try_recv()
         {
-            frames::append(&mut buffer, &frame);
+            append(&frame, &mut buffer);
         }
         let written = async {
             writer.write_all(&buffer).await?;

@@ -30,7 +30,7 @@ async fn a_peer_that_is_throttled_is_not_taken_for_a_silent_one() {
     let (events, mut taken) = mpsc::channel(8);
     let allowance = Conduct::default().allowance(&PeerId::random(), Instant::now());
     let heavy = [&[fedp2p_protocols::sync::PUSH][..], &[0; MAX_FRAME_BYTES - 1]].concat();
-    while allowance.charge(&heavy, Instant::now()).is_zero() {}
+    while allowance.charge(&heavy, Instant::now()).wait.is_zero() {}
     // Both frames come with one read, before the question.
     let mut sent = Vec::new();
     for number in 0..2 {
@@ -68,4 +68,26 @@ async fn a_peer_whose_frames_the_loop_does_not_take_is_not_taken_for_a_silent_on
     liveness.heard(heard.last());
     assert!(!liveness.is_in_doubt(asked + Duration::from_secs(3600)));
     taken.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_has_pushed_much_waits_until_its_frame_was_looked_at() {
+    let peer = NodeKey::from_seed([1; 32]).id();
+    let (events, mut taken) = mpsc::channel(8);
+    let allowance = Conduct::default().allowance(&PeerId::random(), Instant::now());
+    let entry = [&[fedp2p_protocols::sync::PUSH][..], &[0; 300]].concat();
+    while allowance.charge(&entry, Instant::now()).paced.is_none() {}
+    let mut sent = Vec::new();
+    (0..2).for_each(|_| frames::append(&mut sent, &entry));
+    let heard = Heard::new(Instant::now());
+    let mut reading = Box::pin(read(peer, Cursor::new(sent), &heard, &events, &allowance));
+    assert!(futures::poll!(&mut reading).is_pending());
+    let Some(Event::Frame { done: Some(done), .. }) = taken.recv().await else { panic!("not the frame") };
+    assert!(futures::poll!(&mut reading).is_pending());
+    assert!(taken.try_recv().is_err(), "the next one is left unread");
+    drop(done);
+    tokio::select! {
+        _ended = &mut reading => panic!("there is more to read"),
+        next = taken.recv() => assert!(matches!(next, Some(Event::Frame { done: Some(_), .. }))),
+    }
 }

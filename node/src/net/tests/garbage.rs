@@ -22,7 +22,7 @@ async fn still_works(victim: &mut Node, at: &libp2p::Multiaddr) {
     tokio::join!(connected, member.connected());
     member.send(victim.id, b"well?");
     let frame = victim.until(|event| match event {
-        Event::Frame { peer, frame } if peer == id => Some(frame),
+        Event::Frame { peer, frame, .. } if peer == id => Some(frame),
         _ => None,
     });
     assert_eq!(frame.await, b"well?");

@@ -135,7 +135,7 @@ impl Node {
 
     pub(super) async fn frame(&mut self) -> (NodeId, Vec<u8>) {
         self.until(|event| match event {
-            Event::Frame { peer, frame } => Some((peer, frame)),
+            Event::Frame { peer, frame, .. } => Some((peer, frame)),
             _ => None,
         })
         .await
