@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use fedp2p_protocols::attention::Attention;
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Fence};
 use fedp2p_protocols::name::{AgentName, RoleName, TaskId};
-use fedp2p_protocols::pulse::{AgentKind, Pulse};
+use fedp2p_protocols::pulse::{AgentKind, Attendance, Pulse};
 use fedp2p_protocols::task::{Bid, Grant, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::{AgentId, Ballot, Proposal, ProposalKey, Seen};
 use serde::de::DeserializeOwned;
@@ -241,6 +241,8 @@ sections! {
     ballots Ballot "ballots": BallotPlace => Ballot;
     /// Which proposals agents of the node say to have seen.
     seen Seen "seen": SeenPlace => Seen;
+    /// Whether clients speak for agents of the node.
+    attendance Attendance "attendance": AgentName => Attendance;
     /// What agents of the node want to be handed.
     attention Attention "attention": AgentName => Attention;
     /// Which roles agents of the node gave and took.

@@ -48,6 +48,7 @@
 //! | `proposals/<id>/closed/counted/<node id>/<agent>` | the ballot that counts: its number, a colon, the places of its choices |
 //! | `ballots/<node id>/<proposal id>/<voter>/<number>/revision` | the revision that the voter saw |
 //! | `…/choices/<nn>`, `…/reason`, `…/at` | the options, why (may be absent), time |
+//! | `attendance/<agent>/here`, `at` | whether a client speaks for the agent (0 or 1), and since when; absent if none has said that it does |
 //! | `attention/<agent>/mode`, `urgent/…`, `at` | what the agent wants to be handed, whose urgent messages in any case, and when it said so |
 //! | `seen/<node id>/<proposal id>/<agent>/revision`, `at` | what the agent says to have seen, and when |
 //! | `roles/<role>/<node id>/<agent>/by`, `has`, `revision`, `at` | who says so, whether the agent has the role (0 or 1), from 1, time |

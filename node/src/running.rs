@@ -62,6 +62,8 @@ pub(crate) struct Loop<'a> {
     stop: &'a mut mpsc::Receiver<()>,
     verifier: Verifier,
     clients: HashMap<CallId, mpsc::Sender<Answer>>,
+    /// Watching clients that have gone.
+    gone: (mpsc::UnboundedSender<CallId>, mpsc::UnboundedReceiver<CallId>),
     next_call: u64,
     clock: Clock,
     /// Inputs that follow from effects; they come before anything new.
@@ -179,6 +181,8 @@ impl<'a> Loop<'a> {
             stop: outside.stop,
             verifier: Verifier::start()?,
             clients: HashMap::new(),
+            // Bounded by the number of clients.
+            gone: mpsc::unbounded_channel(),
             next_call: 0,
             clock,
             inputs: VecDeque::new(),
@@ -228,6 +232,10 @@ impl<'a> Loop<'a> {
                     None => break Exit::Lost("the network"),
                 },
                 Some(incoming) = self.calls.recv(), if has_room => self.call(incoming),
+                Some(id) = self.gone.1.recv() => match self.clients.remove(&id) {
+                    Some(_) => Input::CallEnded(id),
+                    None => continue,
+                },
                 () = tokio::time::sleep_until(due) => Input::Tick,
             };
             self.take(input);
@@ -271,6 +279,15 @@ impl<'a> Loop<'a> {
         let id = CallId(self.next_call);
         self.next_call += 1;
         self.clients.insert(id, incoming.answers);
+        if matches!(incoming.call.request, Request::Watch(_)) {
+            let told = self.gone.0.clone();
+            drop(tokio::spawn(async move {
+                // It ends by an error, as nobody sends anything.
+                let _gone = incoming.gone.await;
+                // A loop that has ended has no clients.
+                let _told = told.send(id);
+            }));
+        }
         Input::Call { id, caller: incoming.call.caller, request: incoming.call.request }
     }
 

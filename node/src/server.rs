@@ -14,7 +14,7 @@ use fedp2p_protocols::api::{self, Answer, Call, Error, ErrorCode, Greeting, Repl
 use fedp2p_protocols::limits::{MAX_REPLY_BYTES, MAX_REQUEST_BYTES};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::frame;
@@ -33,6 +33,8 @@ pub(crate) const MAX_WAITING_CALLS: usize = 1024;
 pub(crate) struct Incoming {
     pub(crate) call: Call,
     pub(crate) answers: mpsc::Sender<Answer>,
+    /// Ends when the client has gone.
+    pub(crate) gone: oneshot::Receiver<()>,
 }
 
 /// The listening socket. Dropping it stops listening and removes the file.
@@ -128,7 +130,9 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Incoming>) -> Result<(), 
             }
         };
         let (answers, mut answered) = mpsc::channel(MAX_WAITING_EVENTS);
-        let Some(answer) = ask(&calls, call, answers, &mut answered).await else { return Ok(()) };
+        // Dropped with this connection, or once the call has its answer.
+        let (_here, gone) = oneshot::channel();
+        let Some(answer) = ask(&calls, Incoming { call, answers, gone }, &mut answered).await else { return Ok(()) };
         let watching = matches!(answer, Answer::Ok(Reply::Watch(_)));
         write_answer(&mut write, answer).await?;
         if watching {
@@ -140,11 +144,10 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Incoming>) -> Result<(), 
 /// Hands a call to the loop and waits for the answer; nothing if the daemon is stopping.
 async fn ask(
     calls: &mpsc::Sender<Incoming>,
-    call: Call,
-    answers: mpsc::Sender<Answer>,
+    incoming: Incoming,
     answered: &mut mpsc::Receiver<Answer>,
 ) -> Option<Answer> {
-    match calls.try_send(Incoming { call, answers }) {
+    match calls.try_send(incoming) {
         Ok(()) => answered.recv().await,
         Err(mpsc::error::TrySendError::Full(_)) => {
             Some(Answer::Error(Error::new(ErrorCode::Busy, "too many calls wait").hint("try again in a moment")))

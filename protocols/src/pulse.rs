@@ -18,6 +18,15 @@ pub enum AgentKind {
     Ai,
 }
 
+/// Whether a client speaks for an agent, where one has said that it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attendance {
+    /// Whether it still does.
+    pub here: bool,
+    /// Since when, in milliseconds since 1970 by the agent's node's clock.
+    pub at: u64,
+}
+
 /// What an agent says of itself. Every field is free text of at most 1 KiB; an absent field was never said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

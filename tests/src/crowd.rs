@@ -67,7 +67,7 @@ pub fn say(to: Option<&str>, text: String) -> send::Request {
 /// If the daemon refuses.
 pub async fn watch(node: &Node, agent: &str, kind: AgentKind, topic: Topic) -> Watch {
     let client = node.client(agent, kind).await;
-    client.watch(watch::Request { topics: vec![topic] }).await.unwrap()
+    client.watch(watch::Request { topics: vec![topic], ..Default::default() }).await.unwrap()
 }
 
 /// The next event; it has to come within `patience`.

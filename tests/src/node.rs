@@ -322,6 +322,13 @@ impl Node {
         Output { code: code(status), stdout, stderr: stderr.recv().unwrap() }
     }
 
+    /// Starts a command with this home in a folder, for a client that talks to it through pipes.
+    pub fn start(&self, arguments: &[&str], folder: &Path) -> Child {
+        let mut command = self.command(false);
+        command.args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
     /// Runs another program in a folder, in the environment of this node and with these variables.
     ///
     /// # Panics
@@ -631,7 +638,7 @@ impl Session {
     /// # Panics
     /// If that is refused.
     pub fn watch(self, topics: &[Topic]) -> Events {
-        let request = watch::Request { topics: topics.to_vec() };
+        let request = watch::Request { topics: topics.to_vec(), ..Default::default() };
         let watch = self.runtime.block_on(self.client.watch(request)).unwrap();
         Events { watch, runtime: self.runtime }
     }

@@ -187,7 +187,7 @@ async fn decision(
     context: &Context,
 ) -> Result<bool, Error> {
     let topics = vec![Topic::Votes];
-    let mut events = context.connect().await?.watch(watch::Request { topics }).await?;
+    let mut events = context.connect().await?.watch(watch::Request { topics, ..Default::default() }).await?;
     // It may have been closed before we watched.
     *proposal = client.call(vote_show::Request { id: proposal.id.clone() }).await?;
     while proposal.open {

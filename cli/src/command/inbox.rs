@@ -71,7 +71,7 @@ async fn once(arguments: &Arguments, context: &Context) -> Result<(), Error> {
 /// the inbox, so that the cursor always stands behind exactly what was printed.
 async fn follow(arguments: &Arguments, context: &Context) -> Result<(), Error> {
     let topics = vec![Topic::Inbox];
-    let mut events = context.connect().await?.watch(watch::Request { topics }).await?;
+    let mut events = context.connect().await?.watch(watch::Request { topics, ..Default::default() }).await?;
     let mut client = context.connect().await?;
     loop {
         while drain(&mut client, arguments.limit, context).await? > 0 {}

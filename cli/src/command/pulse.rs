@@ -52,7 +52,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
 /// as JSON, a line for each event.
 async fn follow(context: &Context) -> Result<(), Error> {
     let topics = vec![Topic::Pulse, Topic::Peers];
-    let mut events = context.connect().await?.watch(watch::Request { topics }).await?;
+    let mut events = context.connect().await?.watch(watch::Request { topics, ..Default::default() }).await?;
     let mut client = context.connect().await?;
     loop {
         let reply = client.call(pulse::Request {}).await?;

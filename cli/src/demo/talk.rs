@@ -164,7 +164,7 @@ pub(super) async fn latency(stage: &mut Stage<'_>) -> Result<(), Error> {
 
 /// Watches what happens at a node.
 pub(super) async fn watch(mesh: &Mesh, who: Who, topic: Topic) -> Result<Watch, Error> {
-    let request = watch::Request { topics: vec![topic] };
+    let request = watch::Request { topics: vec![topic], ..Default::default() };
     Ok(mesh.client(who).await?.watch(request).await?)
 }
 

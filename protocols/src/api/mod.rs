@@ -124,6 +124,13 @@ macro_rules! operations {
             /// Every operation's name and what it may do.
             pub const ALL: &'static [(&'static str, Access)] = &[$(($name, Access::$access)),*];
 
+            /// What the operation may do.
+            pub fn access(&self) -> Access {
+                match self {
+                    $(Self::$variant(_) => Access::$access,)*
+                }
+            }
+
             /// The operation's name.
             pub fn name(&self) -> &'static str {
                 match self {

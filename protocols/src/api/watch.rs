@@ -19,6 +19,19 @@ use crate::name::{Address, NoteName};
 pub struct Request {
     /// Which; all if empty.
     pub topics: Vec<Topic>,
+    /// Speak for the calling agent as long as the connection lasts. The agent is there until then, and gone afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+}
+
+/// How a client speaks for an agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hold {
+    /// Together with other clients that speak for it. Without it, it is refused while another one does.
+    pub share: bool,
+    /// The agent's name was made up for this client: an agent that did nothing under it is forgotten at the end.
+    pub made_up: bool,
 }
 
 /// The daemon is watching.

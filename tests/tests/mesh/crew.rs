@@ -92,7 +92,7 @@ async fn client(node: &Node, number: usize) -> Client {
 /// Says whenever something about a task has changed, until the node is gone.
 async fn listen(node: &Node) -> News {
     let listener = node.client("listener", AgentKind::Ai).await;
-    let mut events = listener.watch(watch::Request { topics: vec![Topic::Tasks] }).await.unwrap();
+    let mut events = listener.watch(watch::Request { topics: vec![Topic::Tasks], ..Default::default() }).await.unwrap();
     let (said, news) = channel(());
     tokio::spawn(async move {
         while let Ok(Some(_)) = events.next().await {

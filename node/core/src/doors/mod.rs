@@ -14,12 +14,12 @@ mod roles;
 mod status;
 pub(crate) mod tasks;
 mod votes;
+mod watches;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fedp2p_crdt::content::{Agent, Edit, Entry};
-use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Reply, Request, down, invite, watch};
+use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Reply, Request, down, invite};
 use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
 use fedp2p_protocols::name::{AgentName, NoteName};
 use fedp2p_protocols::op::Verified;
@@ -34,6 +34,7 @@ use crate::input::{CallId, Introduction};
 use crate::store::{Read, ReadOutcome, ReadToken, StoreError, Write};
 
 pub(crate) use picture::Glance;
+pub(crate) use watches::Watches;
 
 /// What a read was for.
 #[derive(Debug)]
@@ -94,23 +95,6 @@ pub(crate) enum Finish {
 /// Most calls that wait until the own document has been put together again.
 pub(crate) const MAX_DEFERRED: usize = 64;
 
-/// The clients that watch.
-#[derive(Debug, Default)]
-pub(crate) struct Watches {
-    watches: BTreeMap<CallId, (AgentName, Vec<watch::Topic>)>,
-}
-
-impl Watches {
-    pub(crate) fn remove(&mut self, id: CallId) {
-        self.watches.remove(&id);
-    }
-
-    /// Whether a client of this agent watches.
-    pub(crate) fn has(&self, agent: &AgentName) -> bool {
-        self.watches.values().any(|(watching, _)| watching == agent)
-    }
-}
-
 impl Core {
     /// What a node does first: the person that runs it can be written to, and its log has begun.
     pub(crate) fn begin(&mut self, person: Option<AgentName>, inviter: Option<Introduction>) {
@@ -130,6 +114,7 @@ impl Core {
         {
             edits.push(Entry::Agent(agent, Agent { kind: AgentKind::Person, said: None }).into());
         }
+        edits.extend(self.departures());
         let mut entries = Entries::default();
         if let Some(Introduction { chain, addresses }) = inviter {
             let peer = chain.subject();
@@ -155,7 +140,7 @@ impl Core {
     }
 
     pub(crate) fn call_ended(&mut self, id: CallId) {
-        self.watches.remove(id);
+        self.watch_ended(id);
         self.leases.forget_call(id);
         self.task_call_ended(id);
         self.deferred.retain(|(deferred, ..)| *deferred != id);
@@ -173,6 +158,7 @@ impl Core {
 
     fn dispatch(&mut self, id: CallId, caller: Caller, request: Request) -> Result<(), Error> {
         self.sign_of_life(&caller.name);
+        self.note_deed(&caller.name, &request);
         match request {
             Request::Status(_) => {
                 let status = self.status();
@@ -393,34 +379,6 @@ impl Core {
             })?;
         self.effect(Effect::Join { call: id, request });
         Ok(())
-    }
-
-    fn watch(&mut self, id: CallId, caller: &Caller, request: watch::Request) -> Result<(), Error> {
-        self.ensure_registered(caller)?;
-        self.watches.watches.insert(id, (caller.name.clone(), request.topics));
-        self.answer(id, Reply::Watch(watch::Reply {}));
-        Ok(())
-    }
-
-    /// Tells the watching clients and the daemon's log what happened.
-    pub(crate) fn tell(&mut self, event: watch::Event) {
-        self.tell_inboxes(event, &[]);
-    }
-
-    /// As [`Core::tell`], for what lets these agents of this node find something in their inboxes.
-    pub(crate) fn tell_inboxes(&mut self, event: watch::Event, inboxes: &[AgentName]) {
-        let topic = event.topic();
-        let wants = |agent: &AgentName, topics: &[watch::Topic]| {
-            topics.is_empty()
-                || topics.contains(&topic)
-                || (topics.contains(&watch::Topic::Inbox) && inboxes.contains(agent))
-        };
-        for (id, (agent, topics)) in &self.watches.watches {
-            if wants(agent, topics) {
-                self.effects.push(Effect::Reply(*id, Answer::Event(event.clone())));
-            }
-        }
-        self.effect(Effect::Event(Box::new(event)));
     }
 
     /// Makes sure that the caller is an agent of this node, of the kind that it says.

@@ -44,6 +44,7 @@ impl Recovery {
 pub(crate) struct Glance {
     /// What each agent says, and not only since when: two pulses can fall into one millisecond.
     agents: BTreeMap<AgentName, Option<Said>>,
+    attendance: BTreeMap<AgentName, bool>,
     attention: BTreeMap<AgentName, Mode>,
     proposals: BTreeMap<String, (u32, bool)>,
     /// How many ballots and words of having seen it there are on each proposal.
@@ -86,6 +87,7 @@ impl Core {
         }
         Glance {
             agents: content.agents.iter().map(|(name, agent)| (name.clone(), agent.said.clone())).collect(),
+            attendance: content.attendance.iter().map(|(name, attendance)| (name.clone(), attendance.here)).collect(),
             attention: content.attention.iter().map(|(name, attention)| (name.clone(), attention.mode)).collect(),
             proposals: content.proposals.iter().map(|(id, proposal)| (id.clone(), state(proposal))).collect(),
             answers,
@@ -121,9 +123,10 @@ impl Core {
         let tasks = after.changed_tasks(before, node);
         for (name, said) in after.agents {
             let agent = AgentId { node, name };
+            let came_or_went = before.attendance.get(&agent.name) != after.attendance.get(&agent.name);
             match before.agents.get(&agent.name) {
                 None => self.tell(watch::Event::Agent(self.address(&agent))),
-                Some(then) if *then == said => continue,
+                Some(then) if *then == said && !came_or_went => continue,
                 Some(_) => {}
             }
             // Without a pulse there is no row.
@@ -163,7 +166,7 @@ impl Core {
     fn pulse_row(&self, id: &AgentId) -> Option<pulse::Row> {
         let agent = self.agent(id)?;
         let Said { pulse, at } = agent.said.clone()?;
-        Some(pulse::Row { address: self.address(id), kind: agent.kind, presence: self.presence(&id.node), pulse, at })
+        Some(pulse::Row { address: self.address(id), kind: agent.kind, presence: self.agent_presence(id), pulse, at })
     }
 
     pub(crate) fn pulse(&self) -> pulse::Reply {
@@ -179,7 +182,7 @@ impl Core {
             Some(agents::Agent {
                 address: self.address(id),
                 kind: agent.kind,
-                presence: self.presence(&id.node),
+                presence: self.agent_presence(id),
                 attention: self.mode(id),
                 status: said.and_then(|said| said.pulse.status.clone().or_else(|| said.pulse.action.clone())),
                 summary: said.and_then(|said| said.pulse.summary.clone()),
@@ -313,6 +316,8 @@ fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
             let closed_since = known.closed.is_none() && proposal.closed.is_some();
             known.revision < proposal.revision || closed_since
         }),
+        // Who is there now is known better than any earlier log knew it.
+        Entry::Attendance(name, _) => !have.attendance.contains_key(name),
         Entry::Attention(name, attention) => have.attention.get(name).is_none_or(|known| known.at < attention.at),
         Entry::Ballot(place, _) => !have.ballots.contains_key(place),
         Entry::Task(id, task) => have.tasks.get(id).is_none_or(|known| known.revision < task.revision),

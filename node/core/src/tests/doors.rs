@@ -137,7 +137,15 @@ fn watched(world: &World, n: usize, call: u64) -> Vec<watch::Event> {
 #[test]
 fn a_watch_tells_what_was_asked_for_until_it_ends() {
     let mut world = World::connected(2);
-    world.call(1, Request::Watch(watch::Request { topics: vec![watch::Topic::Inbox, watch::Topic::Pulse] })).unwrap();
+    world
+        .call(
+            1,
+            Request::Watch(watch::Request {
+                topics: vec![watch::Topic::Inbox, watch::Topic::Pulse],
+                ..Default::default()
+            }),
+        )
+        .unwrap();
     let watch = world.calls;
     world.send(0, &["p1"], "for you").unwrap();
     world.send(0, &["p0"], "not for you").unwrap();

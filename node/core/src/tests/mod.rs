@@ -8,6 +8,7 @@ mod claims;
 mod doors;
 mod durability;
 mod forks;
+mod holds;
 mod hostile;
 mod hostile_votes;
 mod ingest;
