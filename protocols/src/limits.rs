@@ -112,6 +112,8 @@ pub const MAX_TASK_TEXT_BYTES: usize = 8 * 1024;
 pub const MAX_TASK_DATA_BYTES: usize = 4 * 1024;
 /// Most tasks that one task may come after.
 pub const MAX_TASK_AFTER: usize = 16;
+/// Most tasks that an agent which asks for the next one can leave out.
+pub const MAX_TASK_EXCEPT: usize = 64;
 /// Longest note on a task, in bytes; the same for the reason of a bid, an award or a cancellation.
 pub const MAX_TASK_NOTE_BYTES: usize = 1024;
 /// Longest result of a task, in bytes.

@@ -35,7 +35,10 @@ pub(crate) fn some_task_call(dice: &mut Dice) -> Request {
             offer: dice.percent(15).then(|| Bidding { until_s: Some(1 + dice.below(10) as u32), auto: true }),
             ..task_new::Request::default()
         }),
-        25..=39 => Request::TaskNext(task_next::Request { ttl_s: Some(5 + dice.below(20) as u32) }),
+        25..=39 => Request::TaskNext(task_next::Request {
+            ttl_s: Some(5 + dice.below(20) as u32),
+            ..task_next::Request::default()
+        }),
         40..=54 => Request::TaskClaim(task_claim::Request {
             id,
             create: dice.percent(20),

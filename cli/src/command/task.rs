@@ -438,7 +438,7 @@ async fn say(
 }
 
 async fn next(ttl_s: Option<u32>, context: &Context) -> Result<(), Error> {
-    let reply = context.ask(task_next::Request { ttl_s }).await?;
+    let reply = context.ask(task_next::Request { ttl_s, ..Default::default() }).await?;
     if reply.task.is_none() {
         context.out.note(&match reply.open {
             0 => format!("no tasks: \"{} task new\" makes one", context.program),

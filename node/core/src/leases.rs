@@ -203,7 +203,12 @@ impl Core {
                 self.promise(&claims, &mut decisions);
             }
             let again = !decisions.edits.is_empty();
+            // That a lease has run out is written nowhere.
+            let news = claims.iter().any(|standing| self.is_news(standing));
             let written = self.write_decisions(decisions);
+            if news {
+                self.tell_claims();
+            }
             if let Some(next) = next {
                 self.leases.look_at(next);
             }
@@ -472,6 +477,11 @@ impl Core {
         self.effect(Effect::Reply(call, answer));
     }
 
+    /// Whether a claim stands otherwise than when that was told last.
+    fn is_news(&self, standing: &Standing<'_>) -> bool {
+        self.leases.told.get(&standing.fence) != Some(&self.claim_state(standing))
+    }
+
     /// Tells those who watch which claims stand otherwise than when that was told last.
     pub(crate) fn tell_claims(&mut self) {
         let picture = self.documents.picture(&self.lobby);
@@ -479,9 +489,8 @@ impl Core {
         let mut told = BTreeMap::new();
         let mut news = Vec::new();
         for standing in claims.iter() {
-            let state = self.claim_state(standing);
-            told.insert(standing.fence, state);
-            if self.leases.told.get(&standing.fence) != Some(&state) {
+            told.insert(standing.fence, self.claim_state(standing));
+            if self.is_news(standing) {
                 news.push(self.show_claim(&claims, standing));
             }
         }

@@ -52,11 +52,15 @@ fn make(node: &Node) {
     }
 }
 
+fn next() -> task_next::Request {
+    task_next::Request { ttl_s: Some(LEASE_S), ..task_next::Request::default() }
+}
+
 /// An agent that does tasks until none is left, or its daemon is gone.
 async fn work(mut client: Client, mut news: News, done: Done) {
     loop {
         news.mark_unchanged();
-        let Ok(next) = client.call(task_next::Request { ttl_s: Some(LEASE_S) }).await else { return };
+        let Ok(next) = client.call(next()).await else { return };
         match next.task {
             Some(task) => {
                 let state = Some(State::Completed);
@@ -78,7 +82,7 @@ async fn work(mut client: Client, mut news: News, done: Done) {
 /// An agent that takes a task and never says another word. Returns the task.
 async fn die(mut client: Client) -> String {
     loop {
-        let next = client.call(task_next::Request { ttl_s: Some(LEASE_S) }).await.unwrap();
+        let next = client.call(next()).await.unwrap();
         if let Some(task) = next.task {
             return task.id;
         }

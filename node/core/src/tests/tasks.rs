@@ -1,5 +1,6 @@
 //! Tasks at the doors: what may be done with them, by whom, and what everybody sees.
 
+use fedp2p_protocols::api::claim::State::Overdue;
 use fedp2p_protocols::api::task::{Assignee, Bidding, Counts, Task};
 use fedp2p_protocols::api::{
     role_assign, task_award, task_bid, task_cancel, task_claim, task_edit, task_list, task_new, task_next, task_show,
@@ -511,4 +512,40 @@ fn those_who_watch_see_what_becomes_of_tasks() {
     for n in 0..3 {
         assert_eq!(states(&world.hosts[n].events), [State::Submitted, State::Working, State::Completed], "n{n}");
     }
+}
+
+#[test]
+fn an_agent_that_asks_for_another_works_on_several_and_leaves_out_what_it_names() {
+    let mut world = team();
+    for id in ["one", "two", "three"] {
+        world.call(0, plain(id)).unwrap();
+    }
+    let another = |world: &mut World, except: &[&str]| {
+        let except = except.iter().map(|id| (*id).to_owned()).collect();
+        world.ask(1, task_next::Request { another: true, except, ..Default::default() }).task.map(|task| task.id)
+    };
+    assert_eq!(another(&mut world, &["one", "two@n0", "over-long-ago"]).as_deref(), Some("three"));
+    assert_eq!(next(&mut world, 1).as_deref(), Some("three"), "who does not ask for another goes on where it was");
+    let more = [another(&mut world, &[]), another(&mut world, &[])];
+    assert!(more.iter().flatten().all(|id| id != "three") && more[0] != more[1], "{more:?}");
+    assert_eq!(another(&mut world, &[]), None);
+    assert_eq!(next(&mut world, 2), None);
+    let except = vec!["one".to_owned(); 65];
+    let request = task_next::Request { except, ..Default::default() };
+    refusal(world.call(1, Request::TaskNext(request)), ErrorCode::TooLarge);
+}
+
+#[test]
+fn those_who_wait_for_work_are_told_when_the_lease_of_a_vanished_node_runs_out() {
+    let mut world = team();
+    world.call(0, plain("build")).unwrap();
+    let request = task_claim::Request { id: "build".to_owned(), ttl_s: Some(60), ..Default::default() };
+    world.call(1, Request::TaskClaim(request)).unwrap();
+    world.disconnect(0, 1);
+    world.disconnect(1, 2);
+    world.hosts[2].events.clear();
+    world.wait(Duration::from_secs(61));
+    let overdue = |event: &watch::Event| matches!(event, watch::Event::Claim(claim) if claim.state == Overdue);
+    assert_eq!(world.hosts[2].events.iter().filter(|event| overdue(event)).count(), 1);
+    assert_eq!(next(&mut world, 2).as_deref(), Some("build"));
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use fedp2p_crdt::content::{Edit, Entry, StatementPlace};
 use fedp2p_crdt::task::{Holder, Standing};
 use fedp2p_protocols::api::{self, Caller, Error, ErrorCode, Reply, task_claim, task_next, task_update};
-use fedp2p_protocols::limits::{MAX_STATEMENTS, MAX_TASK_NOTE_BYTES, MAX_TASK_RESULT_BYTES, MAX_TASK_TITLE_BYTES};
+use fedp2p_protocols::limits::{
+    MAX_STATEMENTS, MAX_TASK_EXCEPT, MAX_TASK_NOTE_BYTES, MAX_TASK_RESULT_BYTES, MAX_TASK_TITLE_BYTES,
+};
 use fedp2p_protocols::task::{State, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::AgentId;
 
@@ -81,10 +83,22 @@ impl Core {
         caller: &Caller,
         request: &task_next::Request,
     ) -> Result<(), Error> {
+        if request.except.len() > MAX_TASK_EXCEPT {
+            let message = format!("at most {MAX_TASK_EXCEPT} tasks can be left out, not {}", request.except.len());
+            return Err(Error::new(ErrorCode::TooLarge, message).hint("take one by its id with \"fedp2p task start\""));
+        }
+        // One that is not there any more cannot be taken anyway.
+        let except: BTreeSet<TaskKey> =
+            request.except.iter().filter_map(|id| self.find_task(id).ok().map(|(key, _)| key)).collect();
+        if request.another {
+            return self.try_next(call, caller, request.ttl_s, except);
+        }
         // One that was interrupted goes on where it was.
         let tasks = self.board().tasks();
         let held = tasks.iter().filter(|standing| {
-            self.holds_task(caller, standing) && matches!(standing.state, State::Submitted | State::Working)
+            self.holds_task(caller, standing)
+                && matches!(standing.state, State::Submitted | State::Working)
+                && !except.contains(&standing.key)
         });
         let first = held.min_by(|a, b| a.order().cmp(&b.order()));
         match first.map(|standing| (standing.key.clone(), standing.state)) {
@@ -95,7 +109,7 @@ impl Core {
                 self.next_taken(call, &key);
                 Ok(())
             }
-            None => self.try_next(call, caller, request.ttl_s, BTreeSet::new()),
+            None => self.try_next(call, caller, request.ttl_s, except),
         }
     }
 
