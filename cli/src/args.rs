@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use fedp2p_protocols::name::AgentName;
 
 use crate::command::{
-    ack, approve, attention, claim, completions, demo, digest, guard, history, inbox, invite, join, log, note, pin,
+    ack, agent, approve, attention, claim, completions, demo, digest, guard, history, inbox, invite, join, log, note, pin,
     pulse, role, send, state, task, up, vote,
 };
 use crate::ui::colour::When;
@@ -89,6 +89,7 @@ pub(crate) enum Command {
     Peers,
     Invite(invite::Arguments),
     Join(join::Arguments),
+    Agent(agent::Arguments),
     /// List the agents of the mesh
     #[command(after_help = "Examples:\n  fedp2p agents\n  fedp2p agents --json")]
     Agents,

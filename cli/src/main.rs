@@ -11,8 +11,10 @@
 //! | [`ui`] | everything that prints |
 //! | [`error`] | what can go wrong, hints and exit codes |
 //! | [`bug`] | what is said when a bug shows itself |
+//! | [`agent`] | agents that are programs or models |
 //! | [`demo`] | three daemons that play the whitepaper |
 
+mod agent;
 mod args;
 mod bug;
 mod command;

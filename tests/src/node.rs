@@ -585,9 +585,24 @@ impl Following {
 
     /// Interrupts it as Ctrl-C does and returns its exit code.
     pub fn interrupt(&mut self) -> i32 {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::INT).unwrap();
+        self.signal(Signal::INT);
         self.wait_for_end()
+    }
+
+    /// Interrupts it as Ctrl-C does.
+    pub fn signal_interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// Kills it at once, and waits for the end.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait_for_end();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Waits for its end and returns its exit code.

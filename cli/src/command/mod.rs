@@ -11,6 +11,7 @@ use crate::ui::Output;
 use crate::ui::colour::When;
 
 pub(crate) mod ack;
+pub(crate) mod agent;
 pub(crate) mod agents;
 pub(crate) mod approve;
 pub(crate) mod attention;
@@ -66,6 +67,7 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
         Command::Peers => block_on(peers::run(&context()?)),
         Command::Invite(arguments) => block_on(invite::run(&arguments, &context()?)),
         Command::Join(arguments) => block_on(join::run(arguments, &context()?)),
+        Command::Agent(arguments) => block_on(agent::run(arguments, &context()?, globals.agent.as_ref())),
         Command::Agents => block_on(agents::run(&context()?)),
         Command::Send(arguments) => block_on(send::run(arguments, &context()?)),
         Command::Inbox(arguments) => block_on(inbox::run(&arguments, &context()?)),

@@ -29,6 +29,18 @@ pub(crate) fn block(text: &str, prefix: &str) -> String {
     out
 }
 
+/// Returns `text` with its lines as they are and everything else made visible that does not simply show.
+pub(crate) fn text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c => push(&mut out, c),
+        }
+    }
+    out
+}
+
 fn push(out: &mut String, c: char) {
     match c {
         '\n' | '\r' | '\t' => out.extend(c.escape_default()),
@@ -101,6 +113,11 @@ mod tests {
     #[test]
     fn one_line_stays_one_line() {
         assert_eq!(line("a\r\nhint: run rm\tx"), "a\\r\\nhint: run rm\\tx");
+    }
+
+    #[test]
+    fn a_text_keeps_its_lines() {
+        assert_eq!(text("a\n\tb\r\u{1b}\u{202e}"), "a\n\tb\\r\\u{1b}\\u{202e}");
     }
 
     #[test]
