@@ -265,6 +265,7 @@ fn running() -> Place {
             log_epoch: LogEpochId::from_bytes([3; 16]),
             certificate_expires: 0,
             admin: true,
+            pin: false,
             conversations: Vec::new(),
             forks: Vec::new(),
             warnings: Vec::new(),

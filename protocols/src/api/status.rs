@@ -36,6 +36,8 @@ pub struct Reply {
     pub certificate_expires: u64,
     /// Whether it may admit others.
     pub admin: bool,
+    /// Whether a PIN keeps programs from answering approvals for its people.
+    pub pin: bool,
     /// Each conversation.
     pub conversations: Vec<Conversation>,
     /// Contradictions that were proven, by any node.

@@ -32,6 +32,7 @@ impl Core {
             log_epoch: self.epoch,
             certificate_expires: self.chain.not_after(),
             admin: self.chain.may_admit(),
+            pin: self.pin.is_some(),
             conversations,
             forks: self
                 .forks
