@@ -6,9 +6,10 @@ use clap::{Args, Parser, Subcommand};
 use fedp2p_protocols::name::AgentName;
 
 use crate::command::{
-    ack, agent, approve, attention, claim, completions, demo, digest, guard, history, inbox, invite, join, log, note, pin,
-    pulse, role, send, state, task, up, vote,
+    ack, agent, approve, attention, claim, completions, demo, digest, guard, history, hook, inbox, invite, join, log,
+    note, pin, pulse, role, send, setup, state, task, up, vote, wait,
 };
+use crate::shell;
 use crate::ui::colour::When;
 
 const START: &str = "\
@@ -61,15 +62,7 @@ impl Globals {
     pub(crate) fn program(&self) -> String {
         match &self.home {
             None => "fedp2p".to_owned(),
-            Some(home) => {
-                let home = home.display().to_string();
-                let plain = home.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
-                if plain {
-                    format!("fedp2p --home {home}")
-                } else {
-                    format!("fedp2p --home '{}'", home.replace('\'', "'\\''"))
-                }
-            }
+            Some(home) => format!("fedp2p --home {}", shell::word(&home.display().to_string())),
         }
     }
 }
@@ -110,6 +103,9 @@ pub(crate) enum Command {
     Note(note::Arguments),
     Claim(claim::Arguments),
     Guard(guard::Arguments),
+    Setup(setup::Arguments),
+    Hook(hook::Arguments),
+    Wait(wait::Arguments),
     Log(log::Arguments),
     Completions(completions::Arguments),
     Demo(demo::Arguments),

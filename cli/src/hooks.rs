@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::repository::Repository;
+use crate::shell::quoted;
 
 /// The second line of our hooks.
 const MARK: &str = "# Set by \"fedp2p guard install\"; \"fedp2p guard remove\" takes it out.";
@@ -136,11 +137,6 @@ fn folder(repository: &Repository) -> Result<PathBuf, Error> {
         format!("the hooks of this repository lie in {}, which other repositories may share", folder.display()),
         "give it hooks of its own: git config core.hooksPath .git/hooks",
     ))
-}
-
-/// A word as a shell takes it, whatever is in it.
-pub(crate) fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {

@@ -6,8 +6,11 @@
 //! | [`args`] | the flags and commands |
 //! | [`command`] | one file for each command |
 //! | [`context`] | whose daemon, who speaks, where the answer goes |
+//! | [`setup`] | how each coding tool is set up, and how its hooks speak |
+//! | [`concerns`] | what concerns an agent now |
 //! | [`identity`] | what an agent is called that was not given a name |
 //! | [`repository`], [`hooks`] | the git repository that one is in, and the guard's hooks there |
+//! | [`shell`] | words as a shell takes them |
 //! | [`ui`] | everything that prints |
 //! | [`error`] | what can go wrong, hints and exit codes |
 //! | [`bug`] | what is said when a bug shows itself |
@@ -18,13 +21,15 @@ mod agent;
 mod args;
 mod bug;
 mod command;
+mod concerns;
 mod context;
 mod demo;
 mod error;
 mod hooks;
-#[cfg_attr(not(test), expect(dead_code, reason = "the doors that tools use call it"))]
 mod identity;
 mod repository;
+mod setup;
+mod shell;
 mod ui;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Exit> {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(error) if command::hook::is_asked(&error) => return command::hook::misused(&error),
         Err(error) => return command::usage(&error),
     };
     command::run(cli)

@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::hooks::{self, Hook};
 use crate::repository::Repository;
+use crate::shell::quoted;
 use crate::ui::escape;
 use crate::ui::time::Clock;
 
@@ -94,7 +95,7 @@ fn flags(context: &Context) -> String {
         return String::new();
     }
     let home = context.home.root().display().to_string();
-    format!(" --home {}", hooks::quoted(&home))
+    format!(" --home {}", quoted(&home))
 }
 
 fn told(

@@ -22,6 +22,7 @@ pub(crate) mod digest;
 pub(crate) mod down;
 pub(crate) mod guard;
 pub(crate) mod history;
+pub(crate) mod hook;
 pub(crate) mod inbox;
 pub(crate) mod invite;
 pub(crate) mod join;
@@ -32,11 +33,13 @@ pub(crate) mod pin;
 pub(crate) mod pulse;
 pub(crate) mod role;
 pub(crate) mod send;
+pub(crate) mod setup;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod task;
 pub(crate) mod up;
 pub(crate) mod vote;
+pub(crate) mod wait;
 
 /// Runs a command and says what went wrong, if something did.
 ///
@@ -86,6 +89,12 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
         Command::Note(arguments) => block_on(note::run(arguments, &context()?)),
         Command::Claim(arguments) => block_on(claim::run(arguments, &context()?)),
         Command::Guard(arguments) => block_on(guard::run(&arguments, &context()?)),
+        Command::Setup(arguments) => setup::run(&arguments, globals, &context()?),
+        Command::Hook(arguments) => {
+            hook::run(&arguments, globals, out);
+            Ok(())
+        }
+        Command::Wait(arguments) => block_on(wait::run(&arguments, &context()?)),
         Command::Log(arguments) => block_on(log::run(&arguments, &context()?)),
     }
 }

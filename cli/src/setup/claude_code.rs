@@ -1,0 +1,61 @@
+//! Claude Code.
+//!
+//! Follows "Hooks reference", "Claude Code settings" and "Connect Claude Code to tools via MCP" of its documentation
+//! (code.claude.com/docs). Hooks stand in `settings.json`, servers in `.mcp.json` of a project or in `.claude.json` of
+//! the user. A hook that ends with code 2 would stop what the model does, so ours never does.
+
+use jsonc_parser::json;
+
+use super::merge::{Change, Entry};
+use super::target::{Scope, Target};
+use super::{Edit, Event, Moment, SERVER, Tool, nested_answer};
+use crate::error::Error;
+
+pub(crate) static TOOL: Tool = Tool {
+    name: "claude-code",
+    title: "Claude Code",
+    events: &[
+        Event::heard("SessionStart", Moment::Start),
+        Event::heard("UserPromptSubmit", Moment::Prompt),
+        Event::heard("PostToolUse", Moment::Step),
+        Event::heard("Stop", Moment::Stop),
+        Event::unheard("SessionEnd", Moment::End),
+    ],
+    answer: |event, text| nested_answer(event, text, "block"),
+    nothing: "{}",
+    edits,
+    afterwards: "start Claude Code anew; in a project it asks whether to trust the server",
+};
+
+/// After how many seconds it gives a hook up.
+const TIMEOUT_S: u32 = 10;
+
+fn edits(target: &Target<'_>) -> Result<Vec<Edit>, Error> {
+    let settings = target.folder(Some("CLAUDE_CONFIG_DIR"), ".claude").join("settings.json");
+    let servers = match &target.scope {
+        Scope::Project(project) => project.join(".mcp.json"),
+        Scope::User => target.path_in("CLAUDE_CONFIG_DIR").unwrap_or(target.user_home.to_owned()).join(".claude.json"),
+    };
+    let (command, arguments) = (target.launch.program.as_str(), target.server_arguments());
+    let server = Entry::Member {
+        within: &["mcpServers"],
+        key: SERVER,
+        value: json!({ "type": "stdio", "command": command, "args": arguments }),
+    };
+    let hooks = TOOL.events.iter().map(|event| hook_group(target, event, TIMEOUT_S)).collect();
+    Ok(vec![
+        Edit { path: servers, change: Change::Json { comments: false, entries: vec![server] } },
+        Edit { path: settings, change: Change::Json { comments: false, entries: hooks } },
+    ])
+}
+
+/// A hook as Claude Code, Codex and Gemini write it: a group with one command. `timeout` is in the tool's own unit.
+pub(super) fn hook_group(target: &Target<'_>, event: &Event, timeout: u32) -> Entry {
+    let command = target.hook_line(event.name);
+    Entry::Element {
+        within: "hooks",
+        list: event.name,
+        mark: target.mark(),
+        value: json!({ "hooks": [{ "type": "command", "command": command, "timeout": timeout }] }),
+    }
+}
