@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use fedp2p_protocols::name::AgentName;
 
 use crate::command::{
-    ack, agent, approve, attention, claim, completions, demo, digest, guard, history, hook, inbox, invite, join, log,
-    note, pin, pulse, role, send, setup, state, task, up, vote, wait,
+    ack, agent, approve, attention, claim, completions, demo, digest, doctor, guard, history, hook, inbox, invite,
+    join, log, note, pin, pulse, role, send, setup, state, task, up, vote, wait,
 };
 use crate::shell;
 use crate::ui::colour::When;
@@ -106,6 +106,7 @@ pub(crate) enum Command {
     Setup(setup::Arguments),
     Hook(hook::Arguments),
     Wait(wait::Arguments),
+    Doctor(doctor::Arguments),
     Log(log::Arguments),
     Completions(completions::Arguments),
     Demo(demo::Arguments),

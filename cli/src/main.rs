@@ -8,6 +8,7 @@
 //! | [`context`] | whose daemon, who speaks, where the answer goes |
 //! | [`setup`] | how each coding tool is set up, and how its hooks speak |
 //! | [`concerns`] | what concerns an agent now |
+//! | [`doctor`] | what is looked at to see whether everything works |
 //! | [`identity`] | what an agent is called that was not given a name |
 //! | [`repository`], [`hooks`] | the git repository that one is in, and the guard's hooks there |
 //! | [`shell`] | words as a shell takes them |
@@ -24,6 +25,7 @@ mod command;
 mod concerns;
 mod context;
 mod demo;
+mod doctor;
 mod error;
 mod hooks;
 mod identity;

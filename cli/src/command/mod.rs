@@ -19,6 +19,7 @@ pub(crate) mod claim;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod digest;
+pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod guard;
 pub(crate) mod history;
@@ -95,6 +96,7 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
             Ok(())
         }
         Command::Wait(arguments) => block_on(wait::run(&arguments, &context()?)),
+        Command::Doctor(doctor::Arguments {}) => block_on(doctor::run(globals, &context()?)),
         Command::Log(arguments) => block_on(log::run(&arguments, &context()?)),
     }
 }
