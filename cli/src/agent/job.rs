@@ -26,6 +26,8 @@ use crate::error::Error;
 
 /// How many messages of a thread are given to the worker, the newest.
 const THREAD: u32 = 200;
+/// How many if these are too long for one answer.
+const SHORT_THREAD: u32 = 50;
 /// How long to wait before something is told again that could not be written.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
 /// Among how many of the last messages an answer is looked for that may have been sent.
@@ -151,7 +153,12 @@ impl<'a> Job<'a> {
 
     /// What was said before. Work goes on without it, if that cannot be read.
     async fn thread(&mut self, request: history::Request) -> Vec<Message> {
-        match self.calls.call(request).await {
+        let mut read = self.calls.call(request.clone()).await;
+        let too_large = |error: &Error| refusal(error).is_some_and(|refusal| refusal.code == ErrorCode::TooLarge);
+        if read.as_ref().is_err_and(too_large) {
+            read = self.calls.call(history::Request { limit: SHORT_THREAD, ..request }).await;
+        }
+        match read {
             Ok(reply) => reply.messages,
             Err(error) => {
                 self.shared.report.trouble("what was said before cannot be read", &error);

@@ -16,8 +16,8 @@ use crate::agent::document::{bare, full};
 use crate::agent::report::Event;
 use crate::agent::{Why, job};
 
-/// How many messages are read at once.
-const PAGE: u32 = 200;
+/// How many messages are read at once: so few that their texts fit into one answer whatever they are.
+const PAGE: u32 = 50;
 
 impl Runner {
     /// Begins with as much as there is room for.
