@@ -7,7 +7,7 @@ use fedp2p_protocols::name::AgentName;
 
 use crate::command::{
     ack, agent, approve, attention, claim, completions, demo, digest, doctor, guard, history, hook, inbox, invite,
-    join, log, note, pin, pulse, role, send, setup, state, task, up, vote, wait,
+    join, log, mcp, note, pin, pulse, role, send, setup, state, task, up, vote, wait,
 };
 use crate::shell;
 use crate::ui::colour::When;
@@ -108,6 +108,7 @@ pub(crate) enum Command {
     Wait(wait::Arguments),
     Doctor(doctor::Arguments),
     Log(log::Arguments),
+    Mcp(mcp::Arguments),
     Completions(completions::Arguments),
     Demo(demo::Arguments),
 }

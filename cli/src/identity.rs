@@ -30,6 +30,11 @@ pub(crate) fn agent_for(client: &str, project: &Path) -> AgentName {
     name.parse().expect("parts of names within their limits make a name")
 }
 
+/// Whether `folder` lies in a git work tree. Tools that are not started for a project run in some other folder.
+pub(crate) fn is_project(folder: &Path) -> bool {
+    project_root(folder).join(".git").exists()
+}
+
 /// Returns the folder of the git work tree that `folder` lies in, or `folder` itself if it lies in none.
 fn project_root(folder: &Path) -> PathBuf {
     let folder = folder.canonicalize().or_else(|_| std::path::absolute(folder)).unwrap_or_else(|_| folder.to_owned());

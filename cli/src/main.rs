@@ -10,6 +10,7 @@
 //! | [`concerns`] | what concerns an agent now |
 //! | [`doctor`] | what is looked at to see whether everything works |
 //! | [`identity`] | what an agent is called that was not given a name |
+//! | [`mcp`] | the server that AI tools talk to |
 //! | [`repository`], [`hooks`] | the git repository that one is in, and the guard's hooks there |
 //! | [`shell`] | words as a shell takes them |
 //! | [`ui`] | everything that prints |
@@ -29,6 +30,7 @@ mod doctor;
 mod error;
 mod hooks;
 mod identity;
+mod mcp;
 mod repository;
 mod setup;
 mod shell;

@@ -24,11 +24,16 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign");
 /// Whether the program can run here. A test that needs it and has it not says why and passes.
 pub fn is_available() -> bool {
     if let Err(reason) = packages() {
-        let test = std::thread::current();
-        // Not by a macro: the test runner would keep the words of a test that passes to itself.
-        drop(writeln!(std::io::stderr(), "skipped: {} needs {reason}", test.name().unwrap_or("a test")));
+        skipped(reason);
     }
     packages().is_ok()
+}
+
+/// Says that the present test passes without having run, and what it needs.
+pub(crate) fn skipped(reason: &str) {
+    let test = std::thread::current();
+    // Not by a macro: the test runner would keep the words of a test that passes to itself.
+    drop(writeln!(std::io::stderr(), "skipped: {} needs {reason}", test.name().unwrap_or("a test")));
 }
 
 /// The folder with the installed packages.
@@ -65,7 +70,7 @@ fn install() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-fn run(command: &mut Command) -> Result<String, String> {
+pub(crate) fn run(command: &mut Command) -> Result<String, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{program} ({error})"))?;
     if output.status.success() {

@@ -12,6 +12,7 @@
 //! | [`node`] | a daemon and its clients |
 //! | [`foreign`] | a member of the mesh that is not our program |
 //! | [`crowd`] | many agents in one program, and texts that say how old they are |
+//! | [`mcp`], [`clients`] | clients of the agents' door: one that says what a test wants, and the official ones |
 //! | [`measure`] | what benches have in common: percentiles, tables, curves, what a process costs |
 //! | [`lab`] | network namespaces and cables between them; file systems that are small or read-only |
 //! | [`faults`] | what is done to nodes, and what became of it |
@@ -27,10 +28,12 @@
 
 pub mod binary;
 pub mod cable;
+pub mod clients;
 pub mod crowd;
 pub mod faults;
 pub mod foreign;
 pub mod lab;
+pub mod mcp;
 pub mod measure;
 pub mod node;
 pub mod switch;

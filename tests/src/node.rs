@@ -187,7 +187,7 @@ impl Node {
         Home::at(&self.home, self.runtime_dir.join("fedp2p")).unwrap()
     }
 
-    fn command(&self, json: bool) -> Command {
+    pub(crate) fn command(&self, json: bool) -> Command {
         let program = binary::fedp2p();
         let mut command = match &self.namespace {
             None => Command::new(program),
@@ -320,13 +320,6 @@ impl Node {
         };
         let status = child.wait().unwrap();
         Output { code: code(status), stdout, stderr: stderr.recv().unwrap() }
-    }
-
-    /// Starts a command with this home in a folder, for a client that talks to it through pipes.
-    pub fn start(&self, arguments: &[&str], folder: &Path) -> Child {
-        let mut command = self.command(false);
-        command.args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
-        command.spawn().unwrap()
     }
 
     /// Runs another program in a folder, in the environment of this node and with these variables.

@@ -28,6 +28,7 @@ pub(crate) mod inbox;
 pub(crate) mod invite;
 pub(crate) mod join;
 pub(crate) mod log;
+pub(crate) mod mcp;
 pub(crate) mod note;
 pub(crate) mod peers;
 pub(crate) mod pin;
@@ -97,6 +98,7 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
         }
         Command::Wait(arguments) => block_on(wait::run(&arguments, &context()?)),
         Command::Doctor(doctor::Arguments {}) => block_on(doctor::run(globals, &context()?)),
+        Command::Mcp(arguments) => mcp::run(arguments, globals, context()?),
         Command::Log(arguments) => block_on(log::run(&arguments, &context()?)),
     }
 }

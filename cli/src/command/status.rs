@@ -1,9 +1,13 @@
 //! `fedp2p status`.
 
-use fedp2p_protocols::api::status;
+use std::path::Path;
+
+use fedp2p_protocols::api::{Operation, status};
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::mcp::http::Place;
 use crate::ui::colour::Style;
 use crate::ui::table::{Column, Table};
 use crate::ui::time::{Clock, span};
@@ -15,7 +19,35 @@ const DIGEST: usize = 12;
 /// Shows how the node is doing.
 pub(crate) async fn run(context: &Context) -> Result<(), Error> {
     let reply = context.ask(status::Request {}).await?;
-    context.show::<status::Request>(&reply, |out| words(&reply, out))
+    let place = Place::of(&context.home);
+    let shown = Shown { status: &reply, mcp: place.url().map(|url| Mcp { url, token_file: place.token_file() }) };
+    if context.out.json() {
+        context.out.envelope(status::Request::NAME, &shown, None)?;
+        return Ok(());
+    }
+    let mut text = words(&reply, &context.out);
+    if let Some(mcp) = &shown.mcp {
+        let line = format!("{}, token in {}", mcp.url, mcp.token_file.display());
+        text.push_str(&format!("\nAI tools connect at {}\n", escape::line(&line)));
+    }
+    context.out.print(&text)?;
+    Ok(())
+}
+
+/// What programs read: the daemon's answer, and where AI tools connect.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    status: &'a status::Reply,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mcp: Option<Mcp<'a>>,
+}
+
+/// Where AI tools connect over HTTP, and the file with the token that they show.
+#[derive(Serialize)]
+struct Mcp<'a> {
+    url: String,
+    token_file: &'a Path,
 }
 
 fn words(reply: &status::Reply, out: &Output) -> String {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -19,6 +20,8 @@ use tokio::time::{Instant, sleep};
 use super::join::ticket;
 use crate::context::{Context, here, light_runtime};
 use crate::error::{Error, Exit};
+use crate::mcp::http;
+use crate::mcp::tools::Profile;
 use crate::ui::live::Live;
 use crate::ui::show;
 
@@ -85,6 +88,14 @@ pub(crate) struct Start {
     #[arg(long)]
     pub(crate) quiet: bool,
 
+    /// Which tools AI tools are offered that connect over HTTP
+    #[arg(long, value_name = "PROFILE", default_value = "default")]
+    pub(crate) mcp_profile: Profile,
+
+    /// Do not let AI tools connect over HTTP
+    #[arg(long)]
+    pub(crate) no_mcp: bool,
+
     /// What a commit survives: normal a killed process, full a power cut too
     #[arg(long, value_name = "LEVEL", default_value = "normal")]
     pub(crate) durability: Durability,
@@ -130,8 +141,11 @@ impl Start {
         if self.durability == Durability::Full {
             option("durability", "full");
         }
-        if self.no_mdns {
-            words.push("--no-mdns".to_owned());
+        if let Some(profile) = self.mcp_profile.to_possible_value().filter(|_| self.mcp_profile != Profile::Default) {
+            option("mcp-profile", profile.get_name());
+        }
+        for (flag, given) in [("--no-mdns", self.no_mdns), ("--no-mcp", self.no_mcp)] {
+            words.extend(given.then(|| flag.to_owned()));
         }
         words
     }
@@ -145,6 +159,8 @@ impl Start {
             && self.listen.is_empty()
             && self.peer.is_empty()
             && !self.no_mdns
+            && !self.no_mcp
+            && self.mcp_profile == Profile::Default
             && self.durability == Durability::Normal
     }
 }
@@ -192,8 +208,16 @@ fn foreground(start: Start, context: &Context) -> Result<(), Error> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Error::system("start the runtime"))?;
     let (out, live, program) = (context.out.clone(), Live::new(&context.out), context.program.clone());
-    let quiet = start.quiet;
+    let (quiet, home) = (start.quiet, context.home.clone());
+    let door = Mutex::new(Some((!start.no_mcp).then_some(start.mcp_profile)));
     let report = move |report: Report| {
+        if matches!(report, Report::Ready(_))
+            && let Some(profile) = door.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && let Err(error) = http::open(&home, profile)
+        {
+            // The node does without: other doors are open.
+            out.note(&format!("no AI tool can connect over HTTP: {error}"));
+        }
         if quiet && matches!(&report, Report::Event(event) if !matches!(**event, watch::Event::Notice { .. })) {
             return;
         }

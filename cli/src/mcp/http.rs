@@ -1,0 +1,306 @@
+//! The server over HTTP, on this machine's own address, in the process of the daemon but on a thread of its own.
+//!
+//! Whoever calls shows the token, which lies in a file that only the user can read. A page in a browser cannot call: its
+//! `Origin`, and a `Host` that is not this machine, are refused before anything else.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fedp2p_node::home::Home;
+use fedp2p_protocols::name::AgentName;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN, WWW_AUTHENTICATE};
+use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rand_core::{OsRng, RngCore};
+use rmcp::model::Extensions;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
+
+use super::Server;
+use super::start::Starter;
+use super::tools::Profile;
+use super::who::{Agents, Client, Naming, SILENCE};
+
+/// Where the server is.
+const PATH: &str = "/mcp";
+/// The header by which a client says which agent it speaks for.
+const AGENT: HeaderName = HeaderName::from_static("fedp2p-agent");
+/// The header of sessions.
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// The longest request.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Most connections at one time; others wait.
+const MAX_CONNECTIONS: usize = 128;
+/// How long a client has to say what it wants.
+const HEADER_LIMIT: Duration = Duration::from_secs(10);
+/// How long to wait before accepting again after the system refused.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// How many random bytes a token has.
+const TOKEN_BYTES: usize = 24;
+
+/// Where clients find the server of a home, and what they show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    url: PathBuf,
+    token: PathBuf,
+}
+
+impl Place {
+    /// The place of this home's server.
+    pub(crate) fn of(home: &Home) -> Self {
+        Self { url: home.root().join("mcp.url"), token: home.root().join("mcp.token") }
+    }
+
+    /// The file with the token.
+    pub(crate) fn token_file(&self) -> &Path {
+        &self.token
+    }
+
+    /// The address of the server that runs, or ran last.
+    pub(crate) fn url(&self) -> Option<String> {
+        Some(std::fs::read_to_string(&self.url).ok()?.trim().to_owned()).filter(|url| !url.is_empty())
+    }
+
+    /// Returns the token, which is made at the first start.
+    fn open_token(&self) -> io::Result<String> {
+        match std::fs::read_to_string(&self.token) {
+            Ok(token) if !token.trim().is_empty() => Ok(token.trim().to_owned()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(_) | Err(_) => {
+                let mut bytes = [0; TOKEN_BYTES];
+                OsRng.fill_bytes(&mut bytes);
+                let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                write(&self.token, &token)?;
+                Ok(token)
+            }
+        }
+    }
+
+    /// Says that there is no server.
+    fn close(&self) -> io::Result<()> {
+        match std::fs::remove_file(&self.url) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Listens where it did the last time if that is free.
+    fn listen(&self) -> io::Result<TcpListener> {
+        let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let before = self.url().and_then(|url| url.parse::<Uri>().ok()?.port_u16());
+        let listener = match before.map(|port| TcpListener::bind(local(port))) {
+            Some(Ok(listener)) => listener,
+            Some(Err(_)) | None => TcpListener::bind(local(0))?,
+        };
+        listener.set_nonblocking(true)?;
+        write(&self.url, &format!("http://{}{PATH}", listener.local_addr()?))?;
+        Ok(listener)
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    // Of mode 0600 from the beginning.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    writeln!(file, "{text}")?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Starts the server of a home, which ends with the process, or makes sure that none is found there.
+///
+/// # Errors
+/// If there is no place to listen, or a file cannot be written.
+pub(crate) fn open(home: &Home, profile: Option<Profile>) -> io::Result<()> {
+    let place = Place::of(home);
+    let Some(profile) = profile else { return place.close() };
+    let door = Door { token: blake3::hash(place.open_token()?.as_bytes()) };
+    let listener = place.listen()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let naming = Naming { agent: None, tool: None, project: None, share: false };
+    let agents = Arc::new(Agents::new(home.clone(), naming, Starter::default()));
+    std::thread::Builder::new().name("mcp".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            let sweeping = Arc::clone(&agents);
+            drop(tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(SILENCE / 4).await;
+                    sweeping.sweep().await;
+                }
+            }));
+            if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+                accept(listener, door, Server::new(profile, agents, client)).await;
+            }
+        });
+    })?;
+    Ok(())
+}
+
+type Sessions = StreamableHttpService<Server, LocalSessionManager>;
+
+async fn accept(listener: tokio::net::TcpListener, door: Door, server: Server) {
+    let config = StreamableHttpServerConfig::default().with_max_request_body_bytes(MAX_BODY_BYTES);
+    let service =
+        StreamableHttpService::new(move || Ok(server.session()), Arc::<LocalSessionManager>::default(), config);
+    let (door, places) = (Arc::new(door), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes the places");
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_AGAIN).await;
+            continue;
+        };
+        let (door, service) = (Arc::clone(&door), service.clone());
+        drop(tokio::spawn(async move {
+            let serve = hyper::service::service_fn(move |request| serve(request, Arc::clone(&door), service.clone()));
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
+            // However a connection ends, it concerns that client alone.
+            let _ended = http.serve_connection(TokioIo::new(stream), serve).await;
+            drop(place);
+        }));
+    }
+}
+
+type Answer = Response<http_body_util::combinators::BoxBody<hyper::body::Bytes, std::convert::Infallible>>;
+
+async fn serve(
+    request: Request<Incoming>,
+    door: Arc<Door>,
+    service: Sessions,
+) -> Result<Answer, std::convert::Infallible> {
+    match door.check(request.uri(), request.headers()) {
+        Ok(()) => Ok(service.handle(request).await),
+        Err(refused) => Ok(refused.answer()),
+    }
+}
+
+/// What is looked at before anything is done.
+struct Door {
+    token: blake3::Hash,
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    Place,
+    Site,
+    Token,
+}
+
+impl Refused {
+    fn answer(self) -> Answer {
+        let (status, text) = match self {
+            Self::Place => (StatusCode::NOT_FOUND, "the server is at /mcp"),
+            Self::Site => (StatusCode::FORBIDDEN, "only programs of this machine may call, and no page in a browser"),
+            Self::Token => (
+                StatusCode::UNAUTHORIZED,
+                "send \"Authorization: Bearer TOKEN\" with the token from the file that \"fedp2p status\" names",
+            ),
+        };
+        let body = http_body_util::combinators::BoxBody::new(http_body_util::Full::from(format!("{text}\n")));
+        let mut answer = Response::new(body);
+        *answer.status_mut() = status;
+        if self == Self::Token {
+            answer.headers_mut().insert(WWW_AUTHENTICATE, hyper::header::HeaderValue::from_static("Bearer"));
+        }
+        answer
+    }
+}
+
+impl Door {
+    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+        let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        let host = text(&HOST).and_then(|host| host.parse::<Authority>().ok());
+        if !host.is_some_and(|host| is_local(host.host())) {
+            return Err(Refused::Site);
+        }
+        if let Some(origin) = text(&ORIGIN) {
+            let origin = origin.parse::<Uri>().ok();
+            if !origin.and_then(|origin| origin.host().map(is_local)).unwrap_or_default() {
+                return Err(Refused::Site);
+            }
+        }
+        if uri.path() != PATH {
+            return Err(Refused::Place);
+        }
+        let shown = text(&AUTHORIZATION).and_then(|shown| shown.split_once(' '));
+        let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        // Hashes are compared in the same time, whatever they are.
+        if shown.is_some_and(|token| blake3::hash(token.as_bytes()) == self.token) {
+            Ok(())
+        } else {
+            Err(Refused::Token)
+        }
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    matches!(host, "127.0.0.1" | "localhost" | "[::1]")
+}
+
+/// Tells clients apart by what comes with their requests.
+fn client(extensions: &Extensions) -> Client {
+    let Some(parts) = extensions.get::<Parts>() else {
+        return Client { session: "http".to_owned(), ..Client::default() };
+    };
+    let header = |name: &HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let agent: Option<AgentName> = header(&AGENT).and_then(|name| name.parse().ok());
+    let session = header(&SESSION);
+    Client { session: session.unwrap_or("http").to_owned(), ends: session.is_some(), agent, ..Client::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn check(path: &str, headers: &[(&str, &str)]) -> Result<(), Refused> {
+        let door = Door { token: blake3::hash(b"secret") };
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        door.check(&path.parse().unwrap(), &map)
+    }
+
+    #[test]
+    fn only_programs_of_this_machine_that_know_the_token_may_call() {
+        let (host, token) = (("host", "127.0.0.1:4000"), ("authorization", "Bearer secret"));
+        assert_eq!(check("/mcp", &[host, token]), Ok(()));
+        assert_eq!(check("/mcp", &[("host", "localhost:1"), token, ("origin", "http://localhost:1")]), Ok(()));
+        assert_eq!(check("/mcp", &[host]), Err(Refused::Token));
+        assert_eq!(check("/mcp", &[host, ("authorization", "Bearer secret2")]), Err(Refused::Token));
+        assert_eq!(check("/mcp", &[host, ("authorization", "Basic secret")]), Err(Refused::Token));
+        assert_eq!(check("/mcp", &[host, token, ("origin", "https://evil.example")]), Err(Refused::Site));
+        assert_eq!(check("/mcp", &[host, token, ("origin", "null")]), Err(Refused::Site));
+        assert_eq!(check("/mcp", &[("host", "evil.example"), token]), Err(Refused::Site));
+        assert_eq!(check("/mcp", &[token]), Err(Refused::Site));
+        assert_eq!(check("/", &[host, token]), Err(Refused::Place));
+    }
+
+    #[test]
+    fn the_token_stays_and_only_its_owner_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::of(&Home::locate(Some(folder.path())).unwrap());
+        let token = place.open_token().unwrap();
+        assert_eq!(place.open_token().unwrap(), token);
+        assert_eq!(token.len(), 2 * TOKEN_BYTES);
+        let mode = std::fs::metadata(place.token_file()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let port = place.listen().unwrap().local_addr().unwrap().port();
+        assert_eq!(place.url().unwrap(), format!("http://127.0.0.1:{port}/mcp"));
+        assert_eq!(place.listen().unwrap().local_addr().unwrap().port(), port);
+    }
+}

@@ -1,0 +1,174 @@
+//! What a tool is: arguments that say what it does, an answer, and the calls between them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use fedp2p_protocols::api::{Access, Operation};
+use rmcp::model::{CallToolResult, ContentBlock, JsonObject, ToolAnnotations};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::link::Link;
+use super::{schema, words};
+use crate::error::Error;
+
+/// What a tool came to: the answer, and the same in a few words of ours.
+pub(crate) type Outcome<A> = Result<(A, String), Error>;
+
+/// What a client may assume of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effects {
+    /// It changes nothing.
+    None,
+    /// It changes something, and the same again changes nothing more.
+    Once,
+    /// It changes something each time.
+    Each,
+}
+
+/// The arguments of a tool. Their documentation is what a model reads of it.
+pub(crate) trait Arguments: DeserializeOwned + JsonSchema + Send + 'static {
+    /// The name of the tool.
+    const NAME: &'static str;
+    /// What a client may assume.
+    const EFFECTS: Effects;
+    /// What it answers.
+    type Answer: Serialize + JsonSchema + Send + Sync;
+
+    /// Does it.
+    fn run(self, link: &Link) -> impl Future<Output = Outcome<Self::Answer>> + Send;
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = CallToolResult> + Send + 'a>>;
+
+/// A tool as clients see it, and what it does.
+pub(crate) struct Tool {
+    /// What clients see.
+    pub(crate) shown: rmcp::model::Tool,
+    run: fn(JsonObject, &Link) -> Running<'_>,
+}
+
+impl Tool {
+    /// The tool that takes these arguments.
+    pub(crate) fn of<A: Arguments>() -> Self {
+        let input = schema::input::<A>();
+        let output = schema::output::<A::Answer>();
+        Self {
+            shown: shown(A::NAME, input, A::EFFECTS).with_raw_output_schema(output),
+            run: |arguments, link| Box::pin(run::<A>(arguments, link)),
+        }
+    }
+
+    /// The tool that is an operation as it stands.
+    pub(crate) fn operation<O>(name: &'static str) -> Self
+    where
+        O: Operation + Clone + Send + Sync + 'static,
+        O::Reply: Send + Sync,
+    {
+        let effects = match O::ACCESS {
+            Access::Read => Effects::None,
+            Access::Write | Access::Administer | _ => Effects::Each,
+        };
+        Self {
+            shown: shown(name, schema::input::<O>(), effects),
+            run: |arguments, link| Box::pin(run_operation::<O>(arguments, link)),
+        }
+    }
+
+    /// Runs the tool. Whatever goes wrong is an answer for the model.
+    pub(crate) async fn call(&self, arguments: JsonObject, link: &Link) -> CallToolResult {
+        (self.run)(arguments, link).await
+    }
+}
+
+fn shown(name: &'static str, input: schema::Described, effects: Effects) -> rmcp::model::Tool {
+    let hints = ToolAnnotations::new()
+        .read_only(effects == Effects::None)
+        .destructive(false)
+        .idempotent(effects != Effects::Each)
+        .open_world(false);
+    rmcp::model::Tool::new(name, input.about, Arc::new(input.schema)).with_annotations(hints)
+}
+
+async fn run<A: Arguments>(arguments: JsonObject, link: &Link) -> CallToolResult {
+    match serde_json::from_value::<A>(Value::Object(arguments)) {
+        Ok(arguments) => run_with(arguments, link).await,
+        Err(error) => invalid(A::NAME, &error),
+    }
+}
+
+/// Runs a tool with these arguments. Whatever goes wrong is an answer for the model.
+pub(crate) async fn run_with<A: Arguments>(arguments: A, link: &Link) -> CallToolResult {
+    match arguments.run(link).await {
+        Ok((answer, said)) => answered(serde_json::to_value(&answer), said, link).await,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn run_operation<O>(arguments: JsonObject, link: &Link) -> CallToolResult
+where
+    O: Operation + Clone + Send + Sync,
+    O::Reply: Send + Sync,
+{
+    let operation: O = match serde_json::from_value(Value::Object(arguments)) {
+        Ok(operation) => operation,
+        Err(error) => return invalid(O::NAME, &error),
+    };
+    match link.call(operation).await {
+        Ok(reply) => answered(serde_json::to_value(&reply), "Done".to_owned(), link).await,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Returns an answer: what it says as fields, and in words for clients that hand on nothing else.
+async fn answered(answer: serde_json::Result<Value>, said: String, link: &Link) -> CallToolResult {
+    let mut fields = match answer {
+        Ok(Value::Object(fields)) => Value::Object(fields),
+        Ok(other) => json!({ "result": other }),
+        Err(error) => {
+            return failed(&Error::usage(format!("the answer cannot be written: {error}"), "report this bug"));
+        }
+    };
+    words::neutralise(&mut fields);
+    let notice = link.notice().await;
+    if let (Some(notice), Value::Object(fields)) = (&notice, &mut fields) {
+        fields.insert("notice".to_owned(), notice.clone().into());
+    }
+    let said = match notice {
+        Some(notice) => format!("{said}\n[{notice}]"),
+        None => said,
+    };
+    // The second for clients that do not hand on fields.
+    let content = vec![ContentBlock::text(said), ContentBlock::text(fields.to_string())];
+    let mut result = CallToolResult::success(content);
+    result.structured_content = Some(fields);
+    result
+}
+
+fn invalid(name: &str, error: &serde_json::Error) -> CallToolResult {
+    let hint = format!("call {name} again with arguments as its schema says");
+    failed(&Error::usage(format!("the arguments are not valid: {error}"), hint))
+}
+
+/// Returns a refusal in words for a model.
+pub(crate) fn failed(error: &Error) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(words::refusal(&error.report("fedp2p")))])
+}
+
+/// Reads one text or several: models give either.
+pub(crate) fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let text = |value: &Value| {
+        value.as_str().map(str::to_owned).ok_or_else(|| serde::de::Error::custom(format!("{value} is no text")))
+    };
+    let value: Value = serde::Deserialize::deserialize(deserializer)?;
+    if value.is_null() {
+        return Ok(Vec::new());
+    }
+    match value.as_array() {
+        Some(items) => items.iter().map(text).collect(),
+        None => Ok(vec![text(&value)?]),
+    }
+}

@@ -1,0 +1,99 @@
+//! The tools, by what they are about. [`full`] lists what there is beyond the twelve that every model sees.
+
+mod decide;
+pub(crate) mod full;
+pub(crate) mod notes;
+mod picture;
+pub(crate) mod talk;
+pub(crate) mod work;
+
+use clap::ValueEnum;
+
+use super::tool::Tool;
+
+/// Which tools a client is offered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// The twelve that coordination needs
+    #[default]
+    Default,
+    /// Everything that an agent may do
+    Full,
+    /// The twelve, and what the conformance kit of the protocol looks for
+    #[value(hide = true)]
+    Fixtures,
+}
+
+/// The tools of a profile, in a fixed order.
+pub(crate) fn of(profile: Profile) -> Vec<Tool> {
+    let mut tools = vec![
+        Tool::of::<talk::Send>(),
+        Tool::of::<talk::Inbox>(),
+        Tool::of::<picture::UpdateState>(),
+        Tool::of::<picture::Pulse>(),
+        Tool::of::<decide::Request>(),
+        Tool::of::<decide::Respond>(),
+        Tool::of::<decide::Results>(),
+        Tool::of::<work::AssignRole>(),
+        Tool::of::<work::ClaimTask>(),
+        Tool::of::<work::Tasks>(),
+        Tool::of::<notes::Notes>(),
+        Tool::of::<picture::Digest>(),
+    ];
+    if profile == Profile::Full {
+        tools.extend(full::tools());
+    }
+    tools
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use fedp2p_protocols::api::{self, Access};
+
+    use super::*;
+
+    /// What all descriptions and schemas of the default profile may have together.
+    const MAX_DEFAULT_BYTES: usize = 12 * 1024;
+
+    #[test]
+    #[expect(clippy::print_stderr, reason = "the size is for people to see")]
+    fn the_default_profile_is_twelve_tools_in_twelve_kilobytes() {
+        let tools = of(Profile::Default);
+        assert_eq!(tools.len(), 12);
+        let mut total = 0;
+        for tool in &tools {
+            let tool = &tool.shown;
+            let about = tool.description.as_deref().unwrap_or_default().len();
+            let input = serde_json::to_string(&tool.input_schema).unwrap().len();
+            let output = serde_json::to_string(&tool.output_schema).unwrap().len();
+            eprintln!("{:32} {about:5} {input:5} {output:5}", tool.name);
+            assert!(about > 40, "{} says too little", tool.name);
+            total += about + input + output;
+        }
+        eprintln!("descriptions and schemas of the default profile: {total} bytes");
+        assert!(total <= MAX_DEFAULT_BYTES, "{total} bytes");
+    }
+
+    #[test]
+    fn every_tool_has_a_name_of_its_own_and_says_what_it_changes() {
+        let tools = of(Profile::Full);
+        let names: BTreeSet<_> = tools.iter().map(|tool| tool.shown.name.clone()).collect();
+        assert_eq!(names.len(), tools.len());
+        for tool in &tools {
+            assert!(tool.shown.name.starts_with("federation_"), "{}", tool.shown.name);
+            assert!(tool.shown.annotations.as_ref().is_some_and(|hints| hints.read_only_hint.is_some()));
+        }
+    }
+
+    #[test]
+    fn the_full_profile_is_everything_that_an_agent_may_do() {
+        let names: BTreeSet<String> = of(Profile::Full).iter().map(|tool| tool.shown.name.to_string()).collect();
+        for (name, access) in api::Request::ALL {
+            let covered = names.contains(&format!("federation_{name}")) || full::ELSEWHERE.contains(name);
+            let refused = full::NOT_FOR_AGENTS.contains(name) || *access == Access::Administer;
+            assert!(covered != refused, "{name}: covered {covered}, refused {refused}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Clients that do what they should not. Each gets a clear answer, and the daemon serves the others.
+
+use std::collections::BTreeSet;
+
+use fedp2p_tests::mcp::Mcp;
+use fedp2p_tests::node::Node;
+use fedp2p_tests::world::World;
+use serde_json::json;
+
+fn node(world: &World) -> Node {
+    let mut node = world.node("taichi");
+    node.up(&[]);
+    node
+}
+
+#[test]
+fn unknown_tools_and_methods_are_refused_by_name() {
+    let world = World::new();
+    let node = node(&world);
+    let mut client = Mcp::open(&node, &world.path(""), "test", &["--agent", "coder"]);
+    let answer = client.request("tools/call", json!({"name": "federation_sned", "arguments": {}}));
+    assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("did you mean federation_send?"), "{answer}");
+    let answer = client.request("tools/explode", json!({}));
+    assert_eq!(answer["error"]["code"], -32601, "{answer}");
+    let answer = client.request("tools/call", json!({"arguments": {}}));
+    assert!(answer.get("error").is_some(), "{answer}");
+    assert_eq!(client.address(), "coder@taichi");
+}
+
+#[test]
+fn what_is_no_request_is_left_out_and_what_is_too_long_is_cut() {
+    let world = World::new();
+    let node = node(&world);
+    let mut client = Mcp::open(&node, &world.path(""), "test", &["--agent", "coder"]);
+    client.send_bytes(b"this is no JSON\n\n[]\n{\"jsonrpc\":\"1.0\"}\n\xff\xfe\n");
+    let long = "y".repeat(64 * 1024 * 1024);
+    client.send_bytes(format!("{{\"jsonrpc\":\"2.0\",\"id\":99,\"method\":\"{long}\"}}\n").as_bytes());
+    assert_eq!(client.address(), "coder@taichi");
+}
+
+#[test]
+fn huge_arguments_are_refused_and_change_nothing() {
+    let world = World::new();
+    let node = node(&world);
+    let mut client = Mcp::open(&node, &world.path(""), "test", &["--agent", "coder"]);
+    let text = client.refused("federation_send", json!({"content": "x".repeat(40_000)}));
+    assert!(text.contains("at most"), "{text}");
+    let text = client.refused("federation_send", json!({"content": "x".repeat(500_000)}));
+    assert!(text.contains("262144"), "{text}");
+    let text = client.refused("federation_send", json!({"content": "x", "data": vec![1; 30_000]}));
+    assert!(text.contains("Next: "), "{text}");
+    assert!(node.history().is_empty());
+}
+
+#[test]
+fn a_thousand_calls_at_once_are_all_answered_and_others_are_served_meanwhile() {
+    let world = World::new();
+    let node = node(&world);
+    let mut client = Mcp::open(&node, &world.path(""), "test", &["--agent", "coder"]);
+    client.address();
+    let asked: BTreeSet<u64> = (0..1000)
+        .map(|n| {
+            let name = if n % 2 == 0 { "federation_pulse" } else { "federation_update_state" };
+            let arguments = if n % 2 == 0 { json!({}) } else { json!({"summary": format!("step {n}")}) };
+            client.ask("tools/call", json!({"name": name, "arguments": arguments}))
+        })
+        .collect();
+    assert_eq!(node.cli(&["status"]).code, 0);
+    for id in asked {
+        client.wait("an answer", |line| {
+            (line["id"] == id).then(|| assert_ne!(line["result"]["isError"], true, "{line}"))
+        });
+    }
+    assert_eq!(node.cli(&["pulse"]).code, 0);
+}
+
+#[test]
+fn a_client_that_vanishes_in_the_middle_of_a_call_leaves_nothing_behind() {
+    let world = World::new();
+    let node = node(&world);
+    for _ in 0..20 {
+        let mut client = Mcp::open(&node, &world.path(""), "test", &["--agent", "coder", "--share"]);
+        client.ask("tools/call", json!({"name": "federation_inbox", "arguments": {"wait_s": 50}}));
+        drop(client);
+    }
+    let mut client = Mcp::open(&node, &world.path(""), "test", &["--agent", "coder", "--share"]);
+    client.ask("tools/call", json!({"name": "federation_inbox", "arguments": {"wait_s": 50}}));
+    assert_eq!(client.leave(), 0, "the server ends with its client");
+    fedp2p_tests::eventually("the agent has gone", || {
+        let agents = node.json(&["agents"]).to_string();
+        fedp2p_tests::holds(agents.contains("\"gone\""), agents)
+    });
+}
