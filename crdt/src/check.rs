@@ -11,7 +11,7 @@ use fedp2p_protocols::limits::{
     MIN_CLAIM_TTL_S,
 };
 use fedp2p_protocols::pulse::{Attendance, PulseTooLong};
-use fedp2p_protocols::task::{Bid, Grant, Statement, Task};
+use fedp2p_protocols::task::{Bid, Grant, State, Statement, Task};
 use fedp2p_protocols::vote::{APPROVE, Ballot, Closing, Count, DENY, Electorate, Mechanism, Proposal, Seen};
 
 use crate::content::{Agent, Record};
@@ -108,6 +108,9 @@ pub enum Invalid {
     /// A task comes after too many others, or not in their order.
     #[error("a task comes after at most {MAX_TASK_AFTER} others, in order and each once")]
     After,
+    /// What came of a task is no end, or would change.
+    #[error("a task ends completed, failed or rejected, and once for each attempt")]
+    Outcome,
     /// What an agent said of a task would change.
     #[error("what was said of a task does not change")]
     Said,
@@ -314,6 +317,13 @@ impl Record for Task {
         let award = self.offer.as_ref().and_then(|offer| offer.award.as_ref());
         within_most(award.and_then(|award| award.reason.as_ref()), MAX_TASK_NOTE_BYTES)?;
         within_most(self.canceled.as_ref().and_then(|canceled| canceled.reason.as_ref()), MAX_TASK_NOTE_BYTES)?;
+        if let Some(closed) = &self.closed {
+            within_most(closed.note.as_ref(), MAX_TASK_NOTE_BYTES)?;
+            within_most(closed.result.as_ref(), MAX_TASK_RESULT_BYTES)?;
+            if !closed.state.is_terminal() || closed.state == State::Canceled {
+                return Err(Invalid::Outcome);
+            }
+        }
         if self.after.len() > MAX_TASK_AFTER || !self.after.is_sorted_by(|a, b| a < b) {
             return Err(Invalid::After);
         }
@@ -321,8 +331,13 @@ impl Record for Task {
     }
 
     fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
+        let closes = before.closed.is_none() && *self == Self { closed: self.closed.clone(), ..before.clone() };
+        let reopens = before.closed.is_some() && self.attempt == before.attempt && self.closed != before.closed;
         let onward = self.revision > before.revision && self.attempt >= before.attempt;
-        if before == self || onward { Ok(()) } else { Err(Invalid::Revision) }
+        if reopens {
+            return Err(Invalid::Outcome);
+        }
+        if before == self || closes || onward { Ok(()) } else { Err(Invalid::Revision) }
     }
 }
 

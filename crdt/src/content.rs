@@ -11,7 +11,7 @@ use fedp2p_protocols::attention::Attention;
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Fence};
 use fedp2p_protocols::name::{AgentName, RoleName, TaskId};
 use fedp2p_protocols::pulse::{AgentKind, Attendance, Pulse};
-use fedp2p_protocols::task::{Bid, Grant, Statement, Task, TaskKey};
+use fedp2p_protocols::task::{Bid, Grant, State, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::{AgentId, Ballot, Proposal, ProposalKey, Seen};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -171,6 +171,25 @@ macro_rules! sections {
                 }
             }
 
+            /// What stands in `section` at keys that begin with `prefix`.
+            pub(crate) fn below(&self, section: &str, prefix: &[&str]) -> Vec<Entry> {
+                match section {
+                    $($name => at(&self.$field, prefix)
+                        .map(|(key, record)| Entry::$variant(key.clone(), record.clone()))
+                        .collect(),)*
+                    _ => Vec::new(),
+                }
+            }
+
+            /// What stands at a place.
+            pub(crate) fn get(&self, place: &Place) -> Option<Entry> {
+                match place {
+                    $(Place::$variant(key) => {
+                        self.$field.get(key).map(|record| Entry::$variant(key.clone(), record.clone()))
+                    })*
+                }
+            }
+
             /// Says what `other` says, as well.
             pub(crate) fn extend(&mut self, other: Self) {
                 $(
@@ -186,6 +205,13 @@ macro_rules! sections {
         }
 
         impl Entry {
+            /// Where it stands.
+            pub fn place(&self) -> Place {
+                match self {
+                    $(Self::$variant(key, _) => Place::$variant(key.clone()),)*
+                }
+            }
+
             /// Checks everything about the record that does not depend on the document.
             ///
             /// # Errors
@@ -273,12 +299,18 @@ fn forget<K: Key, R>(section: &mut BTreeMap<K, R>, prefix: &[&str]) {
         section.clear();
         return;
     }
-    let begins = |key: &K| key.parts().iter().zip(prefix).all(|(part, wanted)| part == wanted);
-    let Some(least) = K::least(prefix) else { return };
-    let gone: Vec<K> = section.range(least..).map(|(key, _)| key).take_while(|key| begins(key)).cloned().collect();
+    let gone: Vec<K> = at(section, prefix).map(|(key, _)| key.clone()).collect();
     for key in gone {
         section.remove(&key);
     }
+}
+
+/// What stands at keys that begin with `prefix`.
+fn at<'a, K: Key, R>(section: &'a BTreeMap<K, R>, prefix: &'a [&'a str]) -> impl Iterator<Item = (&'a K, &'a R)> {
+    let begins = move |key: &K| key.parts().iter().zip(prefix).all(|(part, wanted)| part == wanted);
+    let least = K::least(prefix);
+    let from = least.into_iter().flat_map(move |least| section.range(least..));
+    from.take_while(move |(key, _)| begins(key))
 }
 
 /// Checks that a key can be read back.
@@ -300,6 +332,23 @@ pub enum Edit {
 impl From<Entry> for Edit {
     fn from(entry: Entry) -> Self {
         Self::Put(Box::new(entry))
+    }
+}
+
+impl Entry {
+    /// Whether it begins something where there is something already or not, rather than to go on with it or to end it.
+    pub(crate) fn begins(&self, there: bool) -> bool {
+        match self {
+            Self::Agent(..) | Self::Attendance(..) | Self::Attention(..) => !there,
+            Self::Seen(..) | Self::Bid(..) => true,
+            Self::Proposal(_, proposal) => proposal.closed.is_none(),
+            Self::Ballot(_, ballot) => !ballot.choices.is_empty(),
+            Self::Role(_, grant) => grant.has,
+            Self::Claim(_, claim) => claim.renewals == 0 && claim.confirmed.is_none() && claim.ended.is_none(),
+            Self::Acknowledged(..) => false,
+            Self::Task(_, task) => !task.is_closed(),
+            Self::Statement(_, said) => !said.state.is_terminal() && said.state != State::Submitted,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::content::{Content, Edit};
 use crate::gate::{self, MAX_TIME, Refusal, Tip};
 use crate::genesis;
 use crate::ledger::{Additions, Ledger, Path};
+use crate::load::{BURSTING, FULL, Load};
 use crate::read::{self, Finder};
 use crate::scan::scan;
 use crate::write::{self, Writer};
@@ -89,6 +90,8 @@ pub struct Document {
     tip: Tip,
     ledger: Ledger,
     content: Content,
+    /// What the content takes up, once somebody wanted to know.
+    load: Option<Load>,
 }
 
 impl Document {
@@ -100,7 +103,7 @@ impl Document {
         let tip = Tip { actor, hash: genesis::hash(), changes: 0, max_op: ledger.max_op() };
         let automerge = genesis::document().with_actor(ActorId::from(actor));
         let content = Content::default();
-        Self { id, own, automerge, raw: Vec::new(), spoilt: false, tip, ledger, content }
+        Self { id, own, automerge, raw: Vec::new(), spoilt: false, tip, ledger, content, load: None }
     }
 
     /// Rebuilds a document from changes that were admitted before, in order.
@@ -134,6 +137,45 @@ impl Document {
     /// What the document says.
     pub fn content(&self) -> &Content {
         &self.content
+    }
+
+    /// How much of an epoch it takes to restate the document.
+    pub fn load(&mut self) -> Load {
+        *self.load.get_or_insert_with(|| Load::all(&self.content))
+    }
+
+    /// Checks that the document has room for `edits`, so that it can always be restated. What ends something has more
+    /// room than what begins something, and what takes less than before always has.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`] if it has not.
+    pub fn check_room(&mut self, edits: &[Edit]) -> Result<(), WriteError> {
+        let (mut before, mut after) = (Load::default(), Load::default());
+        let mut begins = false;
+        for edit in edits {
+            let there = match edit {
+                Edit::Put(entry) => {
+                    let there = self.content.get(&entry.place());
+                    after = after + Load::of(entry)?;
+                    begins |= entry.begins(there.is_some());
+                    there
+                }
+                Edit::Remove(place) => self.content.get(place),
+            };
+            if let Some(there) = there {
+                before = before + Load::of(&there)?;
+            }
+        }
+        if after.is_within(before) {
+            return Ok(());
+        }
+        let load = self.load() + after - before;
+        if load.is_within(if begins { FULL } else { BURSTING }) { Ok(()) } else { Err(WriteError::Full) }
+    }
+
+    /// The number of operations that were ever written, those of the first change included.
+    pub fn max_op(&self) -> u64 {
+        self.tip.max_op
     }
 
     /// The number of changes after the first one.
@@ -227,16 +269,27 @@ impl Document {
         at_ms: u64,
         work: impl FnOnce(&mut Writer<'_, '_>) -> Result<(), WriteError>,
     ) -> Result<Option<Vec<u8>>, WriteError> {
+        let copy = self.automerge.clone();
+        self.transact_on(copy, at_ms, work)
+    }
+
+    /// As [`Self::transact`], on a copy of the document that becomes the document.
+    fn transact_on(
+        &mut self,
+        mut copy: Automerge,
+        at_ms: u64,
+        work: impl FnOnce(&mut Writer<'_, '_>) -> Result<(), WriteError>,
+    ) -> Result<Option<Vec<u8>>, WriteError> {
         if self.is_full() || self.spoilt {
             return Err(WriteError::EpochFull);
         }
         let time = i64::try_from(at_ms / 1000).ok().filter(|&time| time < MAX_TIME);
         let time = time.ok_or(WriteError::Time)?;
-        let mut copy = self.automerge.clone();
         let mut transaction = copy.transaction();
         work(&mut Writer::new(&mut transaction, self.own.clone()))?;
         let (hash, _) = transaction.commit_with(CommitOptions::default().with_time(time));
         if hash.is_none() {
+            self.automerge = copy;
             return Ok(None);
         }
         let change = copy.get_last_local_change().expect("the transaction just committed a change of this actor");
@@ -260,7 +313,9 @@ impl Document {
         let mut changes = Vec::new();
         for leaves in write::restating(content)? {
             let restate = |writer: &mut Writer<'_, '_>| leaves.iter().try_for_each(|leaf| writer.restate(leaf));
-            changes.extend(document.transact(at_ms, restate)?);
+            // Nobody sees the document if this fails, so nothing is copied.
+            let whole = std::mem::take(&mut document.automerge);
+            changes.extend(document.transact_on(whole, at_ms, restate)?);
         }
         Ok((document, changes))
     }
@@ -295,6 +350,9 @@ impl Document {
 
     fn take(&mut self, found: Vec<(Path, Content)>) {
         for (path, found) in found {
+            if let Some(load) = self.load {
+                self.load = Some(load - read::load_below(&self.content, &path) + Load::all(&found));
+            }
             read::replace(&mut self.content, &path, found);
         }
     }

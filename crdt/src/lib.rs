@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`document`] | a replica of one document epoch: admit, write, restate, save |
 //! | [`content`] | what a document says, as types, and the edits that change it |
+//! | [`load`] | how much of an epoch that takes up, and how much it may |
 //! | [`gate`] | why a foreign change is refused, in the order of the checks |
 //! | [`note`] | a text that everybody edits, with a gate of its own |
 //! | [`picture`] | what all documents say together, and its digest |
@@ -67,8 +68,9 @@
 //! | `tasks/<id>/due`, `revision`, `attempt`, `made` | time (may be absent), numbers from 1, time |
 //! | `tasks/<id>/offer/until`, `auto`, `award/to`, `award/reason`, `award/at` | while bids are taken, and who got it |
 //! | `tasks/<id>/canceled/reason`, `at` | present once it is canceled |
-//! | `statements/<node id>/<task id>/<agent>/<number>/attempt`, `fence`, `state`, `note`, `result`, `at` | what an agent says of a task that it holds |
-//! | `bids/<node id>/<task id>/<agent>/attempt`, `cost`, `reason`, `revision`, `at` | an agent's bid |
+//! | `tasks/<id>/closed/state`, `fence/counter`, `fence/node`, `by`, `note`, `result`, `at` | present once its node has recorded what came of it; the texts may be absent |
+//! | `statements/<node id>/<task id>/<agent>/<number>/made`, `attempt`, `fence`, `state`, `note`, `result`, `at` | what an agent says of a task that it holds |
+//! | `bids/<node id>/<task id>/<agent>/made`, `attempt`, `cost`, `reason`, `revision`, `at` | an agent's bid |
 //!
 //! Lists, counters and Automerge text objects do not occur, and the gate refuses them: a map of scalars has the
 //! fewest ways to go wrong in the hands of a hostile writer, and two writers never meet in one map.
@@ -109,6 +111,7 @@ pub mod content;
 pub mod document;
 pub mod gate;
 pub mod genesis;
+pub mod load;
 pub mod note;
 pub mod picture;
 pub mod roles;

@@ -11,6 +11,7 @@ use automerge::{ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
 
 use crate::content::{Content, SECTIONS, Section};
 use crate::genesis;
+use crate::load::Load;
 use crate::value::Value;
 
 /// How deep the maps of a record may nest.
@@ -158,4 +159,13 @@ pub(crate) fn replace(content: &mut Content, path: &[Arc<str>], found: Content) 
     let prefix: Vec<&str> = rest.iter().map(|key| &**key).collect();
     content.forget(section, &prefix);
     content.extend(found);
+}
+
+/// What the records take up that `content` has below `path`.
+pub(crate) fn load_below(content: &Content, path: &[Arc<str>]) -> Load {
+    let Some((section, rest)) = path.split_first() else { return Load::all(content) };
+    let prefix: Vec<&str> = rest.iter().map(|key| &**key).collect();
+    let records = content.below(section, &prefix);
+    // What was read can be spelled.
+    records.iter().filter_map(|entry| Load::of(entry).ok()).fold(Load::default(), std::ops::Add::add)
 }

@@ -79,7 +79,7 @@ pub struct Standing<'a> {
     pub seen: BTreeSet<AgentId>,
     /// All ballots on it, by voter and number.
     pub ballots: Vec<Cast<'a>>,
-    /// Ballots that the closing entry counts and that are nowhere else.
+    /// Ballots that the closing entry counts and that are nowhere else, perhaps as they were cleared away.
     pub missing: Vec<BallotKey>,
     /// The choices that count, by voter.
     pub counted: BTreeMap<AgentId, Counted>,
@@ -105,9 +105,10 @@ impl Standing<'_> {
         }
     }
 
-    /// Those of the electorate who have not seen the current revision yet.
+    /// Those of the electorate who have not seen the current revision yet. Nobody waits for them once it is closed.
     pub fn waiting(&self) -> impl Iterator<Item = &AgentId> {
-        self.electorate.iter().filter(|agent| !self.seen.contains(agent))
+        let open = self.is_open();
+        self.electorate.iter().filter(move |agent| open && !self.seen.contains(agent))
     }
 
     /// Those of the electorate of whom no ballot counts.

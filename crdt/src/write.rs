@@ -25,6 +25,9 @@ pub enum WriteError {
     /// The edits do not fit in one change.
     #[error("the edits do not fit in one change")]
     TooLarge,
+    /// The document says as much as it may: see [`FULL`](crate::load::FULL).
+    #[error("the document of this node is full")]
+    Full,
     /// The epoch is full; a new one must begin.
     #[error("the epoch is full")]
     EpochFull,
@@ -40,7 +43,7 @@ pub enum WriteError {
 }
 
 /// More than an operation takes up beside its texts: three references, the lengths and the kinds.
-const OP_BYTES: usize = 32;
+pub(crate) const OP_BYTES: usize = 32;
 /// More than the header of a change takes up.
 const HEADER_BYTES: usize = 512;
 /// What is packed together may cost at most, so that changes stay small.

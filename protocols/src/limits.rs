@@ -75,6 +75,16 @@ pub const MAX_OPTIONS: usize = 32;
 pub const MAX_OPTION_BYTES: usize = 256;
 /// Longest time that a proposal may wait for acknowledgements or its deadline, in seconds.
 pub const MAX_POLL_TIME_S: u32 = 30 * 24 * 3600;
+/// Most questions of agents of one node that are not closed.
+pub const MAX_OPEN_QUESTIONS: usize = 100;
+/// Most answers of agents of one node that are kept for questions which are not over, and for approvals.
+pub const MAX_BALLOTS: usize = 1000;
+/// Most answers of one agent to one question: so often it can change its mind.
+pub const MAX_ANSWERS: u32 = 32;
+/// Most questions of which agents of one node say at a time that they have seen them.
+pub const MAX_SEEN: usize = 1000;
+/// Most agents of one node at a time.
+pub const MAX_AGENTS: usize = 512;
 /// Most agents that a proposal may name as its electorate.
 pub const MAX_ELECTORATE: usize = 100;
 /// Longest reason that a ballot may give, in bytes.
@@ -120,10 +130,14 @@ pub const MAX_TASK_NOTE_BYTES: usize = 1024;
 pub const MAX_TASK_RESULT_BYTES: usize = 8 * 1024;
 /// Most times that one agent may say something of one task.
 pub const MAX_STATEMENTS: u32 = 200;
-/// Most tasks that agents of one node may have made.
-pub const MAX_TASKS: usize = 2000;
+/// Most tasks that agents of one node may have made and that are not over.
+pub const MAX_TASKS: usize = 1000;
+/// Most things that agents of one node may have said of tasks of which nobody has recorded yet what came of them.
+pub const MAX_SAID: usize = 1000;
+/// Most bids of agents of one node.
+pub const MAX_BIDS: usize = 500;
 /// Most bytes of texts in the tasks and statements of one node together: they are written anew with each epoch.
-pub const MAX_TASK_BYTES: usize = 3 * 1024 * 1024;
+pub const MAX_TASK_BYTES: usize = 1024 * 1024;
 /// Longest time until a task is due or its bids are in, in seconds.
 pub const MAX_TASK_TIME_S: u32 = 366 * 24 * 3600;
 /// By how much the revision of what is said on a role may exceed the next lower one.

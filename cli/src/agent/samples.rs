@@ -31,6 +31,7 @@ pub(crate) fn task(id: &str, text: &str) -> Task {
         statements: Vec::new(),
         offer: None,
         canceled: None,
+        closed: None,
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn proposal(proposal: &Proposal, output: &Output) -> String {
         out.push_str(&people("have not seen it yet", &proposal.waiting));
         out.push_str(&people("have not voted", &proposal.silent));
     }
-    out.push_str(&people("are counted without a ballot of theirs", &proposal.unfounded));
+    out.push_str(&people("are counted without a ballot of theirs that is still kept", &proposal.unfounded));
     if !proposal.ballots.is_empty() {
         out.push('\n');
         out.push_str(&ballots(proposal, &clock, output));

@@ -81,6 +81,7 @@ pub(crate) fn task(task: &Task, output: &Output) -> String {
     let needs = task.after.iter().map(|need| match (need.state, need.circle) {
         (_, true) => format!("{} (in a circle with it, so not waited for)", need.id),
         (Some(state), false) => format!("{} ({state})", need.id),
+        (None, false) if need.gone => format!("{} (over for long)", need.id),
         (None, false) => format!("{} (unknown)", need.id),
     });
     let needs: Vec<String> = needs.collect();
@@ -98,6 +99,10 @@ pub(crate) fn task(task: &Task, output: &Output) -> String {
     if let Some(canceled) = &task.canceled {
         let why = canceled.reason.as_ref().map(|reason| format!(": {}", escape::line(reason))).unwrap_or_default();
         out.push_str(&format!("canceled {}{why}\n", clock.moment(canceled.at)));
+    }
+    if let Some(closed) = &task.closed {
+        let (by, at) = (&closed.by, clock.moment(closed.at));
+        out.push_str(&format!("{} by {by} {at}, claim {}\n", task.state, escape::line(&closed.fence)));
     }
     if let Some(result) = &task.result {
         out.push_str(&format!("result:\n{}\n", escape::block(result, QUOTE)));
@@ -290,6 +295,7 @@ mod tests {
             statements: Vec::new(),
             offer: None,
             canceled: None,
+            closed: None,
         }
     }
 

@@ -3,13 +3,17 @@
 //! What an agent says of a task counts if it says it under a claim on the task that was confirmed and has not lost, if
 //! nobody has said anything under a higher one since, if it is about the present attempt, and if it may follow what
 //! was said before. So everybody counts the same statements, the word of one who lost the task changes nothing, and
-//! what is terminal stays so. A task that its creator canceled is canceled, whatever is said of it.
+//! what is terminal stays so. A task that its creator canceled is canceled, whatever is said of it; and once its node has
+//! recorded what came of it, only what was said under the claim that the record names counts, and nothing changes that.
+//!
+//! What is over for long is no task any more: its node has cleared it away. Others that come after it do not wait for it,
+//! as long as anything is known of that node.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use fedp2p_protocols::claim::{Fence, Resource};
-use fedp2p_protocols::task::{Bid, Priority, State, Statement, Task, TaskKey};
+use fedp2p_protocols::task::{Bid, Outcome, Priority, State, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::AgentId;
 
 use crate::claim::{self, Claims};
@@ -57,6 +61,8 @@ pub struct Need {
     pub key: TaskKey,
     /// How far it is; nothing if there is none.
     pub state: Option<State>,
+    /// There was one, and it was over: its node says other things, and nothing of it any more.
+    pub gone: bool,
     /// Both come after each other, which no order satisfies: this one is not waited for.
     pub circle: bool,
 }
@@ -64,7 +70,7 @@ pub struct Need {
 impl Need {
     /// Whether it is waited for.
     pub fn is_open(&self) -> bool {
-        !self.circle && self.state != Some(State::Completed)
+        !self.circle && !self.gone && self.state != Some(State::Completed)
     }
 }
 
@@ -161,6 +167,25 @@ impl<'a> Board<'a> {
         all.collect()
     }
 
+    /// What came of a task, to be recorded: nothing if it is not over or that is recorded already.
+    pub fn outcome(&self, key: &TaskKey) -> Option<Outcome> {
+        let task = self.picture.task(key).filter(|task| !task.is_closed())?;
+        let (said, _) = self.said(key, task);
+        let counted: Vec<&Said<'_>> = said.iter().filter(|said| said.counts == Counts::Yes).collect();
+        let last = counted.last().filter(|said| said.statement.state.is_terminal())?;
+        let latest = |pick: fn(&Statement) -> Option<&String>| {
+            counted.iter().rev().find_map(|said| pick(said.statement)).cloned()
+        };
+        Some(Outcome {
+            state: last.statement.state,
+            fence: last.fence,
+            by: last.by.name.clone(),
+            note: latest(|said| said.note.as_ref()),
+            result: latest(|said| said.result.as_ref()),
+            at: last.statement.at,
+        })
+    }
+
     /// How far a task is.
     pub fn state(&self, key: &TaskKey) -> Option<State> {
         let task = self.picture.task(key)?;
@@ -188,6 +213,7 @@ impl<'a> Board<'a> {
         let need = |need: &TaskKey| Need {
             key: need.clone(),
             state: state_of(need),
+            gone: self.picture.task(need).is_none() && self.picture.node(&need.node).is_some(),
             // Within a circle each waits for those before it only.
             circle: circles.are_in_one(key, need) && need >= key,
         };
@@ -208,10 +234,13 @@ impl<'a> Board<'a> {
             .statements(key)
             .map(|(by, number, statement)| {
                 let fence = Fence { counter: statement.fence, node: by.node };
-                let counts = match statement.attempt == task.attempt {
-                    true if self.has_held(key, &by, fence) => Counts::Yes,
-                    true => Counts::NotHeld,
-                    false => Counts::OtherAttempt,
+                let present = (statement.made, statement.attempt) == (task.made, task.attempt);
+                let counts = match &task.closed {
+                    _ if !present => Counts::OtherAttempt,
+                    Some(closed) if (closed.fence, &closed.by) == (fence, &by.name) => Counts::Yes,
+                    Some(_) => Counts::Stale,
+                    None if self.has_held(key, &by, fence) => Counts::Yes,
+                    None => Counts::NotHeld,
                 };
                 Said { by, number, fence, statement, counts }
             })
@@ -256,13 +285,21 @@ fn state(task: &Task, said: &[Said<'_>], ruling: Option<Fence>, holder: Option<&
     }
     let last = said.iter().rev().find(|said| said.counts == Counts::Yes).map(|said| said.statement.state);
     let held = holder.is_some_and(|holder| Some(holder.fence()) == ruling);
+    if let Some(closed) = &task.closed {
+        return closed.state;
+    }
     // What is not over goes back to where it began once nobody holds it, or another does.
     last.filter(|state| state.is_terminal() || held).unwrap_or_default()
 }
 
-/// The best of some bids on an attempt: the cheapest, those without a cost last, and then the earliest.
-pub fn best_bid<'a>(bids: impl Iterator<Item = (AgentId, &'a Bid)>, attempt: u32) -> Option<(AgentId, &'a Bid)> {
-    let valid = bids.filter(|(_, bid)| bid.attempt == attempt);
+/// Whether a bid is one for the present attempt of a task.
+pub fn is_for(bid: &Bid, task: &Task) -> bool {
+    (bid.made, bid.attempt) == (task.made, task.attempt)
+}
+
+/// The best of some bids for a task: the cheapest, those without a cost last, and then the earliest.
+pub fn best_bid<'a>(bids: impl Iterator<Item = (AgentId, &'a Bid)>, task: &Task) -> Option<(AgentId, &'a Bid)> {
+    let valid = bids.filter(|(_, bid)| is_for(bid, task));
     valid.min_by(|(a, left), (b, right)| {
         let order = |bid: &Bid| (bid.cost.is_none(), bid.cost, bid.at);
         (order(left), a).cmp(&(order(right), b))

@@ -265,8 +265,9 @@ fn tasks() -> impl Strategy<Value = Task> {
 }
 
 fn statements() -> impl Strategy<Value = Statement> {
-    (prop::sample::select(State::ALL.to_vec()), texts(), texts(), 1u64..9)
-        .prop_map(|(state, note, result, fence)| Statement { attempt: 1, fence, state, note, result, at: fence })
+    (prop::sample::select(State::ALL.to_vec()), texts(), texts(), 1u64..9).prop_map(|(state, note, result, fence)| {
+        Statement { made: 5, attempt: 1, fence, state, note, result, at: fence }
+    })
 }
 
 fn work() -> impl Strategy<Value = Edit> {
@@ -276,7 +277,7 @@ fn work() -> impl Strategy<Value = Edit> {
             Entry::Statement(StatementPlace { task, agent, number }, said).into()
         }),
         2 => (task_places(), names(), prop::option::of(0u32..9), 1u32..4).prop_map(|(task, agent, cost, revision)| {
-            let bid = Bid { attempt: 1, cost, reason: None, revision, at: 1 };
+            let bid = Bid { made: 5, attempt: 1, cost, reason: None, revision, at: 1 };
             Entry::Bid(BidPlace { task, agent }, bid).into()
         }),
         2 => (0u8..3, names(), any::<bool>(), 1u32..4).prop_map(|(number, name, has, revision)| {

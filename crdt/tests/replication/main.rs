@@ -4,6 +4,7 @@
 mod claims;
 mod documents;
 mod edits;
+mod load;
 mod properties;
 mod tasks;
 mod votes;

@@ -8,7 +8,7 @@ use fedp2p_crdt::picture::Picture;
 use fedp2p_crdt::task::{Board, Counts, Standing, best_bid};
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, End, Ended, Fence, Resource};
 use fedp2p_protocols::id::NodeId;
-use fedp2p_protocols::task::{Assignee, Bid, Cancellation, Priority, State, Statement, Task, TaskKey};
+use fedp2p_protocols::task::{Assignee, Bid, Cancellation, Outcome, Priority, State, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::AgentId;
 use proptest::prelude::*;
 
@@ -34,6 +34,7 @@ pub(crate) fn task(title: &str) -> Task {
         made: 5,
         offer: None,
         canceled: None,
+        closed: None,
     }
 }
 
@@ -79,7 +80,7 @@ impl Team {
 
     /// The coder of a node says something of `t`.
     fn say(&mut self, at: Fence, number: u32, state: State) {
-        let said = Statement { attempt: 1, fence: at.counter, state, note: None, result: None, at: 3 };
+        let said = Statement { made: 5, attempt: 1, fence: at.counter, state, note: None, result: None, at: 3 };
         let place = StatementPlace { task: task_key(1, "t"), agent: agent("coder"), number };
         self.0.entry(at.node).or_default().statements.insert(place, said);
     }
@@ -91,6 +92,11 @@ impl Team {
         let among_all = board.tasks().into_iter().find(|other| other.key == standing.key).unwrap();
         assert_eq!(standing, among_all, "a task stands alone as it stands among all");
         look(standing)
+    }
+
+    fn outcome(&self, id: &str) -> Option<Outcome> {
+        let picture = Picture::of(self.0.iter().map(|(node, content)| (*node, content)));
+        Board::of(&picture, &claims(&picture)).outcome(&task_key(1, id))
     }
 
     /// How far `t` is, and what counts of what was said of it.
@@ -210,6 +216,55 @@ fn its_creator_cancels_a_task_whatever_was_said_of_it() {
     assert_eq!(team.t().0, State::Canceled);
 }
 
+/// The word of a node that was away, or of one that lies.
+#[test]
+fn what_is_recorded_of_a_task_stands_whatever_is_said_or_cleared_away() {
+    let mut team = Team::new();
+    team.hold(fence(1, 2), 2);
+    team.say(fence(1, 2), 1, State::Working);
+    team.say(fence(1, 2), 2, State::Completed);
+    team.end(fence(1, 2), End::Released, None);
+    let outcome = team.outcome("t").unwrap();
+    assert_eq!((outcome.state, outcome.fence), (State::Completed, fence(1, 2)));
+    team.edit("t", |task| task.closed = Some(outcome.clone()));
+    assert_eq!((team.t(), team.outcome("t")), ((State::Completed, vec![Counts::Yes; 2]), None));
+    team.hold(fence(7, 3), 2);
+    team.say(fence(7, 3), 1, State::Working);
+    team.say(fence(7, 3), 2, State::Failed);
+    assert_eq!(team.t().1, [Counts::Yes, Counts::Yes, Counts::Stale, Counts::Stale]);
+    for content in team.0.values_mut() {
+        content.statements.clear();
+        content.claims.clear();
+    }
+    assert_eq!(team.t(), (State::Completed, vec![]));
+    // A new attempt begins with nothing said.
+    team.edit("t", |task| (task.attempt, task.closed) = (2, None));
+    assert_eq!(team.t().0, State::Submitted);
+}
+
+#[test]
+fn what_was_said_of_a_task_is_not_said_of_a_new_one_with_its_id() {
+    let mut team = Team::new();
+    team.hold(fence(1, 2), 2);
+    team.say(fence(1, 2), 1, State::Working);
+    team.say(fence(1, 2), 2, State::Completed);
+    team.edit("t", |task| task.made = 6);
+    assert_eq!(team.t(), (State::Submitted, vec![Counts::OtherAttempt; 2]));
+}
+
+#[test]
+fn a_task_that_was_cleared_away_is_not_waited_for() {
+    let mut team = Team::new();
+    team.put("u", Task { after: vec![task_key(1, "v"), task_key(2, "w")], ..task("u") });
+    let waits = |team: &Team| team.standing("u", |standing| standing.needs.iter().map(|need| need.is_open()).collect());
+    let first: Vec<bool> = waits(&team);
+    // Of the other node nothing is known yet.
+    assert_eq!(first, [false, true]);
+    team.hold(fence(1, 2), 2);
+    let then: Vec<bool> = waits(&team);
+    assert_eq!(then, [false, false]);
+}
+
 #[test]
 fn a_task_waits_for_what_it_comes_after_even_if_nobody_knows_that() {
     let mut team = Team::new();
@@ -227,10 +282,12 @@ fn a_task_waits_for_what_it_comes_after_even_if_nobody_knows_that() {
 
 #[test]
 fn the_cheapest_bid_is_the_best_and_of_equals_the_earliest() {
-    let bid = |cost, at| Bid { attempt: 1, cost, reason: None, revision: 1, at };
-    let bids = [bid(None, 1), bid(Some(5), 4), bid(Some(5), 3), bid(Some(5), 3), Bid { attempt: 2, ..bid(Some(1), 1) }];
+    let bid = |cost, at| Bid { made: 5, attempt: 1, cost, reason: None, revision: 1, at };
+    let others = [Bid { attempt: 2, ..bid(Some(1), 1) }, Bid { made: 4, ..bid(Some(1), 1) }];
+    let bids = [bid(None, 1), bid(Some(5), 4), bid(Some(5), 3), bid(Some(5), 3)].into_iter().chain(others);
+    let bids: Vec<Bid> = bids.collect();
     let of = |number: usize| AgentId { node: node(9 - number as u8), name: agent("coder") };
-    let best = best_bid(bids.iter().enumerate().map(|(number, bid)| (of(number), bid)), 1);
+    let best = best_bid(bids.iter().enumerate().map(|(number, bid)| (of(number), bid)), &task("t"));
     assert_eq!(best.map(|(agent, _)| agent), Some(of(3)));
 }
 

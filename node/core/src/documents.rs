@@ -10,6 +10,7 @@ use fedp2p_crdt::content::{Content, Edit};
 use fedp2p_crdt::document::WriteError;
 use fedp2p_crdt::document::{Document, DocumentId};
 use fedp2p_crdt::gate::Refusal;
+use fedp2p_crdt::load::Load;
 use fedp2p_crdt::picture::Picture;
 use fedp2p_protocols::id::{ConversationId, LogId, NodeId};
 use fedp2p_protocols::limits::MAX_EPOCH_CHANGES;
@@ -50,6 +51,10 @@ impl Shelf {
 
     fn document(&self) -> Option<&Document> {
         self.current.and_then(|key| self.epochs.get(&key)).map(|epoch| &epoch.document)
+    }
+
+    fn document_mut(&mut self) -> Option<&mut Document> {
+        self.current.and_then(|key| self.epochs.get_mut(&key)).map(|epoch| &mut epoch.document)
     }
 }
 
@@ -131,13 +136,20 @@ impl Documents {
         Picture::of(shelves.filter_map(|(node, shelf)| Some((*node, shelf.document()?.content()))))
     }
 
+    /// How much of an epoch an author's document takes up.
+    pub(crate) fn load(&mut self, conversation: &ConversationId, author: &NodeId) -> Load {
+        let shelf = self.shelves.get_mut(conversation).and_then(|shelves| shelves.get_mut(author));
+        shelf.and_then(Shelf::document_mut).map_or_else(Load::default, Document::load)
+    }
+
     /// Edits this node's own document and returns the entries that say so, in order. The document has changed when
     /// this returns; if the entries cannot be stored, [`Documents::forget`] it and make it again.
     ///
     /// # Errors
-    /// If an edit is over a limit; then nothing has changed.
+    /// If an edit is over a limit, or the document is full; then nothing has changed.
     pub(crate) fn write(&mut self, own: DocumentId, edits: &[Edit], at_ms: u64) -> Result<Vec<Draft>, WriteError> {
         let shelf = self.shelves.entry(own.conversation).or_default().entry(own.node).or_default();
+        shelf.document_mut().map_or(Ok(()), |document| document.check_room(edits))?;
         let highest = shelf.epochs.keys().next_back().map_or(0, |(epoch, _)| *epoch);
         let goes_on = |document: &Document| document.id().log == own.log && !document.is_full() && !document.is_worn();
         if shelf.document().is_some_and(goes_on) {

@@ -17,6 +17,7 @@
 //! | `membership` | hellos, tickets, certificates that renew themselves |
 //! | `leases` | claims: what is promised, confirmed, renewed and ended |
 //! | `doors` | the operations of the API |
+//! | `tidy` | clearing away what is over |
 //! | `bounds` | how full every bounded queue is |
 
 mod author;
@@ -40,6 +41,7 @@ pub mod store;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod tidy;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -73,6 +75,7 @@ use crate::pending::Pending;
 use crate::recent::{Notices, Quotas, Recent};
 use crate::session::{Seen, Session};
 use crate::store::{Commit, CommitToken, Read, ReadToken, Write};
+use crate::tidy::Tidy;
 
 /// The name of the conversation that all nodes of an organisation belong to.
 pub const LOBBY: &str = "lobby";
@@ -134,6 +137,7 @@ pub struct Core {
     next_verify: u64,
     watches: Watches,
     leases: Leases,
+    tidy: Tidy,
     notices: Notices,
     /// Documents that are being made again, and the changes that came meanwhile; those of this node must not be
     /// edited until that is done.
@@ -214,6 +218,7 @@ impl Core {
             next_verify: 0,
             watches: Watches::default(),
             leases: Leases::default(),
+            tidy: Tidy::default(),
             notices: Notices::default(),
             remaking: BTreeMap::new(),
             deferred: Vec::new(),
@@ -228,6 +233,7 @@ impl Core {
         core.check_closings();
         core.restore_claims();
         core.note_awards();
+        core.may_be_over(1);
         core.begin(start.person, start.inviter);
         let effects = std::mem::take(&mut core.effects);
         (core, effects)
@@ -294,6 +300,7 @@ impl Core {
             }
         }
         self.tend();
+        self.tidy();
         std::mem::take(&mut self.effects)
     }
 
@@ -313,6 +320,7 @@ impl Core {
             .chain(self.claims_due())
             .chain(self.award_due())
             .chain(self.task_answer_due())
+            .chain(self.tidy_due())
             .min()
             .unwrap_or(Duration::MAX)
     }

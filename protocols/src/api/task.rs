@@ -61,6 +61,21 @@ pub struct Task {
     /// Present if its creator has canceled it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canceled: Option<Cancellation>,
+    /// Present once its creator's node has recorded what came of it: nothing changes that, and what was said of it is
+    /// cleared away in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
+}
+
+/// Who ended a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Closed {
+    /// The agent.
+    pub by: Address,
+    /// The number of its claim.
+    pub fence: String,
+    /// When it said so, by the clock of its node.
+    pub at: u64,
 }
 
 /// Who may take a task.
@@ -83,6 +98,9 @@ pub struct Need {
     /// How far it is; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// It was over for long and has left, so it is not waited for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
     /// Each of the two comes after the other, so this one is not waited for.
     #[serde(default)]
     pub circle: bool,

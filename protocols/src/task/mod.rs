@@ -2,7 +2,9 @@
 //!
 //! A [`Task`] stands in the document of the node of its creator, who alone changes or cancels it. Whoever works on it
 //! holds the claim on it, and says in [`Statement`]s in the document of its own node how far it is. Each statement
-//! names the fence of that claim, so that what is said by one who no longer holds the task does not count.
+//! names the fence of that claim, so that what is said by one who no longer holds the task does not count. Once it is
+//! over its creator's node records the [`Outcome`], which stands whatever is said of it afterwards: so everything else
+//! about it can be cleared away.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +12,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::claim::Fence;
 use crate::id::NodeId;
 use crate::name::{AgentName, RoleName, TaskId};
 use crate::vote::AgentId;
@@ -100,12 +103,20 @@ pub struct Task {
     /// Present once its creator has canceled it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canceled: Option<Cancellation>,
+    /// Present once its creator's node has recorded what came of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Outcome>,
 }
 
 impl Task {
     /// Whether it waits for its creator to award it to a bidder.
     pub fn is_announced(&self) -> bool {
         self.offer.as_ref().is_some_and(|offer| offer.award.is_none())
+    }
+
+    /// Whether it is over and nothing but the task itself is needed to know that.
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_some() || self.canceled.is_some()
     }
 }
 
@@ -173,9 +184,30 @@ pub struct Cancellation {
     pub at: u64,
 }
 
+/// What came of a task, as its creator's node records it for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Outcome {
+    /// Completed, failed or rejected.
+    pub state: State,
+    /// The claim under which that was said.
+    pub fence: Fence,
+    /// The agent of its node that said it.
+    pub by: AgentName,
+    /// The last that it had to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// When it was said, in milliseconds since 1970 by the clock of that node.
+    pub at: u64,
+}
+
 /// What an agent that holds a task says of it. It is never changed: the agent says more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Statement {
+    /// When the task was made that it is about: a new one can have the id of an old one.
+    pub made: u64,
     /// Which try of the task it is about.
     pub attempt: u32,
     /// The counter of the claim under which the agent holds the task.
@@ -195,6 +227,8 @@ pub struct Statement {
 /// An agent's offer to do a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bid {
+    /// When the task was made that it is for.
+    pub made: u64,
     /// Which try of the task it is for.
     pub attempt: u32,
     /// What it would cost, in whatever the team counts; less is better.

@@ -61,9 +61,9 @@ pub struct Proposal {
 
 impl Proposal {
     /// Names everything that those who answer have to have seen. Whoever answers names it, so nobody can put another
-    /// question in its place.
+    /// question in its place; and when it was asked, so that no answer counts when the same is asked again.
     pub fn hash(&self) -> ProposalHash {
-        let asked = (&self.by, &self.question, &self.options, &self.rules, self.revision);
+        let asked = (&self.by, &self.question, &self.options, &self.rules, self.revision, self.opened);
         ProposalHash::of(&serde_json::to_vec(&asked).expect("a proposal can be written"))
     }
 }

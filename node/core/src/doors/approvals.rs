@@ -4,7 +4,7 @@ use fedp2p_crdt::content::{BallotPlace, Entry};
 use fedp2p_crdt::roles;
 use fedp2p_crdt::standing::{Standing, standing};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, approval_answer, approval_ask, vote_new};
-use fedp2p_protocols::limits::{MAX_REASON_BYTES, MAX_RECIPIENTS};
+use fedp2p_protocols::limits::{MAX_ANSWERS, MAX_BALLOTS, MAX_REASON_BYTES, MAX_RECIPIENTS};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::payload::{Message, MessageType};
 use fedp2p_protocols::vote::{APPROVE, AgentId, Ballot, DENY, Electorate, Mechanism, Proposal, ProposalKey};
@@ -116,7 +116,7 @@ impl Core {
             reason: request.reason.clone(),
             at: self.now.wall_ms,
         };
-        let number = self.next_ballot(&key, &caller.name);
+        let number = self.next_ballot(&key, &caller.name, &ballot)?;
         let place = BallotPlace { proposal: key.clone(), voter: caller.name.clone(), number };
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, vec![Entry::Ballot(place, ballot).into()])?;
@@ -147,10 +147,22 @@ impl Core {
     }
 
     /// The number of this voter's next ballot on a proposal.
-    pub(crate) fn next_ballot(&self, key: &ProposalKey, voter: &AgentName) -> u32 {
+    ///
+    /// # Errors
+    /// If it has changed its mind too often, or there are too many ballots; an answer can always be taken back.
+    pub(crate) fn next_ballot(&self, key: &ProposalKey, voter: &AgentName, next: &Ballot) -> Result<u32, Error> {
         let own = self.documents.content(&self.lobby, &self.me());
-        let last = own.ballots_on(key).filter(|(place, _)| place.voter == *voter).last();
-        last.map_or(1, |(place, _)| place.number + 1)
+        let of_voter = || own.ballots_on(key).filter(|(place, _)| place.voter == *voter);
+        let takes_back = next.choices.is_empty();
+        if own.ballots.len() >= MAX_BALLOTS && !takes_back {
+            let message = format!("the agents of this node have {MAX_BALLOTS} answers to questions that are not over");
+            return Err(Error::new(ErrorCode::TooLarge, message).hint("wait until those who asked have closed some"));
+        }
+        if of_voter().filter(|(_, ballot)| ballot.asked == next.asked).count() >= MAX_ANSWERS as usize && !takes_back {
+            let message = format!("{voter} has answered {:?} {MAX_ANSWERS} times", key.id);
+            return Err(Error::new(ErrorCode::TooLarge, message).hint("what was answered last stands"));
+        }
+        Ok(of_voter().last().map_or(1, |(place, _)| place.number.saturating_add(1)))
     }
 }
 

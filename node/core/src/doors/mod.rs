@@ -19,8 +19,10 @@ mod watches;
 use std::sync::Arc;
 
 use fedp2p_crdt::content::{Agent, Edit, Entry};
+use fedp2p_crdt::document::WriteError;
 use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Reply, Request, down, invite};
 use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
+use fedp2p_protocols::limits::MAX_AGENTS;
 use fedp2p_protocols::name::{AgentName, NoteName};
 use fedp2p_protocols::op::Verified;
 use fedp2p_protocols::pulse::AgentKind;
@@ -159,6 +161,7 @@ impl Core {
     fn dispatch(&mut self, id: CallId, caller: Caller, request: Request) -> Result<(), Error> {
         self.sign_of_life(&caller.name);
         self.note_deed(&caller.name, &request);
+        self.heard_of(&caller.name);
         match request {
             Request::Status(_) => {
                 let status = self.status();
@@ -401,6 +404,11 @@ impl Core {
                 let message = format!("{} is no person of this node, and its PIN lets nobody new be one", caller.name);
                 Err(Error::new(ErrorCode::Forbidden, message).hint("speak as an agent: --agent NAME"))
             }
+            None if content.agents.len() >= MAX_AGENTS => {
+                let message = format!("this node has {MAX_AGENTS} agents, and {} is none of them", caller.name);
+                Err(Error::new(ErrorCode::TooLarge, message)
+                    .hint("call as one of them, or wait: who does not call for 10 min makes room"))
+            }
             None => {
                 let agent = Agent { kind: caller.kind, said: None };
                 Ok(Some(Entry::Agent(caller.name.clone(), agent).into()))
@@ -435,10 +443,23 @@ impl Core {
             );
         }
         let before = self.glance(&lobby, &self.me());
-        self.edit(entries, lobby, Some(&caller.name), &edits)
-            .map_err(|error| Error::new(ErrorCode::Invalid, error.to_string()))?;
+        self.edit(entries, lobby, Some(&caller.name), &edits).map_err(|error| self.unwritten(&error))?;
         entries.before.get_or_insert(before);
         Ok(())
+    }
+
+    /// Why the own document could not be edited.
+    fn unwritten(&mut self, error: &WriteError) -> Error {
+        match error {
+            WriteError::Full => {
+                // What is over makes room.
+                self.may_be_over(1);
+                Error::new(ErrorCode::TooLarge, "this node's agents say as much as one node can keep").hint(
+                    "end what nobody needs: cancel tasks, close questions, release claims; or use an agent of another node",
+                )
+            }
+            error => Error::new(ErrorCode::Invalid, error.to_string()),
+        }
     }
 
     pub(crate) fn one_found<'a>(

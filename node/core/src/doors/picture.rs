@@ -52,8 +52,8 @@ pub(crate) struct Glance {
     /// Of each claim: its renewals, its acknowledgements as it says, whether it has ended.
     claims: BTreeMap<u64, (u32, u32, bool)>,
     acknowledged: Vec<Fence>,
-    /// The revision of each task.
-    tasks: BTreeMap<TaskId, u32>,
+    /// The revision of each task, and whether it is recorded what came of it.
+    tasks: BTreeMap<TaskId, (u32, bool)>,
     /// How many statements there are on each task, and the revisions of the bids for it added up.
     work: BTreeMap<TaskKey, (usize, u64)>,
 }
@@ -93,7 +93,7 @@ impl Core {
             answers,
             claims: content.claims.iter().map(|(&counter, claim)| (counter, claim_state(claim))).collect(),
             acknowledged: content.acknowledged.keys().copied().collect(),
-            tasks: content.tasks.iter().map(|(id, task)| (id.clone(), task.revision)).collect(),
+            tasks: content.tasks.iter().map(|(id, task)| (id.clone(), (task.revision, task.is_closed()))).collect(),
             work,
         }
     }
@@ -105,6 +105,8 @@ impl Core {
             self.note_closings();
             self.note_awards();
         }
+        let gone = before.proposals.keys().filter(|id| !after.proposals.contains_key(*id)).count()
+            + before.tasks.keys().filter(|id| !after.tasks.contains_key(*id)).count();
         let mut votes: BTreeSet<ProposalKey> = BTreeSet::new();
         for (id, state) in &after.proposals {
             if before.proposals.get(id) != Some(state) {
@@ -121,6 +123,7 @@ impl Core {
             self.tell_claims();
         }
         let tasks = after.changed_tasks(before, node);
+        self.may_be_over(gone + votes.len() + tasks.len());
         for (name, said) in after.agents {
             let agent = AgentId { node, name };
             let came_or_went = before.attendance.get(&agent.name) != after.attendance.get(&agent.name);
@@ -320,7 +323,10 @@ fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
         Entry::Attendance(name, _) => !have.attendance.contains_key(name),
         Entry::Attention(name, attention) => have.attention.get(name).is_none_or(|known| known.at < attention.at),
         Entry::Ballot(place, _) => !have.ballots.contains_key(place),
-        Entry::Task(id, task) => have.tasks.get(id).is_none_or(|known| known.revision < task.revision),
+        Entry::Task(id, task) => have.tasks.get(id).is_none_or(|known| {
+            let closed_since = known.closed.is_none() && task.closed.is_some();
+            known.revision < task.revision || (known.revision == task.revision && closed_since)
+        }),
         Entry::Statement(place, _) => !have.statements.contains_key(place),
         Entry::Bid(place, bid) => have.bids.get(place).is_none_or(|known| known.revision < bid.revision),
         Entry::Role(place, grant) => have.roles.get(place).is_none_or(|known| known.revision < grant.revision),

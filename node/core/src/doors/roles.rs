@@ -32,6 +32,7 @@ impl Core {
             None => None,
         };
         let (mut edits, role) = self.grant(caller, place, true)?;
+        self.may_be_over(1);
         edits.extend(subtask.iter().map(|(key, task)| Edit::from(Entry::Task(key.id.clone(), task.clone()))));
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, edits)?;
@@ -58,6 +59,7 @@ impl Core {
                 .suggest(has));
         }
         let (edits, role) = self.grant(caller, place, false)?;
+        self.may_be_over(1);
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, edits)?;
         let reply = Reply::RoleRemove(role_remove::Reply { role });

@@ -4,7 +4,8 @@ use fedp2p_crdt::content::{BallotPlace, Entry, SeenPlace};
 use fedp2p_crdt::standing::{Phase, Standing, standing};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, vote_ack, vote_cast, vote_close, vote_list, vote_new};
 use fedp2p_protocols::limits::{
-    MAX_ELECTORATE, MAX_OPTIONS, MAX_POLL_TIME_S, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES,
+    MAX_ELECTORATE, MAX_OPEN_QUESTIONS, MAX_OPTIONS, MAX_POLL_TIME_S, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES,
+    MAX_REASON_BYTES, MAX_SEEN,
 };
 use fedp2p_protocols::vote::{
     AgentId, Ballot, Cause, Count, Electorate, Mechanism, Proposal, ProposalKey, Rules, Seen,
@@ -14,6 +15,9 @@ use super::Finish;
 use crate::Core;
 use crate::author::Entries;
 use crate::input::CallId;
+
+/// Where questions are found, and where those that have left.
+const LISTING: &str = "\"fedp2p vote list --all\" lists them; what was closed long ago is in the signed log only";
 
 impl Core {
     pub(crate) fn vote_new(&mut self, call: CallId, caller: &Caller, request: vote_new::Request) -> Result<(), Error> {
@@ -46,6 +50,12 @@ impl Core {
         };
         let me = self.me();
         let existing = self.documents.content(&self.lobby, &me).proposals.get(&id);
+        let open = self.documents.content(&self.lobby, &me).proposals.values().filter(|other| other.closed.is_none());
+        if existing.is_none() && open.count() >= MAX_OPEN_QUESTIONS {
+            let message = format!("the agents of this node have {MAX_OPEN_QUESTIONS} questions that are not closed");
+            return Err(Error::new(ErrorCode::TooLarge, message)
+                .hint("close some of them with \"fedp2p vote close\", or give them a deadline"));
+        }
         let revision = match existing {
             None => 1,
             Some(proposal)
@@ -116,7 +126,7 @@ impl Core {
     pub(crate) fn find_proposal(&self, text: &str) -> Result<ProposalKey, Error> {
         let picture = self.documents.picture(&self.lobby);
         let proposals = picture.proposals().map(|(key, _)| (key.node, key.id));
-        let (node, id) = self.find_on_node(text, proposals, "proposal", "\"fedp2p vote list --all\" lists them")?;
+        let (node, id) = self.find_on_node(text, proposals, "proposal", LISTING)?;
         Ok(ProposalKey { node, id })
     }
 
@@ -168,6 +178,10 @@ impl Core {
         let seen = Seen { revision: asked.revision, asked: asked.hash(), at: self.now.wall_ms };
         let place = SeenPlace { proposal: key.clone(), agent: caller.name.clone() };
         let known = self.documents.content(&self.lobby, &self.me()).seen.get(&place);
+        if known.is_none() && self.documents.content(&self.lobby, &self.me()).seen.len() >= MAX_SEEN {
+            let message = format!("the agents of this node say of {MAX_SEEN} open questions that they have seen them");
+            return Err(Error::new(ErrorCode::TooLarge, message).hint("wait until some of them are closed"));
+        }
         // Seen once is seen.
         let edits = match known {
             Some(known) if known.asked == seen.asked => Vec::new(),
@@ -216,7 +230,7 @@ impl Core {
             reason: request.reason.clone(),
             at: self.now.wall_ms,
         };
-        let number = self.next_ballot(&key, &caller.name);
+        let number = self.next_ballot(&key, &caller.name, &ballot)?;
         if ballot.choices.is_empty() && number == 1 {
             return Err(Error::new(ErrorCode::Conflict, format!("{} has not voted on {:?}", caller.name, request.id))
                 .hint("name an option to vote"));

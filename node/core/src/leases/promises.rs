@@ -14,7 +14,7 @@ use crate::Core;
 /// Most promises about claims of one node: about all that count, and some that took others over.
 const MOST_PROMISES_ABOUT_ONE: usize = 320;
 /// Most promises that a node keeps: they must leave room in its document.
-const MOST_PROMISES: usize = 3_000;
+const MOST_PROMISES: usize = 1_000;
 
 impl Core {
     /// Promises what may be promised. With something new, or when it is much, takes back what is of no more use: its claim is

@@ -19,6 +19,7 @@ mod sessions;
 mod store;
 mod tasks;
 mod tickets;
+mod years;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;

@@ -414,7 +414,7 @@ fn what_was_done_stays_done_however_much_is_done_after_it() {
     }
     let core = &world.hosts[1].core;
     let kept = core.documents.content(&core.lobby, &core.me()).claims.len();
-    assert!((41..80).contains(&kept), "{kept} claims are kept; those on what was handed back are not needed");
+    assert!(kept < 80, "{kept} claims are kept; those on what was handed back or is recorded are not needed");
 }
 
 #[test]

@@ -28,6 +28,9 @@ mod work;
 pub(crate) use show::may_take;
 pub(crate) use wins::Waiting;
 
+/// Where tasks are found, and where those that have left.
+const LISTING: &str = "\"fedp2p task list --all\" lists them; what was over long ago is in the signed log only";
+
 impl Core {
     /// All tasks, as they stand.
     pub(crate) fn board(&self) -> Board<'_> {
@@ -79,7 +82,7 @@ impl Core {
             return Err(Error::new(ErrorCode::Conflict, format!("{:?} is {state}", request.id)).hint(hint));
         }
         if request.retry {
-            (task.attempt, task.canceled, task.offer) = (next(task.attempt)?, None, None);
+            (task.attempt, task.canceled, task.closed, task.offer) = (next(task.attempt)?, None, None, None);
         }
         if let Some(title) = &request.title {
             task.title = check_title(title)?;
@@ -183,6 +186,7 @@ impl Core {
             made: self.now.wall_ms,
             offer: None,
             canceled: None,
+            closed: None,
         }
     }
 
@@ -225,7 +229,7 @@ impl Core {
     pub(crate) fn find_task(&self, text: &str) -> Result<(TaskKey, Standing<'_>), Error> {
         let picture = self.documents.picture(&self.lobby);
         let tasks = picture.tasks().map(|(key, _)| (key.node, key.id.to_string()));
-        let (node, id) = self.find_on_node(text, tasks, "task", "\"fedp2p task list --all\" lists them")?;
+        let (node, id) = self.find_on_node(text, tasks, "task", LISTING)?;
         let key = TaskKey { node, id: id.parse().expect("it is the id of a task") };
         let standing = self.board().task(&key).expect("a task that was found is on the board");
         Ok((key, standing))
@@ -284,9 +288,10 @@ impl Core {
     /// Checks that there is room for one more task, or for more in one.
     fn check_room(&self, task: &Task) -> Result<(), Error> {
         let own = self.documents.content(&self.lobby, &self.me());
-        if own.tasks.len() >= MAX_TASKS {
-            let message = format!("the agents of this node have made {MAX_TASKS} tasks");
-            return Err(Error::new(ErrorCode::TooLarge, message).hint("let an agent of another node make more"));
+        if own.tasks.values().filter(|task| !task.is_closed()).count() >= MAX_TASKS {
+            let message = format!("the agents of this node have made {MAX_TASKS} tasks that are not over");
+            return Err(Error::new(ErrorCode::TooLarge, message)
+                .hint("end some of them first: \"fedp2p task cancel\" takes back what nobody will do"));
         }
         self.check_task_bytes(task.title.len() + length(&task.text) + length(&task.data))
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use fedp2p_crdt::content::{BidPlace, Entry};
-use fedp2p_crdt::task::best_bid;
+use fedp2p_crdt::task::{best_bid, is_for};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, task_award, task_bid};
-use fedp2p_protocols::limits::MAX_TASK_NOTE_BYTES;
+use fedp2p_protocols::limits::{MAX_BIDS, MAX_TASK_NOTE_BYTES};
 use fedp2p_protocols::name::TaskId;
 use fedp2p_protocols::task::{Assignee, Award, Bid, Offer, Task, TaskKey};
 use fedp2p_protocols::vote::AgentId;
@@ -35,8 +35,14 @@ impl Core {
             return Err(self.not_for(&agent, &request.id));
         }
         let place = BidPlace { task: key.clone(), agent: caller.name.clone() };
-        let known = self.documents.content(&self.lobby, &self.me()).bids.get(&place);
+        let own = &self.documents.content(&self.lobby, &self.me()).bids;
+        let known = own.get(&place);
+        if known.is_none() && own.len() >= MAX_BIDS {
+            let message = format!("the agents of this node have made {MAX_BIDS} bids for tasks that are not over");
+            return Err(Error::new(ErrorCode::TooLarge, message).hint("wait until some of these tasks are over"));
+        }
         let bid = Bid {
+            made: task.made,
             attempt: task.attempt,
             cost: request.cost,
             reason: check_text("a reason", request.reason, MAX_TASK_NOTE_BYTES)?,
@@ -62,10 +68,10 @@ impl Core {
                 .hint("ask for bids with \"fedp2p task offer\""));
         }
         let picture = self.documents.picture(&self.lobby);
-        let bids: Vec<(AgentId, &Bid)> = picture.bids(&key).filter(|(_, bid)| bid.attempt == task.attempt).collect();
+        let bids: Vec<(AgentId, &Bid)> = picture.bids(&key).filter(|(_, bid)| is_for(bid, &task)).collect();
         let winner = match &request.agent {
             Some(text) => Some(self.resolve_by(caller, text)?).filter(|agent| bids.iter().any(|(by, _)| by == agent)),
-            None => best_bid(bids.iter().cloned(), task.attempt).map(|(agent, _)| agent),
+            None => best_bid(bids.iter().cloned(), &task).map(|(agent, _)| agent),
         };
         let Some(winner) = winner else {
             let bidders = bids.iter().map(|(agent, _)| self.address(agent).to_string()).collect();
@@ -118,7 +124,7 @@ impl Core {
         }
         let picture = self.documents.picture(&lobby);
         let Some(task) = picture.task(key).cloned() else { return };
-        let winner = best_bid(picture.bids(key), task.attempt).map(|(agent, _)| agent);
+        let winner = best_bid(picture.bids(key), &task).map(|(agent, _)| agent);
         let reason = winner.is_some().then(|| "the best bid when the time was up".to_owned());
         let by = task.by.clone();
         let Ok(task) = awarded(task, winner, reason, self.now.wall_ms) else { return };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fedp2p_crdt::task::{Counts, Said, Standing, best_bid};
+use fedp2p_crdt::task::{Counts, Said, Standing, best_bid, is_for};
 use fedp2p_protocols::api::task;
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, task_list};
 use fedp2p_protocols::claim::Fence;
@@ -19,7 +19,8 @@ impl Core {
         let mut shown = self.show_standing(&standing, &self.ambiguous_tasks());
         shown.text = standing.task.text.clone();
         shown.data = standing.task.data.as_ref().and_then(|data| serde_json::from_str(data).ok());
-        shown.result = last(&standing, |said| said.statement.result.as_ref());
+        let recorded = standing.task.closed.as_ref().and_then(|closed| closed.result.clone());
+        shown.result = recorded.or_else(|| last(&standing, |said| said.statement.result.as_ref()));
         shown.statements = standing.said.iter().map(|said| self.show_statement(said)).collect();
         Some(shown)
     }
@@ -46,7 +47,7 @@ impl Core {
             after: standing
                 .needs
                 .iter()
-                .map(|need| task::Need { id: id(&need.key), state: need.state, circle: need.circle })
+                .map(|need| task::Need { id: id(&need.key), state: need.state, gone: need.gone, circle: need.circle })
                 .collect(),
             due: task.due,
             revision: task.revision,
@@ -58,7 +59,10 @@ impl Core {
                 confirmed: holder.is_confirmed(),
                 lapsed: self.has_run_out(&holder.claim),
             }),
-            note: last(standing, |said| said.statement.note.as_ref()),
+            note: match &task.closed {
+                Some(closed) => closed.note.clone(),
+                None => last(standing, |said| said.statement.note.as_ref()),
+            },
             result: None,
             statements: Vec::new(),
             offer: task.offer.as_ref().map(|_| self.show_offer(key, task)),
@@ -66,6 +70,11 @@ impl Core {
                 .canceled
                 .as_ref()
                 .map(|canceled| task::Cancellation { reason: canceled.reason.clone(), at: canceled.at }),
+            closed: task.closed.as_ref().map(|closed| task::Closed {
+                by: self.address(&AgentId { node: closed.fence.node, name: closed.by.clone() }),
+                fence: self.show_fence(closed.fence),
+                at: closed.at,
+            }),
         }
     }
 
@@ -92,9 +101,9 @@ impl Core {
     fn show_offer(&self, key: &TaskKey, task: &Task) -> task::Offer {
         let picture = self.documents.picture(&self.lobby);
         let offer = task.offer.clone().expect("it is shown because there is one");
-        let mut bids: Vec<_> = picture.bids(key).filter(|(_, bid)| bid.attempt == task.attempt).collect();
+        let mut bids: Vec<_> = picture.bids(key).filter(|(_, bid)| is_for(bid, task)).collect();
         let mut shown = Vec::new();
-        while let Some((agent, bid)) = best_bid(bids.iter().cloned(), task.attempt) {
+        while let Some((agent, bid)) = best_bid(bids.iter().cloned(), task) {
             bids.retain(|(other, _)| *other != agent);
             shown.push(task::Bid { by: self.address(&agent), cost: bid.cost, reason: bid.reason.clone(), at: bid.at });
         }

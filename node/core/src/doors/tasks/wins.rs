@@ -8,7 +8,7 @@ use fedp2p_crdt::content::{Edit, Entry};
 use fedp2p_protocols::api::claim_take::DEFAULT_TTL_S;
 use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Reply};
 use fedp2p_protocols::claim::{End, Ended, Fence, Mode, Resource};
-use fedp2p_protocols::task::{State, TaskKey};
+use fedp2p_protocols::task::{State, Statement, Task, TaskKey};
 
 use super::work::finish;
 use crate::Core;
@@ -235,10 +235,13 @@ impl Core {
     }
 
     /// Whether what was said of a task under a claim of this node counts, as far as this node has said anything: it does as
-    /// long as the claim is there.
+    /// long as the claim is there, or until it is recorded what came of the task.
     pub(crate) fn has_spoken(&self, claims: &claim::Claims<'_>, own: &claim::Standing<'_>) -> bool {
         let Resource::Task(key) = &own.claim.resource else { return false };
-        let attempt = self.documents.picture(&self.lobby).task(key).map(|task| task.attempt);
+        let task = self.documents.picture(&self.lobby).task(key);
+        if task.is_some_and(Task::is_closed) {
+            return false;
+        }
         let held = |counter: &u64| {
             let claim = claims.get(&Fence { counter: *counter, node: own.fence.node });
             claim.is_some_and(|claim| {
@@ -246,7 +249,8 @@ impl Core {
             })
         };
         let said = self.documents.content(&self.lobby, &self.me()).statements_on(key);
-        let present = said.filter(|(_, said)| attempt.is_none_or(|attempt| attempt == said.attempt));
+        let is_of = |said: &Statement, task: &Task| (said.made, said.attempt) == (task.made, task.attempt);
+        let present = said.filter(|(_, said)| task.is_none_or(|task| is_of(said, task)));
         present.map(|(_, said)| said.fence).filter(held).max() == Some(own.fence.counter)
     }
 

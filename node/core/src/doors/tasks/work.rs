@@ -6,7 +6,7 @@ use fedp2p_crdt::content::{Edit, Entry, StatementPlace};
 use fedp2p_crdt::task::{Holder, Standing};
 use fedp2p_protocols::api::{self, Caller, Error, ErrorCode, Reply, task_claim, task_next, task_update};
 use fedp2p_protocols::limits::{
-    MAX_STATEMENTS, MAX_TASK_EXCEPT, MAX_TASK_NOTE_BYTES, MAX_TASK_RESULT_BYTES, MAX_TASK_TITLE_BYTES,
+    MAX_SAID, MAX_STATEMENTS, MAX_TASK_EXCEPT, MAX_TASK_NOTE_BYTES, MAX_TASK_RESULT_BYTES, MAX_TASK_TITLE_BYTES,
 };
 use fedp2p_protocols::task::{State, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::AgentId;
@@ -276,19 +276,28 @@ impl Core {
         note: Option<String>,
         result: Option<String>,
     ) -> Result<Vec<Edit>, Error> {
-        self.check_task_bytes(length(&note) + length(&result))?;
+        // What ends the work on it is always heard.
+        let ends = state.is_terminal() || state == State::Submitted;
+        if !ends {
+            self.check_task_bytes(length(&note) + length(&result))?;
+        }
         let standing = self.board().task(key).expect("a task that is held is on the board");
         let held = standing.holder.as_ref().map(Holder::fence);
         let fence = held.ok_or_else(|| self.not_held(&standing, key.id.as_str()))?;
         let own = self.documents.content(&self.lobby, &self.me());
         let last = own.statements_on(key).filter(|(place, _)| place.agent == caller.name).last();
         let number = last.map_or(1, |(place, _)| place.number + 1);
-        // What ends the work on it is always heard.
-        if number > MAX_STATEMENTS && !state.is_terminal() && state != State::Submitted {
+        if own.statements.len() >= MAX_SAID && !ends {
+            let message = format!("the agents of this node have said {MAX_SAID} things of tasks that are not over");
+            return Err(Error::new(ErrorCode::TooLarge, message)
+                .hint("complete some, or wait until those who made them are back and record what came of them"));
+        }
+        if number > MAX_STATEMENTS && !ends {
             let message = format!("an agent says at most {MAX_STATEMENTS} things of one task");
             return Err(Error::new(ErrorCode::TooLarge, message).hint("complete it, or hand it back"));
         }
         let said = Statement {
+            made: standing.task.made,
             attempt: standing.task.attempt,
             fence: fence.counter,
             state,
@@ -298,7 +307,7 @@ impl Core {
         };
         let place = StatementPlace { task: key.clone(), agent: caller.name.clone(), number };
         let mut edits = vec![Entry::Statement(place, said).into()];
-        if state.is_terminal() || state == State::Submitted {
+        if ends {
             edits.extend(self.releasing(fence.counter));
         }
         Ok(edits)

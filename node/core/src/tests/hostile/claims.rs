@@ -108,7 +108,8 @@ fn who_never_held_a_task_says_nothing_of_it() {
         agent: "ghost".parse().unwrap(),
         number: 1,
     };
-    let lie = Statement { attempt: 1, fence: u64::MAX, state: State::Working, note: None, result: None, at: WALL_MS };
+    let (made, state) = (world.clock().wall_ms, State::Working);
+    let lie = Statement { made, attempt: 1, fence: u64::MAX, state, note: None, result: None, at: WALL_MS };
     Rogue::speaks(&mut world, &[Entry::Statement(place, lie).into()]);
     for n in 0..2 {
         let shown = world.ask(n, task_show::Request { id: id() });
@@ -205,6 +206,7 @@ fn what_a_vanished_member_left_open_keeps_nobody_from_the_board() {
         made: 1,
         offer: None,
         canceled: None,
+        closed: None,
     };
     let key = TaskKey { node: rogue_id(), id: "trap".parse().unwrap() };
     let claims = (1..=17).map(|counter| {
