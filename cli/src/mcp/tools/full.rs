@@ -6,7 +6,7 @@ use crate::mcp::tool::Tool;
 
 /// Operations that the twelve tools do under other names.
 #[cfg(test)]
-pub(crate) const ELSEWHERE: [&str; 5] = ["state", "vote_new", "surfaced", "task_claim", "task_next"];
+pub(crate) const ELSEWHERE: [&str; 6] = ["state", "vote_new", "vote_cast", "surfaced", "task_claim", "task_next"];
 
 /// Operations that no agent gets: those in the name of a person, and those that no call ends.
 #[cfg(test)]
@@ -23,7 +23,7 @@ macro_rules! operations {
 
 operations! {
     status peers agents ack history attention_set approval_ask log_verify
-    vote_ack vote_cast vote_show vote_list vote_close
+    vote_ack vote_show vote_list vote_close
     role_assign role_remove role_list
     note_append note_edit note_restore note_show note_history note_list
     claim_take claim_renew claim_release claim_list claim_check

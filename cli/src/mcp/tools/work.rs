@@ -227,7 +227,7 @@ pub(crate) struct Board {
     #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     tasks: Vec<Shown>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    more: Option<u32>,
+    more: Option<u64>,
 }
 
 impl Tasks {
@@ -286,5 +286,5 @@ async fn list(asked: Tasks, link: &Link) -> Outcome<Board> {
     let reply = link.call(request).await?;
     let said = format!("{} tasks", reply.tasks.len());
     let tasks = reply.tasks.into_iter().map(|task| Shown::of(task, 0)).collect();
-    Ok((Board { tasks, more: Some(reply.more).filter(|more| *more > 0) }, said))
+    Ok((Board { tasks, more: Some(u64::from(reply.more)).filter(|more| *more > 0) }, said))
 }
