@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fedp2p_protocols::attention::{Attention, MAX_THROUGH};
-use fedp2p_protocols::claim::{Acknowledgement, Claim, End, Glob, Mode, Resource};
+use fedp2p_protocols::claim::{Acknowledgement, Claim, End, Glob, Mode, Reserved, Resource};
 use fedp2p_protocols::limits::{
     MAX_CHANGE_OPS, MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_ELECTORATE, MAX_GLOBS, MAX_GLOBS_BYTES, MAX_OPTION_BYTES,
     MAX_OPTIONS, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES, MAX_REPLACED, MAX_TASK_AFTER,
@@ -300,6 +300,16 @@ impl Record for Acknowledgement {
 
     fn check_follows(&self, before: &Self) -> Result<(), Invalid> {
         if self == before { Ok(()) } else { Err(Invalid::Promised) }
+    }
+}
+
+impl Record for Reserved {
+    fn check(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    fn check_follows(&self, _: &Self) -> Result<(), Invalid> {
+        Ok(())
     }
 }
 

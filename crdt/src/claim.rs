@@ -125,6 +125,8 @@ pub struct Claims<'a> {
     standings: BTreeMap<Fence, Standing<'a>>,
     /// Those that their nodes have not ended.
     open: BTreeMap<Thing<'a>, Vec<Fence>>,
+    /// Up to which counters there may have been others, in ascending order.
+    reserved: Vec<u64>,
 }
 
 /// Returns how all claims stand. It is a pure function of the picture.
@@ -157,7 +159,10 @@ fn gather<'a>(picture: &Picture<'a>) -> Claims<'a> {
             standings.insert(fence, Standing { fence, claim, state, acknowledged, members, newest, buried: false });
         }
     }
-    Claims { standings, open: BTreeMap::new() }
+    let reserved = picture.nodes().filter_map(|(_, content)| content.reserved.keys().next_back().copied());
+    let mut reserved: Vec<u64> = reserved.collect();
+    reserved.sort_unstable();
+    Claims { standings, open: BTreeMap::new(), reserved }
 }
 
 impl<'a> Claims<'a> {
@@ -171,9 +176,14 @@ impl<'a> Claims<'a> {
         self.standings.get(fence)
     }
 
-    /// The counter of the next claim of any node that has seen these.
+    /// The counter of the next claim of any node that has seen these: above all of them, and above what there may have been.
     pub fn next_counter(&self) -> u64 {
-        self.standings.last_key_value().map_or(1, |(last, _)| last.counter.saturating_add(1))
+        let known = self.standings.last_key_value().map_or(1, |(last, _)| last.counter.saturating_add(1));
+        // Whoever goes on above one must not leap by that.
+        let leaps = |next: u64, reserved: u64| reserved.saturating_sub(next - 1) > MAX_COUNTER_LEAP / 2;
+        self.reserved.iter().fold(known, |next, &reserved| {
+            if leaps(next, reserved) { next } else { next.max(reserved.saturating_add(1)) }
+        })
     }
 
     /// The claims that have not ended and are on the same thing as one on `resource`.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use fedp2p_protocols::attention::Attention;
-use fedp2p_protocols::claim::{Acknowledgement, Claim, Fence};
+use fedp2p_protocols::claim::{Acknowledgement, Claim, Fence, Reserved};
 use fedp2p_protocols::name::{AgentName, RoleName, TaskId};
 use fedp2p_protocols::pulse::{AgentKind, Attendance, Pulse};
 use fedp2p_protocols::task::{Bid, Grant, State, Statement, Task, TaskKey};
@@ -277,6 +277,8 @@ sections! {
     claims Claim "claims": u64 => Claim;
     /// Which claims the node has acknowledged.
     acknowledged Acknowledged "acknowledged": Fence => Acknowledgement;
+    /// Up to which counter the node may have made claims that are lost.
+    reserved Reserved "reserved": u64 => Reserved;
     /// The tasks that agents of the node made, by id.
     tasks Task "tasks": TaskId => Task;
     /// What agents of the node said of tasks.
@@ -345,7 +347,7 @@ impl Entry {
             Self::Ballot(_, ballot) => !ballot.choices.is_empty(),
             Self::Role(_, grant) => grant.has,
             Self::Claim(_, claim) => claim.renewals == 0 && claim.confirmed.is_none() && claim.ended.is_none(),
-            Self::Acknowledged(..) => false,
+            Self::Acknowledged(..) | Self::Reserved(..) => false,
             Self::Task(_, task) => !task.is_closed(),
             Self::Statement(_, said) => !said.state.is_terminal() && said.state != State::Submitted,
         }

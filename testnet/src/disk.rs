@@ -40,6 +40,8 @@ pub(crate) struct Disk {
     last_seen: BTreeMap<NodeId, u64>,
     /// Every commit, to go back to an earlier state.
     journal: Vec<Arc<Vec<Write>>>,
+    /// How many of them no power cut takes away.
+    flushed: usize,
     /// Commits of this generation and before are refused.
     refused: Option<u32>,
     /// What should never have been written.
@@ -84,6 +86,11 @@ impl Disk {
     /// How many commits there were.
     pub(crate) fn commits(&self) -> usize {
         self.journal.len()
+    }
+
+    /// How many commits are left of these after a power cut.
+    pub(crate) fn left_of(&self, commits: usize) -> usize {
+        commits.max(self.flushed)
     }
 
     /// The state after the first `commits` commits.
@@ -150,6 +157,7 @@ impl Disk {
                 self.documents.insert((*author, *conversation), *epoch);
             }
             Write::Epoch(epoch) => self.epoch = Some(*epoch),
+            Write::Flush => self.flushed = self.journal.len() + 1,
             Write::Peer { node, last_seen, .. } => {
                 self.last_seen.insert(*node, *last_seen);
             }

@@ -2,22 +2,25 @@
 //!
 //! What an agent says of a task counts if it says it under a claim on the task that was confirmed and has not lost, if
 //! nobody has said anything under a higher one since, if it is about the present attempt, and if it may follow what
-//! was said before. So everybody counts the same statements, the word of one who lost the task changes nothing, and
-//! what is terminal stays so. A task that its creator canceled is canceled, whatever is said of it; and once its node has
+//! was said before. What is said under a claim that most members acknowledge goes before what is said under any other;
+//! among those others, before whose word ends the task. So everybody counts the same statements, the word of one who lost
+//! the task changes nothing, and no claim that only its own node knows of reopens what is over. A task that its creator canceled is canceled, whatever is said of it; and once its node has
 //! recorded what came of it, only what was said under the claim that the record names counts, and nothing changes that.
 //!
 //! What is over for long is no task any more: its node has cleared it away. Others that come after it do not wait for it,
 //! as long as anything is known of that node.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fedp2p_protocols::claim::{Fence, Resource};
-use fedp2p_protocols::task::{Bid, Outcome, Priority, State, Statement, Task, TaskKey};
+use fedp2p_protocols::name::RoleName;
+use fedp2p_protocols::task::{Assignee, Bid, Outcome, Priority, State, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::AgentId;
 
 use crate::claim::{self, Claims};
 use crate::picture::Picture;
+use crate::roles;
 
 mod circles;
 
@@ -229,24 +232,37 @@ impl<'a> Board<'a> {
 
     /// What was said of a task, each with whether it counts, and the claim under which the last that counts was said.
     fn said(&self, key: &TaskKey, task: &Task) -> (Vec<Said<'a>>, Option<Fence>) {
-        let mut said: Vec<Said<'a>> = self
-            .picture
-            .statements(key)
-            .map(|(by, number, statement)| {
-                let fence = Fence { counter: statement.fence, node: by.node };
-                let present = (statement.made, statement.attempt) == (task.made, task.attempt);
-                let counts = match &task.closed {
-                    _ if !present => Counts::OtherAttempt,
-                    Some(closed) if (closed.fence, &closed.by) == (fence, &by.name) => Counts::Yes,
-                    Some(_) => Counts::Stale,
-                    None if self.has_held(key, &by, fence) => Counts::Yes,
-                    None => Counts::NotHeld,
-                };
-                Said { by, number, fence, statement, counts }
-            })
-            .collect();
+        let claims = self.claims.get(key).map_or(&[][..], Vec::as_slice);
+        let held = |claim: &claim::Standing<'_>| claim.state == claim::State::Confirmed && claim.is_majority();
+        let mut least = if claims.iter().any(held) { Ground::Majority } else { Ground::Word };
+        let mut said: Vec<(Said<'a>, Option<Ground>)> = Vec::new();
+        for (by, number, statement) in self.picture.statements(key) {
+            let fence = Fence { counter: statement.fence, node: by.node };
+            let present = (statement.made, statement.attempt) == (task.made, task.attempt);
+            let ground = ground(claims, task, &by, fence).filter(|_| present);
+            least = least.max(ground.unwrap_or(Ground::Word));
+            let counts = if present { Counts::NotHeld } else { Counts::OtherAttempt };
+            said.push((Said { by, number, fence, statement, counts }, ground));
+        }
+        for (said, ground) in said.iter_mut().filter(|(said, _)| said.counts == Counts::NotHeld) {
+            said.counts = match &task.closed {
+                Some(closed) if (closed.fence, &closed.by) == (said.fence, &said.by.name) => Counts::Yes,
+                Some(_) => Counts::Stale,
+                None if ground.is_some_and(|ground| ground >= least) => Counts::Yes,
+                None => Counts::NotHeld,
+            };
+        }
+        // Who held it on less ground than another has since.
+        let before: BTreeSet<Fence> =
+            said.iter().filter(|(_, ground)| ground.is_some()).map(|(said, _)| said.fence).collect();
+        let mut said: Vec<Said<'a>> = said.into_iter().map(|(said, _)| said).collect();
         said.sort_by(|a, b| (a.fence, &a.by.name, a.number).cmp(&(b.fence, &b.by.name, b.number)));
-        let ruling = said.iter().rev().find(|said| said.counts == Counts::Yes).map(|said| said.fence);
+        let ruling = task.closed.as_ref().map(|closed| closed.fence).or_else(|| ruling(&said, least));
+        for said in said.iter_mut().filter(|said| said.counts == Counts::NotHeld && Some(said.fence) < ruling) {
+            if before.contains(&said.fence) {
+                said.counts = Counts::Stale;
+            }
+        }
         let mut state = State::Submitted;
         for said in said.iter_mut().filter(|said| said.counts == Counts::Yes) {
             if Some(said.fence) != ruling {
@@ -259,23 +275,46 @@ impl<'a> Board<'a> {
         }
         (said, ruling)
     }
+}
 
-    /// Whether the agent holds the task under a claim of this number, or held it and gave it up. How many had acknowledged
-    /// a claim that has ended nobody keeps; so it counts for nothing against one that most members acknowledge now.
-    fn has_held(&self, key: &TaskKey, agent: &AgentId, fence: Fence) -> bool {
-        let claims = self.claims.get(key).map_or(&[][..], Vec::as_slice);
-        let is_held = |other: &claim::Standing<'_>| {
-            other.fence < fence && other.state == claim::State::Confirmed && other.is_majority()
-        };
-        claims.iter().find(|claim| claim.fence == fence).is_some_and(|claim| {
-            let held = match claim.state {
-                claim::State::Confirmed => true,
-                claim::State::Ended(_) => claim.claim.confirmed.is_some() && !claims.iter().any(is_held),
-                claim::State::Tentative | claim::State::Lost { .. } => false,
-            };
-            held && claim.claim.by == agent.name
-        })
+/// On what ground an agent says how far a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ground {
+    /// Its node says that its claim was confirmed: in a part that was cut off, or most members acknowledge it no more.
+    Word,
+    /// Most members acknowledge its claim.
+    Majority,
+}
+
+/// On what ground the agent holds the task under a claim of this number, or held it and gave it up.
+fn ground(claims: &[claim::Standing<'_>], task: &Task, agent: &AgentId, fence: Fence) -> Option<Ground> {
+    let claim = claims.iter().find(|claim| claim.fence == fence && claim.claim.by == agent.name)?;
+    let held = match claim.state {
+        claim::State::Confirmed => true,
+        claim::State::Ended(_) => claim.claim.confirmed.is_some(),
+        claim::State::Tentative | claim::State::Lost { .. } => false,
+    };
+    if held && claim.is_majority() {
+        return Some(Ground::Majority);
     }
+    // Most members acknowledge no claim on what is not the agent's to take; that it was confirmed is its node's word alone.
+    let others = matches!(&task.to, Assignee::Agent(only) if only != agent);
+    (held && !others && !task.is_announced()).then_some(Ground::Word)
+}
+
+/// The claim that rules, of those under which something was said that may count: the highest. On mere words the highest
+/// of those whose words end the task, if there is one.
+fn ruling(said: &[Said<'_>], least: Ground) -> Option<Fence> {
+    let counts: Vec<&Said<'_>> = said.iter().filter(|said| said.counts == Counts::Yes).collect();
+    let ends = |said: &[&Said<'_>]| {
+        let next = |state: State, said: &&Said<'_>| {
+            if state.may_become(said.statement.state) { said.statement.state } else { state }
+        };
+        said.iter().fold(State::Submitted, next).is_terminal()
+    };
+    let mut by_claim = counts.chunk_by(|a, b| a.fence == b.fence);
+    let ended = by_claim.rfind(|said| least == Ground::Word && ends(said));
+    ended.and_then(|said| said.first().copied()).or_else(|| counts.last().copied()).map(|said| said.fence)
 }
 
 /// How far a task is by what was said of it.
@@ -292,16 +331,29 @@ fn state(task: &Task, said: &[Said<'_>], ruling: Option<Fence>, holder: Option<&
     last.filter(|state| state.is_terminal() || held).unwrap_or_default()
 }
 
-/// Whether a bid is one for the present attempt of a task.
-pub fn is_for(bid: &Bid, task: &Task) -> bool {
-    (bid.made, bid.attempt) == (task.made, task.attempt)
+/// Whether an agent is among those whom an assignee names.
+pub fn is_among(assignee: &Assignee, agent: &AgentId, has_role: impl Fn(&RoleName) -> bool) -> bool {
+    match assignee {
+        Assignee::Anyone => true,
+        Assignee::Role(role) => has_role(role),
+        Assignee::Agent(only) => only == agent,
+    }
 }
 
-/// The best of some bids for a task: the cheapest, those without a cost last, and then the earliest.
-pub fn best_bid<'a>(bids: impl Iterator<Item = (AgentId, &'a Bid)>, task: &Task) -> Option<(AgentId, &'a Bid)> {
-    let valid = bids.filter(|(_, bid)| is_for(bid, task));
-    valid.min_by(|(a, left), (b, right)| {
+/// The bids for the present attempt of a task of those who might take it, the best first: the cheapest, those without a
+/// cost last, and of equals the earliest.
+pub fn bids<'a>(picture: &Picture<'a>, key: &TaskKey, task: &Task) -> Vec<(AgentId, &'a Bid)> {
+    let award = task.offer.as_ref().and_then(|offer| offer.award.as_ref());
+    let asked = award.map_or(&task.to, |award| &award.before);
+    let have: BTreeSet<AgentId> =
+        if let Assignee::Role(role) = asked { roles::who_has(picture, role) } else { BTreeSet::new() };
+    let valid = |(agent, bid): &(AgentId, &Bid)| {
+        (bid.made, bid.attempt) == (task.made, task.attempt) && is_among(asked, agent, |_| have.contains(agent))
+    };
+    let mut bids: Vec<_> = picture.bids(key).filter(valid).collect();
+    bids.sort_by(|(a, left), (b, right)| {
         let order = |bid: &Bid| (bid.cost.is_none(), bid.cost, bid.at);
         (order(left), a).cmp(&(order(right), b))
-    })
+    });
+    bids
 }

@@ -256,6 +256,7 @@ fn tasks() -> impl Strategy<Value = Task> {
                     to: AgentId { node: node(number), name },
                     reason: None,
                     at: 1,
+                    before: Assignee::Anyone,
                 }),
             }),
             canceled: canceled.map(|reason| Cancellation { reason, at: 2 }),

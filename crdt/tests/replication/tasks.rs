@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fedp2p_crdt::claim::claims;
-use fedp2p_crdt::content::{Content, StatementPlace};
+use fedp2p_crdt::content::{BidPlace, Content, RolePlace, StatementPlace};
 use fedp2p_crdt::picture::Picture;
-use fedp2p_crdt::task::{Board, Counts, Standing, best_bid};
+use fedp2p_crdt::task::{Board, Counts, Standing, bids};
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Confirmation, End, Ended, Fence, Resource};
 use fedp2p_protocols::id::NodeId;
-use fedp2p_protocols::task::{Assignee, Bid, Cancellation, Outcome, Priority, State, Statement, Task, TaskKey};
+use fedp2p_protocols::task::{
+    Assignee, Award, Bid, Cancellation, Grant, Offer, Outcome, Priority, State, Statement, Task, TaskKey,
+};
 use fedp2p_protocols::vote::AgentId;
 use proptest::prelude::*;
 
@@ -284,11 +286,61 @@ fn a_task_waits_for_what_it_comes_after_even_if_nobody_knows_that() {
 fn the_cheapest_bid_is_the_best_and_of_equals_the_earliest() {
     let bid = |cost, at| Bid { made: 5, attempt: 1, cost, reason: None, revision: 1, at };
     let others = [Bid { attempt: 2, ..bid(Some(1), 1) }, Bid { made: 4, ..bid(Some(1), 1) }];
-    let bids = [bid(None, 1), bid(Some(5), 4), bid(Some(5), 3), bid(Some(5), 3)].into_iter().chain(others);
-    let bids: Vec<Bid> = bids.collect();
-    let of = |number: usize| AgentId { node: node(9 - number as u8), name: agent("coder") };
-    let best = best_bid(bids.iter().enumerate().map(|(number, bid)| (of(number), bid)), &task("t"));
-    assert_eq!(best.map(|(agent, _)| agent), Some(of(3)));
+    let offered = [bid(None, 1), bid(Some(5), 4), bid(Some(5), 3), bid(Some(5), 3)].into_iter().chain(others);
+    let mut team = Team::new();
+    let place = || BidPlace { task: task_key(1, "t"), agent: agent("coder") };
+    for (number, bid) in offered.enumerate() {
+        team.0.entry(node(9 - number as u8)).or_default().bids.insert(place(), bid);
+    }
+    let bidders = |team: &Team, task: &Task| -> Vec<NodeId> {
+        let picture = Picture::of(team.0.iter().map(|(node, content)| (*node, content)));
+        bids(&picture, &task_key(1, "t"), task).into_iter().map(|(agent, _)| agent.node).collect()
+    };
+    assert_eq!(bidders(&team, &task("t")), [6, 7, 8, 9].map(node));
+    // Who has no part in it has no say in it, also once it was awarded.
+    let asked = Assignee::Role("builder".parse().unwrap());
+    let role = RolePlace { role: "builder".parse().unwrap(), agent: AgentId { node: node(9), name: agent("coder") } };
+    let grant = Grant { by: agent("asker"), has: true, revision: 1, at: 1 };
+    team.0.entry(node(1)).or_default().roles.insert(role, grant);
+    let for_builders = Task { to: asked.clone(), ..task("t") };
+    assert_eq!(bidders(&team, &for_builders), [node(9)]);
+    let to = AgentId { node: node(9), name: agent("coder") };
+    let award = Some(Award { to: to.clone(), reason: None, at: 1, before: asked });
+    let offer = Some(Offer { until: None, auto: false, award });
+    assert_eq!(bidders(&team, &Task { to: Assignee::Agent(to), offer, ..for_builders }), [node(9)]);
+}
+
+#[test]
+fn a_claim_that_only_its_own_node_knows_of_reopens_nothing() {
+    let mut team = Team::new();
+    team.hold(fence(1, 2), 2);
+    team.say(fence(1, 2), 1, State::Working);
+    team.say(fence(1, 2), 2, State::Completed);
+    team.end(fence(1, 2), End::Released, None);
+    team.hold(fence(7, 3), 1);
+    team.say(fence(7, 3), 1, State::Working);
+    let most = (State::Completed, vec![Counts::Yes, Counts::Yes, Counts::NotHeld]);
+    assert_eq!(team.t(), most);
+    // Also where nobody keeps who had acknowledged the first.
+    for content in team.0.values_mut() {
+        content.acknowledged.retain(|fence, _| fence.counter == 7);
+    }
+    assert_eq!(team.t(), (State::Completed, vec![Counts::Yes, Counts::Yes, Counts::Stale]));
+}
+
+#[test]
+fn the_bare_word_of_a_node_does_not_count_on_what_is_for_another() {
+    let mut team = Team::new();
+    team.hold(fence(1, 3), 1);
+    team.say(fence(1, 3), 1, State::Rejected);
+    assert_eq!(team.t().0, State::Rejected);
+    let hers = AgentId { node: node(2), name: agent("coder") };
+    team.edit("t", |task| task.to = Assignee::Agent(hers));
+    assert_eq!(team.t(), (State::Submitted, vec![Counts::NotHeld]));
+    team.edit("t", |task| {
+        (task.to, task.offer) = (Assignee::Anyone, Some(Offer { until: None, auto: true, award: None }))
+    });
+    assert_eq!(team.t(), (State::Submitted, vec![Counts::NotHeld]));
 }
 
 proptest! {

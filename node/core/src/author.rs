@@ -1,11 +1,13 @@
 //! Writing own entries: signed at once, published only once they are durable.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedp2p_crdt::content::Edit;
+use fedp2p_crdt::content::{Edit, Entry, Place};
 use fedp2p_crdt::document::DocumentId;
 use fedp2p_crdt::document::WriteError;
+use fedp2p_protocols::claim::Reserved;
 use fedp2p_protocols::codec::DecodeError;
 use fedp2p_protocols::hlc::Hlc;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NodeId};
@@ -23,6 +25,8 @@ use crate::store::{MessageIndex, OpWrite, Write};
 
 /// How long after leaving a log because of the clock another is left, as each takes a place among this node's logs.
 const LEAVE_AGAIN: Duration = Duration::from_secs(60);
+/// How many numbers of claims a node may have given away in a log that is lost, as when its home comes from a backup.
+const RESERVED: u64 = 1 << 16;
 /// What an op has besides its header and payload.
 const SIGNATURE_AND_LENGTH_BYTES: usize = 64 + 2;
 
@@ -110,15 +114,41 @@ impl Core {
         agent: Option<&AgentName>,
         edits: &[Edit],
     ) -> Result<(), WriteError> {
-        let own = DocumentId { node: self.me(), log: self.own_log(&conversation).log, conversation, epoch: 0 };
+        let log = self.own_log(&conversation);
+        let own = DocumentId { node: self.me(), log: log.log, conversation, epoch: 0 };
         let before = self.documents.epoch(&conversation, &own.node);
-        let drafts = self.documents.write(own, edits, self.now.wall_ms)?;
+        let edits = match self.reserve(&log, &conversation) {
+            reserved if reserved.is_empty() => Cow::Borrowed(edits),
+            reserved => Cow::Owned([edits, &reserved].concat()),
+        };
+        let drafts = self.documents.write(own, &edits, self.now.wall_ms)?;
         entries.writes.extend(self.document_write(conversation, own.node, before));
+        let binds = |edit: &Edit| {
+            let Edit::Put(entry) = edit else { return false };
+            matches!(**entry, Entry::Claim(..) | Entry::Acknowledged(..) | Entry::Reserved(..))
+        };
+        entries.writes.extend(edits.iter().any(binds).then_some(Write::Flush));
         for draft in drafts {
             self.append(entries, conversation, draft.kind, agent, &draft.payload)
                 .expect("a document's changes are bounded below the size of an op");
         }
         Ok(())
+    }
+
+    /// The edits that keep this node from giving numbers of claims again which it gave in a log that is lost, when it begins
+    /// another log: nobody may know those numbers any more.
+    fn reserve(&self, log: &LogKey, conversation: &ConversationId) -> Vec<Edit> {
+        let begun = self.logs.get(log).is_some_and(|log| log.accepted.is_some());
+        // Nothing is lost where only the clock was wrong.
+        let clock = self.left_future_log == Some(self.now.monotonic);
+        if begun || clock || self.previous_log(conversation).is_none() {
+            return Vec::new();
+        }
+        let next = self.next_counter(&fedp2p_crdt::claim::claims(&self.documents.picture(conversation)));
+        let known = &self.documents.content(conversation, &self.me()).reserved;
+        let older = known.keys().map(|counter| Edit::Remove(Place::Reserved(*counter)));
+        let reserved = Entry::Reserved(next + RESERVED, Reserved { at: self.now.wall_ms });
+        older.chain([reserved.into()]).collect()
     }
 
     /// What is to be written when another epoch of a document counts than before.

@@ -89,6 +89,7 @@ pub(crate) fn is_state(write: &Write, me: &NodeId) -> bool {
         | Write::Surfaced { .. }
         | Write::Acknowledged { .. }
         | Write::Handed { .. }
+        | Write::Flush
         | Write::Peer { .. } => false,
     }
 }

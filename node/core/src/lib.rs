@@ -120,8 +120,11 @@ pub struct Core {
     renewal_due: Duration,
     /// When the next proposal of this node reaches its deadline, in milliseconds since 1970.
     next_closing: Option<u64>,
-    /// When the bids for the next task of this node are in that goes to the best of them, in milliseconds since 1970.
+    /// When the next task of this node goes to the best bid, or is free again if its winner has not begun, in
+    /// milliseconds since 1970.
     next_award: Option<u64>,
+    /// Before then it is not looked at again who holds the tasks that were awarded, in milliseconds since 1970.
+    winners_due: u64,
     /// Calls that claim a task, by the number of the claim.
     task_waits: BTreeMap<u64, Waiting>,
     /// When a log was left last because this machine's clock had been ahead.
@@ -206,6 +209,7 @@ impl Core {
             renewal_due: now.monotonic,
             next_closing: None,
             next_award: None,
+            winners_due: 0,
             task_waits: BTreeMap::new(),
             left_future_log: None,
             generation: 0,

@@ -138,6 +138,9 @@ pub enum Write {
     },
     /// From now on this database writes another log epoch.
     Epoch(LogEpochId),
+    /// This commit, with everything before it, must survive a power cut from the moment that it is reported: it promises
+    /// something, or gives a number away.
+    Flush,
     /// Where a node was reached or says it listens, and when it was heard.
     Peer {
         /// The node.

@@ -31,6 +31,8 @@ use agents::{IDLE, KEPT_AGENTS};
 
 /// How long after a change it is looked what is over.
 const TIDY_AFTER: Duration = Duration::from_secs(2);
+/// After how long it goes on with the rest: others have their turn first.
+const GO_ON: Duration = Duration::from_millis(10);
 /// Most records that are cleared away in one change; after as many changes it is looked at once.
 const AT_ONCE: usize = 48;
 /// Most results of tasks in one change, and most bytes of texts in them and in what is beside each.
@@ -121,7 +123,7 @@ impl Core {
         if !edits.is_empty() && !self.write_tidied(&edits) {
             self.tidy_at(now + TRY_AGAIN);
         } else if more {
-            self.tidy_at(now);
+            self.tidy_at(now + GO_ON);
         } else if let Some(since) = self.tidy.since.values().min() {
             self.tidy_at((*since + SETTLED).max(now + TIDY_AFTER));
         }

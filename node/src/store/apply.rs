@@ -83,6 +83,8 @@ pub(super) fn write(conn: &Connection, numbers: &mut LogNumbers, write: &Write) 
             (author.as_bytes(), conversation.as_bytes(), epoch),
         ),
         Write::Epoch(epoch) => meta::set_epoch(conn, epoch),
+        // The writer has seen to it.
+        Write::Flush => Ok(()),
         Write::Peer { node, addresses, last_seen } => peer(conn, node, addresses, *last_seen),
         // Dropping what is not known would lose data in silence.
         other => Err(Fault::Wrong(format!("the store cannot write {other:?}"))),

@@ -4,18 +4,20 @@
 //! that they have in common are paid once. One that fails must not take the others with it, so a group that fails is
 //! rolled back and its commits are tried one by one; what follows the guilty one is refused until the core has
 //! noticed, which it shows by a newer generation.
+//!
+//! What binds this node waits for the disk, whatever the durability is: a commit with `Write::Flush` begins a group.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use fedp2p_core::store::{Commit, StoreError};
+use fedp2p_core::store::{Commit, StoreError, Write};
 use rusqlite::Connection;
 
 use super::apply::{self, LogNumbers};
 use super::checkpoint::{self, Policy};
 use super::database;
 use super::fault::Fault;
-use super::{Durability, Event, Outbox, meta};
+use super::{Durability, Event, Outbox, meta, schema};
 
 /// Most writes in one transaction, and longest time that it takes commits in: what the first of them waits.
 const MAX_GROUP_WRITES: usize = 256;
@@ -42,8 +44,12 @@ pub(super) struct Writer {
     durability: Durability,
     /// The highest generation in which a commit failed.
     failed: Option<u32>,
+    /// How safe a commit is now.
+    level: Durability,
     /// Commits of the transaction under way; kept to reuse its memory.
     group: Vec<Commit>,
+    /// One that has to wait for the disk, and so for a group of its own.
+    next: Option<Commit>,
 }
 
 /// How far the thread is with tidying up after the last commit.
@@ -66,17 +72,28 @@ enum Flow {
 
 impl Writer {
     pub(super) fn new(conn: Connection, policy: Policy, outbox: Outbox, durability: Durability) -> Self {
-        Self { conn, numbers: LogNumbers::default(), policy, outbox, durability, failed: None, group: Vec::new() }
+        Self {
+            conn,
+            numbers: LogNumbers::default(),
+            policy,
+            outbox,
+            durability,
+            failed: None,
+            level: durability,
+            group: Vec::new(),
+            next: None,
+        }
     }
 
     /// Runs until it is told to close, or until the store is dropped: then without marking a clean stop.
     pub(super) fn run(mut self, commands: &Receiver<Command>) -> Result<(), StoreError> {
         let mut quiet = Quiet::Settled;
         loop {
-            let command = match quiet {
-                Quiet::NotYet => commands.recv_timeout(checkpoint::IDLE),
-                Quiet::Moving => commands.recv_timeout(LOOK),
-                Quiet::Settled => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let command = match (self.next.take(), quiet) {
+                (Some(commit), _) => Ok(Command::Commit(commit)),
+                (None, Quiet::NotYet) => commands.recv_timeout(checkpoint::IDLE),
+                (None, Quiet::Moving) => commands.recv_timeout(LOOK),
+                (None, Quiet::Settled) => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match command {
                 Ok(Command::Commit(first)) => {
@@ -148,7 +165,7 @@ impl Writer {
         let started = Instant::now();
         let mut flow = Flow::Open;
         let mut writes = 0;
-        let mut result = self.begin();
+        let mut result = self.be_as_safe_as(self.group.iter().any(binds)).and_then(|()| self.begin());
         while result.is_ok() {
             let Some(commit) = self.group.last() else {
                 break;
@@ -161,6 +178,10 @@ impl Writer {
                 break;
             }
             match commands.try_recv() {
+                Ok(Command::Commit(commit)) if binds(&commit) && self.level == Durability::Normal => {
+                    self.next = Some(commit);
+                    break;
+                }
                 Ok(Command::Commit(commit)) => self.group.push(commit),
                 Ok(Command::Close) => {
                     flow = Flow::Closed;
@@ -211,6 +232,16 @@ impl Writer {
         self.failed.is_some_and(|failed| commit.token.generation <= failed)
     }
 
+    /// Sets whether the next transactions wait for the disk.
+    fn be_as_safe_as(&mut self, full: bool) -> Result<(), Fault> {
+        let level = if full { Durability::Full } else { self.durability };
+        if self.level != level {
+            schema::set_durability(&self.conn, level)?;
+            self.level = level;
+        }
+        Ok(())
+    }
+
     fn begin(&self) -> Result<(), Fault> {
         self.execute("BEGIN IMMEDIATE")
     }
@@ -232,6 +263,11 @@ impl Writer {
             let _rolled_back = self.execute("ROLLBACK");
         }
     }
+}
+
+/// Whether a commit must survive a power cut once it is reported.
+fn binds(commit: &Commit) -> bool {
+    commit.writes.iter().any(|write| matches!(write, Write::Flush))
 }
 
 fn apply_all(conn: &Connection, numbers: &mut LogNumbers, commit: &Commit) -> Result<(), Fault> {

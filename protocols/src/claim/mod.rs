@@ -196,6 +196,13 @@ pub struct Acknowledgement {
     pub at: u64,
 }
 
+/// A node's word that it may have given away all numbers up to one, in a log that is lost: everybody goes on above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reserved {
+    /// When it said so, in milliseconds since 1970 by the node's clock.
+    pub at: u64,
+}
+
 impl Claim {
     /// Whether it and `other` cannot both be held.
     pub fn excludes(&self, other: &Self) -> bool {

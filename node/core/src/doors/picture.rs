@@ -337,6 +337,7 @@ fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
             known.hash() == claim.hash() && known.ended.is_none() && further
         }),
         Entry::Acknowledged(place, _) => !have.acknowledged.contains_key(place),
+        Entry::Reserved(counter, _) => have.reserved.keys().next_back() < Some(counter),
     };
     lost.entries().filter(later).map(Edit::from).collect()
 }

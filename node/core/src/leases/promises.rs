@@ -1,12 +1,15 @@
 //! What this node promises about claims, and when it takes a promise back.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fedp2p_crdt::claim::{Claims, Standing};
 use fedp2p_crdt::content::{Edit, Entry, Place};
+use fedp2p_crdt::picture::Picture;
+use fedp2p_crdt::task::Board;
 use fedp2p_protocols::claim::{Acknowledgement, Claim, Fence, Replaced, Resource};
 use fedp2p_protocols::id::NodeId;
-use fedp2p_protocols::task::Assignee;
+use fedp2p_protocols::task::{Assignee, State, Statement};
 
 use super::{Decisions, MOST_AT_ONCE};
 use crate::Core;
@@ -26,12 +29,14 @@ impl Core {
         // The last one stays while its claim is there: by it everybody knows how far the numbers are.
         let last = known.last_key_value().map(|(fence, _)| *fence);
         let picture = self.documents.picture(&self.lobby);
+        let few = known.len() <= MOST_PROMISES / 2;
         let is_over = |fence: &&Fence| {
             // Of a node that says nothing just now it is not known what became of its claims.
             let Some(content) = picture.node(&fence.node) else { return false };
             let Some(claim) = content.claims.get(&fence.counter) else { return true };
             let another = claims.get(fence).is_some_and(|standing| !standing.acknowledged.contains(&me));
-            let of_no_use = claim.ended.is_some() && !keeps_down(claims, claim);
+            let counts = || few && waits_for_record(&picture, fence, claim);
+            let of_no_use = claim.ended.is_some() && !keeps_down(claims, claim) && !counts();
             another || (of_no_use && Some(**fence) != last)
         };
         let over: BTreeSet<&Fence> = known.keys().filter(is_over).collect();
@@ -46,12 +51,15 @@ impl Core {
                 && !enough
                 && !known.contains_key(&standing.fence)
                 && members.contains(&standing.fence.node)
-                && self.may_be_claimed(standing)
         };
         let mut promised: Vec<&Standing<'_>> = Vec::new();
+        let board = LazyCell::new(|| Board::of(&picture, claims));
         for standing in claims.iter().filter(wanted) {
             let of_author = kept.entry(standing.fence.node).or_default();
-            if promised.len() == room || *of_author >= MOST_PROMISES_ABOUT_ONE {
+            if promised.len() == room
+                || *of_author >= MOST_PROMISES_ABOUT_ONE
+                || !may_be_claimed(&picture, &board, standing)
+            {
                 continue;
             }
             let against = promised.iter().any(|other| other.excludes(standing));
@@ -69,16 +77,30 @@ impl Core {
             decisions.edits.extend(gone.map(|fence| Edit::Remove(Place::Acknowledged(*fence))));
         }
     }
+}
 
-    /// Whether a claim is not on a task that is for another agent, as far as this node knows.
-    fn may_be_claimed(&self, standing: &Standing<'_>) -> bool {
-        let Resource::Task(key) = &standing.claim.resource else { return true };
-        let task = self.documents.content(&self.lobby, &key.node).tasks.get(&key.id);
-        match task.map(|task| &task.to) {
-            Some(Assignee::Agent(only)) => (only.node, &only.name) == (standing.fence.node, &standing.claim.by),
-            Some(Assignee::Anyone | Assignee::Role(_)) | None => true,
-        }
-    }
+/// Whether the last word on a task was said under this claim and the node of its creator has not recorded it yet: until
+/// then it counts by what most members acknowledge.
+fn waits_for_record(picture: &Picture<'_>, fence: &Fence, claim: &Claim) -> bool {
+    let Resource::Task(key) = &claim.resource else { return false };
+    let Some(task) = picture.task(key).filter(|task| !task.is_closed()) else { return false };
+    let last = |said: &Statement| {
+        let present = (said.made, said.attempt) == (task.made, task.attempt);
+        present && said.fence == fence.counter && said.state.is_terminal()
+    };
+    let mut said = picture.node(&fence.node).into_iter().flat_map(|content| content.statements_on(key));
+    said.any(|(place, said)| place.agent == claim.by && last(said))
+}
+
+/// Whether a claim is not on a task that is for another agent, waits for an award or is over, as far as this node knows.
+fn may_be_claimed(picture: &Picture<'_>, board: &Board<'_>, standing: &Standing<'_>) -> bool {
+    let Resource::Task(key) = &standing.claim.resource else { return true };
+    let Some(task) = picture.task(key) else { return true };
+    let for_it = match &task.to {
+        Assignee::Agent(only) => (only.node, &only.name) == (standing.fence.node, &standing.claim.by),
+        Assignee::Anyone | Assignee::Role(_) => true,
+    };
+    for_it && !task.is_announced() && !board.state(key).is_some_and(State::is_terminal)
 }
 
 /// Whether a claim took over some that have not ended.

@@ -419,3 +419,42 @@ fn a_promise_outlives_its_process_whoever_asks() {
     let theirs = all.iter().find(|claim| claim.by.to_string() == tester).unwrap();
     assert_eq!(theirs.acknowledged, [format!("n{second}")], "n1 has promised the other");
 }
+
+/// A home from a backup: nobody else knows the numbers that it gave since, or everybody has but it.
+#[test]
+fn a_number_is_given_once_whatever_a_node_has_lost() {
+    let mut world = World::connected(3);
+    world.take(1, "coder", &["src"]).unwrap();
+    let backup = world.hosts[1].disk.clone();
+    world.disconnect(0, 1);
+    world.disconnect(1, 2);
+    for file in ["docs", "tests", "README.md"] {
+        world.take(1, "coder", &[file]).unwrap();
+    }
+    world.hosts[1].disk = backup;
+    world.hosts[1].disk.epoch = Some(LogEpochId::from_bytes([99; 16]));
+    world.restart(1);
+    let again = world.take(1, "coder", &["benches"]).unwrap().fence.counter;
+    assert!(again > 4, "claim {again}");
+    // Nor does anybody else, who may have seen them or not.
+    world.connect(1, 2);
+    world.release(1, "coder", &[]).unwrap();
+    assert!(world.take(2, "tester", &["docs"]).unwrap().fence.counter > again);
+    // It reserves none twice: a start that loses nothing changes nothing.
+    world.restart(1);
+    let next = world.take(1, "coder", &["src/b.rs"]).unwrap().fence.counter;
+    assert!(next < again + 10, "claim {next} after {again}");
+}
+
+#[test]
+fn what_binds_a_node_survives_a_power_cut() {
+    let mut world = World::connected(3);
+    world.say(1, "working");
+    let flushes = |world: &World| [0, 1, 2].map(|n| world.hosts[n].disk.flushes);
+    assert_eq!(flushes(&world), [0; 3]);
+    world.take(0, "coder", &["src"]).unwrap();
+    let after = flushes(&world);
+    assert!(after.iter().all(|flushes| *flushes > 0), "{after:?}");
+    world.say(1, "done");
+    assert_eq!(flushes(&world), after);
+}

@@ -31,6 +31,8 @@ pub(super) struct Disk {
     pub(super) epoch: Option<LogEpochId>,
     pin: Option<crate::pin::Pin>,
     pub(super) full: bool,
+    /// How many commits were to survive a power cut.
+    pub(super) flushes: usize,
     refused: Option<u32>,
 }
 
@@ -81,6 +83,7 @@ impl Disk {
             Write::Document { author, epoch, .. } => drop(self.documents.insert(author, epoch)),
             Write::Epoch(epoch) => self.epoch = Some(epoch),
             Write::Pin(pin) => self.pin = Some(pin),
+            Write::Flush => self.flushes += 1,
             Write::OwnChain(_) | Write::Peer { .. } => {}
         }
     }

@@ -498,6 +498,39 @@ fn the_best_bid_gets_a_task_by_itself_when_the_time_is_up_even_over_a_restart() 
 }
 
 #[test]
+fn a_task_whose_winner_does_not_begin_is_free_again_for_those_who_were_asked() {
+    let mut world = team();
+    for agent in ["p1", "p2"] {
+        world.call(0, analyst(agent, None)).unwrap();
+    }
+    let offer = Some(Bidding { until_s: Some(20), auto: true });
+    for id in ["left", "begun"] {
+        let to = Some("role:analyst".to_owned());
+        world.call(0, new(id, task_new::Request { offer, to, ..Default::default() })).unwrap();
+        refusal(world.call(0, bid(id, Some(1), "not asked")), ErrorCode::Forbidden);
+        world.call(1, bid(id, Some(2), "idle")).unwrap();
+        world.call(2, bid(id, Some(5), "busy")).unwrap();
+    }
+    world.wait(Duration::from_secs(25));
+    for id in ["left", "begun"] {
+        assert_eq!(agreed(&mut world, id).to, Assignee::Agent("p1@n1".parse().unwrap()), "{id}");
+    }
+    world.call(1, start("begun")).unwrap();
+    world.wait(Duration::from_secs(800));
+    assert_eq!(next(&mut world, 2), None);
+    world.call(1, update("begun", State::Working, Some("half done"))).unwrap();
+    world.wait(Duration::from_secs(150));
+    assert_eq!(agreed(&mut world, "left").to, Assignee::Role("analyst".parse().unwrap()));
+    assert_eq!(agreed(&mut world, "begun").to, Assignee::Agent("p1@n1".parse().unwrap()));
+    assert_eq!(next(&mut world, 2).as_deref(), Some("left"));
+    // Nor is it kept for ever for one that began.
+    world.wait(Duration::from_secs(2_000));
+    assert_eq!(next(&mut world, 2).as_deref(), Some("left"), "it was not finished");
+    assert_eq!(agreed(&mut world, "begun").to, Assignee::Role("analyst".parse().unwrap()));
+    world.assert_agreed();
+}
+
+#[test]
 fn those_who_watch_see_what_becomes_of_tasks() {
     let mut world = team();
     world.call(0, plain("build")).unwrap();

@@ -35,8 +35,8 @@ impl Core {
         for (id, task) in &self.documents.content(&self.lobby, &me).tasks {
             let key = TaskKey { node: me, id: id.clone() };
             let Some(outcome) = look.board.outcome(&key) else { continue };
-            let confirmed = look.claims.get(&outcome.fence).and_then(|claim| claim.claim.confirmed);
-            if confirmed.is_some_and(|by| by.is_majority()) || self.is_settled(look, Thing::Over(key)) {
+            let most = look.claims.get(&outcome.fence).is_some_and(|claim| claim.is_majority());
+            if most || self.is_settled(look, Thing::Over(key)) {
                 let bytes = length(&outcome.note) + length(&outcome.result);
                 let task = Task { closed: Some(outcome), ..task.clone() };
                 look.results.push((bytes, Entry::Task(id.clone(), task).into()));

@@ -82,7 +82,8 @@ impl Core {
             return Err(Error::new(ErrorCode::Conflict, format!("{:?} is {state}", request.id)).hint(hint));
         }
         if request.retry {
-            (task.attempt, task.canceled, task.closed, task.offer) = (next(task.attempt)?, None, None, None);
+            (task.attempt, task.canceled, task.closed) = (next(task.attempt)?, None, None);
+            offers::take_back(&mut task);
         }
         if let Some(title) = &request.title {
             task.title = check_title(title)?;
@@ -118,6 +119,7 @@ impl Core {
                 let message = format!("{} holds {:?} already", self.address(&holder.agent), request.id);
                 return Err(Error::new(ErrorCode::Conflict, message).hint("wait until it is handed back, or cancel it"));
             }
+            offers::take_back(&mut task);
             task.offer = Some(self.offer(bidding)?);
         }
         task.revision = next(task.revision)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fedp2p_crdt::task::{Counts, Said, Standing, best_bid, is_for};
+use fedp2p_crdt::task::{Counts, Said, Standing, bids, is_among};
 use fedp2p_protocols::api::task;
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, task_list};
 use fedp2p_protocols::claim::Fence;
@@ -101,15 +101,15 @@ impl Core {
     fn show_offer(&self, key: &TaskKey, task: &Task) -> task::Offer {
         let picture = self.documents.picture(&self.lobby);
         let offer = task.offer.clone().expect("it is shown because there is one");
-        let mut bids: Vec<_> = picture.bids(key).filter(|(_, bid)| is_for(bid, task)).collect();
-        let mut shown = Vec::new();
-        while let Some((agent, bid)) = best_bid(bids.iter().cloned(), task) {
-            bids.retain(|(other, _)| *other != agent);
-            shown.push(task::Bid { by: self.address(&agent), cost: bid.cost, reason: bid.reason.clone(), at: bid.at });
-        }
+        let shown = bids(&picture, key, task).into_iter().map(|(agent, bid)| task::Bid {
+            by: self.address(&agent),
+            cost: bid.cost,
+            reason: bid.reason.clone(),
+            at: bid.at,
+        });
         let award =
             offer.award.map(|award| task::Award { to: self.address(&award.to), reason: award.reason, at: award.at });
-        task::Offer { until: offer.until, auto: offer.auto, bids: shown, award }
+        task::Offer { until: offer.until, auto: offer.auto, bids: shown.collect(), award }
     }
 
     /// The number of a claim as people read it.
@@ -163,11 +163,7 @@ impl Core {
 
 /// Whether an agent with these roles is among those who may take a task.
 pub(crate) fn may_take(task: &Task, agent: &AgentId, roles: &[fedp2p_protocols::name::RoleName]) -> bool {
-    match &task.to {
-        Assignee::Anyone => true,
-        Assignee::Role(role) => roles.contains(role),
-        Assignee::Agent(only) => only == agent,
-    }
+    is_among(&task.to, agent, |role| roles.contains(role))
 }
 
 /// The last that was said and counts of what `pick` picks.

@@ -117,6 +117,44 @@ fn who_never_held_a_task_says_nothing_of_it() {
     }
 }
 
+/// A claim and a confirmation of its own on a task that is over, with any number.
+#[test]
+fn nobody_reopens_a_task_that_is_over() {
+    let mut world = World::connected(2);
+    world.say(0, "here");
+    world.say(1, "here");
+    let id = || "build".to_owned();
+    let new = task_new::Request { id: Some(id()), title: "build it".to_owned(), ..Default::default() };
+    world.call(0, Request::TaskNew(new)).unwrap();
+    world.call(1, Request::TaskClaim(task_claim::Request { id: id(), ..Default::default() })).unwrap();
+    let task = TaskKey { node: world.id(0), id: "build".parse().unwrap() };
+    let made = world.ask(0, task_show::Request { id: id() }).made;
+    let claim = || Claim { resource: Resource::Task(task.clone()), ..rogue_claim("x") };
+    let confirmed = Some(Confirmation { acknowledged: 1, members: 3, at: WALL_MS });
+    let say = |counter: u64, number: u32, state: State| -> Edit {
+        let place = StatementPlace { task: task.clone(), agent: "ghost".parse().unwrap(), number };
+        let said = Statement { made, attempt: 1, fence: counter, state, note: None, result: None, at: WALL_MS };
+        Entry::Statement(place, said).into()
+    };
+    let mut lies = with_own_promise(7, Claim { confirmed, salt: 1, ..claim() });
+    lies.push(say(7, 1, State::Rejected));
+    let mut rogue = Rogue::speaks(&mut world, &lies);
+    let shown = |world: &mut World| [0, 1].map(|n| world.ask(n, task_show::Request { id: id() }).state);
+    assert_eq!(shown(&mut world), [State::Working; 2]);
+    let done = task_update::Request { id: id(), state: Some(State::Completed), ..Default::default() };
+    world.call(1, Request::TaskUpdate(done)).unwrap();
+    assert_eq!(shown(&mut world), [State::Completed; 2]);
+    let mut lies = with_own_promise(100, Claim { confirmed, ..claim() });
+    lies.push(say(100, 2, State::Working));
+    rogue.says(&mut world, &lies);
+    assert_eq!(shown(&mut world), [State::Completed; 2]);
+    rogue.says(&mut world, &[say(100, 3, State::Failed)]);
+    assert_eq!(shown(&mut world), [State::Completed; 2]);
+    let promised = |n: usize| content(&world, n, world.id(n)).acknowledged.keys().any(|fence| fence.counter == 100);
+    assert!(!promised(0) && !promised(1), "nobody acknowledges a claim on what is over");
+    world.assert_agreed();
+}
+
 /// "1 of 1 members".
 #[test]
 fn a_member_that_says_there_are_no_others_is_no_majority() {
