@@ -15,9 +15,6 @@ use fedp2p_protocols::vote::AgentId;
 
 use crate::sim::Sim;
 
-/// So many closed questions of a node stay in any case.
-const MOST_CLOSED: usize = 16;
-
 /// What must hold.
 ///
 /// That nothing of a revoked author counts after the cut is not among them: there is no revocation yet.
@@ -36,14 +33,18 @@ pub enum Invariant {
     AuthorOrder,
     /// Every tally is the same everywhere, and one that is closed stays as it is.
     Tally,
+    /// No ballot counts whose voter had not read what is asked now.
+    Ballots,
     /// What one agent holds alone nobody else holds, but for parts that are cut off, and all agree who does.
     Holders,
     /// The number of a claim is given once.
     Fences,
     /// Whoever lost a claim is told.
     Losers,
-    /// Every task is the same everywhere, and ends once.
+    /// Every task is the same everywhere and ends once, and what was done stays done.
     Tasks,
+    /// Nothing that can be done is left.
+    Forgotten,
     /// Nothing is stored, shown or handed out twice.
     Once,
     /// Nothing is told to other nodes before it is stored.
@@ -79,10 +80,12 @@ impl fmt::Display for Invariant {
             Self::Causal => "nothing before what it depends on",
             Self::AuthorOrder => "an author's entries keep their order",
             Self::Tally => "tallies are the same everywhere",
+            Self::Ballots => "no ballot counts that answers another question",
             Self::Holders => "one holder",
             Self::Fences => "numbers of claims are given once",
             Self::Losers => "losers are told",
-            Self::Tasks => "tasks are the same everywhere and end once",
+            Self::Tasks => "tasks are the same everywhere, and end once and for all",
+            Self::Forgotten => "no task is forgotten",
             Self::Once => "nothing twice",
             Self::Published => "nothing is told before it is stored",
             Self::Bounded => "queues keep to their bounds",
@@ -316,47 +319,6 @@ impl Sim {
         }
         for text in found {
             self.fault(Invariant::Inboxes, text);
-        }
-    }
-
-    /// Every tally is the same everywhere, and what a proposal was closed with is what it says for ever.
-    pub(crate) fn check_votes(&mut self) {
-        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-        let mut last = Vec::new();
-        for node in self.honest() {
-            let list = Request::VoteList(api::vote_list::Request { all: true });
-            if let Some(Reply::VoteList(mut list)) = self.ask(node, list) {
-                // How far an open one is depends on the clock that looks.
-                for proposal in list.proposals.iter_mut().filter(|proposal| proposal.open) {
-                    proposal.phase = api::proposal::Phase::Open;
-                }
-                seen.insert(format!("{:?}", list.proposals), node);
-                last = list.proposals;
-            }
-        }
-        if seen.len() > 1 {
-            let text = format!("{} different lists of proposals and tallies: {seen:?}", seen.len());
-            self.fault(Invariant::Tally, text);
-            return;
-        }
-        let mut found = Vec::new();
-        for (node, closed) in self.clients.closed.iter().filter(|(node, _)| {
-            let node = &self.nodes[*node];
-            node.counts() && !node.lost && !node.twin
-        }) {
-            let now = last.iter().find(|proposal| proposal.id == closed.id && proposal.by == closed.by);
-            // The oldest of many leave.
-            let many = self.clients.closed.iter().filter(|(other, _)| other == node).count() > MOST_CLOSED;
-            if now.is_none() && many {
-                continue;
-            }
-            let same = now.is_some_and(|now| now.votes == closed.votes && now.winner == closed.winner && !now.open);
-            if !same {
-                found.push(format!("n{node} closed {} with {:?}, and now it is {now:?}", closed.id, closed.votes));
-            }
-        }
-        for text in found {
-            self.fault(Invariant::Tally, text);
         }
     }
 

@@ -6,18 +6,20 @@ use std::time::Duration;
 use fedp2p_core::Input;
 use fedp2p_core::input::CallId;
 use fedp2p_protocols::api::{self, Answer, Caller, ErrorCode, Reply, Request};
-use fedp2p_protocols::claim::Mode;
+use fedp2p_protocols::attention::Mode;
+use fedp2p_protocols::claim;
 use fedp2p_protocols::id::OpId;
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::payload::MessageType;
 use fedp2p_protocols::pulse::{AgentKind, Pulse};
-use fedp2p_protocols::vote::{Base, Mechanism};
 
 use crate::check::Invariant;
 use crate::dice::{Dice, Stream};
 use crate::leases::LONG_S;
 use crate::plan::What;
+use crate::polls::Polls;
 use crate::sim::Sim;
+use crate::tasks::{ROLE, Work};
 
 /// A call that was not answered yet.
 #[derive(Debug, Clone)]
@@ -48,9 +50,8 @@ pub(crate) struct Clients {
     surfaced: BTreeSet<(usize, usize, OpId)>,
     /// The same, of calls that were not answered yet.
     surfacing: BTreeMap<CallId, Vec<OpId>>,
-    pub(crate) proposals: Vec<String>,
-    /// What the proposals that were closed were said to have come to, by node.
-    pub(crate) closed: Vec<(usize, api::proposal::Proposal)>,
+    pub(crate) polls: Polls,
+    pub(crate) work: Work,
     /// Who waits for a ticket.
     pub(crate) invites: BTreeMap<CallId, usize>,
 }
@@ -87,16 +88,28 @@ impl Sim {
             What::Message => self.some_message(&mut dice),
             What::Pulse => some_pulse(&mut dice),
             What::Inbox => Request::Inbox(api::inbox::Request { limit: 20, held: false }),
-            What::Proposal => self.some_proposal(&mut dice),
-            What::Ballot => self.some_ballot(&mut dice),
-            What::Closing => {
-                let id = self.some_id(&mut dice);
-                Request::VoteClose(api::vote_close::Request { id, withdraw: dice.percent(10) })
+            What::Proposal | What::Revision | What::Ballot | What::Closing | What::Approval | What::Answer => {
+                match self.some_vote_call(node, agent, what, &mut dice) {
+                    Some(request) => request,
+                    None => return,
+                }
             }
             What::Claim => some_claim(&mut dice),
             What::Release => Request::ClaimRelease(api::claim_release::Request::default()),
             What::Renew => Request::ClaimRenew(api::claim_renew::Request::default()),
-            What::Task => crate::tasks::some_task_call(&mut dice),
+            What::Task => self.some_task_call(node, agent, &mut dice),
+            What::Role => Request::RoleAssign(api::role_assign::Request {
+                agent: self.some_agent(&mut dice).to_string(),
+                role: ROLE.parse().expect("letters are a role"),
+                subtask: None,
+                subtask_id: None,
+                conversation: None,
+            }),
+            What::Attention => {
+                let modes = [Mode::Open, Mode::Open, Mode::Focus, Mode::Dnd];
+                let mode = modes[dice.index(modes.len())];
+                Request::AttentionSet(api::attention_set::Request { mode, urgent: Vec::new() })
+            }
             What::History => Request::History(api::history::Request::default()),
             What::Agents => Request::Agents(api::agents::Request {}),
             What::Peers => Request::Peers(api::peers::Request {}),
@@ -104,7 +117,7 @@ impl Sim {
         self.call(node, agent, request);
     }
 
-    fn some_agent(&self, dice: &mut Dice) -> AgentName {
+    pub(crate) fn some_agent(&self, dice: &mut Dice) -> AgentName {
         let agents = if self.scenario.nodes <= 32 { 2 } else { 1 };
         self.nodes[dice.index(self.scenario.nodes)].agents[dice.index(agents)].clone()
     }
@@ -115,48 +128,6 @@ impl Sim {
         let size = if dice.percent(10) { 20_000 } else { 100 };
         let text = format!("message {} {}", self.clients.next_call, "x".repeat(dice.index(size)));
         Request::Send(api::send::Request { to, text, kind: MessageType::Task, ..api::send::Request::default() })
-    }
-
-    fn some_proposal(&mut self, dice: &mut Dice) -> Request {
-        let id = format!("q{}", self.clients.proposals.len());
-        self.clients.proposals.push(id.clone());
-        let options = ["OAuth2", "JWT", "Custom"].map(str::to_owned).to_vec();
-        let mechanisms = [Mechanism::Poll, Mechanism::Vote, Mechanism::Approval, Mechanism::Ranked];
-        let shares = ["majority", "two-thirds", "1/5"];
-        let share = |dice: &mut Dice| dice.percent(40).then(|| shares[dice.index(3)].parse().expect("a share"));
-        let request = api::vote_new::Request {
-            question: "Which?".to_owned(),
-            options,
-            id: Some(id),
-            mechanism: mechanisms[dice.index(mechanisms.len())],
-            threshold: share(dice),
-            of: if dice.percent(50) { Base::Voting } else { Base::Electorate },
-            quorum: share(dice),
-            electorate: if dice.percent(20) { vec!["people".to_owned()] } else { Vec::new() },
-            acknowledge_s: dice.percent(30).then(|| 1 + dice.below(5) as u32),
-            deadline_s: dice.percent(40).then(|| 6 + dice.below(30) as u32),
-            early: dice.percent(50),
-        };
-        Request::VoteNew(request)
-    }
-
-    fn some_id(&self, dice: &mut Dice) -> String {
-        // The latest are voted on most.
-        let known = self.clients.proposals.len();
-        let index = known.saturating_sub(1 + dice.index(known.min(3)));
-        self.clients.proposals.get(index).cloned().unwrap_or_else(|| "none".to_owned())
-    }
-
-    fn some_ballot(&self, dice: &mut Dice) -> Request {
-        let id = self.some_id(dice);
-        if dice.percent(30) {
-            return Request::VoteAck(api::vote_ack::Request { id, revision: None });
-        }
-        let choices = ["oauth2", "jwt", "custom"];
-        let first = dice.index(3);
-        let how_many = if dice.percent(10) { 0 } else { 1 + dice.index(2) };
-        let choices = (0..how_many).map(|at| choices[(first + at) % 3].to_owned()).collect();
-        Request::VoteCast(api::vote_cast::Request { id, choices, ..Default::default() })
     }
 
     pub(crate) fn answered(&mut self, node: usize, call: CallId, answer: Answer) {
@@ -187,8 +158,10 @@ impl Sim {
         let honest = [ErrorCode::Conflict, ErrorCode::NotFound, ErrorCode::Forbidden, ErrorCode::Ambiguous];
         // Two choices where one is taken.
         let too_many = error.code == ErrorCode::Invalid && asked.request == "vote_cast";
+        // Who tries a PIN that was lost with a disk has to wait.
+        let wrong_pin = error.code == ErrorCode::Busy && asked.request == "approval_answer";
         let full = [ErrorCode::Storage, ErrorCode::Busy].contains(&error.code) && self.scenario.faults.full_disks > 0;
-        let expected = full || too_many || honest.contains(&error.code);
+        let expected = full || too_many || wrong_pin || honest.contains(&error.code);
         if !expected {
             self.fault(Invariant::Answers, format!("n{} refused {}: {error:?}", asked.node, asked.request));
         }
@@ -207,7 +180,14 @@ impl Sim {
                 self.clients.promises.push(Promise { node, id: sent.id, excused: false });
             }
         } else if let Reply::VoteClose(closed) = reply {
-            self.clients.closed.push((node, *closed));
+            self.clients.polls.closed.push((node, *closed));
+        } else if let Reply::PinSet(_) = reply {
+            self.clients.polls.pin_is_set(node);
+        } else if let Reply::TaskUpdate(task) | Reply::TaskClaim(task) = reply {
+            self.worked(node, asked.agent, &task);
+        } else if let Reply::TaskNext(api::task_next::Reply { task: Some(task), .. }) = reply {
+            self.worked(node, asked.agent, &task);
+            self.clients.work.begun.push((node, asked.agent, task.id));
         } else if let Reply::Inbox(inbox) = reply {
             self.handed(asked, inbox);
         } else if let (Reply::Invite(invited), Some(joiner)) = (reply, invite) {
@@ -272,7 +252,7 @@ fn some_claim(dice: &mut Dice) -> Request {
     Request::ClaimTake(api::claim_take::Request {
         repository: "fedp2p".parse().expect("a name"),
         files: files[dice.index(files.len())].iter().map(ToString::to_string).collect(),
-        mode: if dice.percent(20) { Mode::Shared } else { Mode::Exclusive },
+        mode: if dice.percent(20) { claim::Mode::Shared } else { claim::Mode::Exclusive },
         ttl_s: if dice.percent(50) { LONG_S } else { 5 + dice.below(10) as u32 },
         why: None,
         no_wait: dice.percent(50),

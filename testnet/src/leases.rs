@@ -1,14 +1,16 @@
 //! What must hold of claims while things go on, and once all is healed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use fedp2p_protocols::api::claim::{Claim, State};
 use fedp2p_protocols::api::{self, Reply, Request};
-use fedp2p_protocols::claim::{Fence, Mode};
+use fedp2p_protocols::claim::{Fence, Mode, Resource};
 use fedp2p_protocols::payload::Message;
 
 use crate::check::Invariant;
 use crate::sim::Sim;
+use crate::tasks::number;
 
 /// The lease of claims that never run out in a run.
 pub(crate) const LONG_S: u32 = 24 * 3600;
@@ -18,8 +20,12 @@ pub(crate) const LONG_S: u32 = 24 * 3600;
 pub(crate) struct Leases {
     /// Every number that was ever given, for what and to whom.
     given: BTreeMap<Fence, (String, String, u64)>,
+    /// Those that were never told to be confirmed, by the process that made them.
+    fresh: BTreeMap<Fence, u32>,
     /// What most members acknowledge, as the node of each claim has it now.
     held: BTreeMap<Fence, Claim>,
+    /// What most members ever acknowledged, and on what.
+    pub(crate) ever_held: BTreeMap<Fence, Resource>,
 }
 
 /// Whether two claims cannot both be held.
@@ -29,17 +35,19 @@ fn exclude(one: &Claim, other: &Claim) -> bool {
 }
 
 impl Sim {
-    /// Whether what nodes promised can have been lost or be two things at once.
-    fn promises_are_whole(&self) -> bool {
-        self.nodes.iter().all(|node| !node.lost && !node.twin && node.adversary.is_none())
-    }
-
     /// A node tells its clients how a claim stands.
     pub(crate) fn claim_told(&mut self, node: usize, claim: &Claim) {
-        if claim.fence.node != self.nodes[node].id() || !self.promises_are_whole() {
+        let this = &self.nodes[node];
+        // Two copies of a home give the same numbers, and so does one that is put back and does not notice, until it meets
+        // somebody: neither can know of the other. What a hostile node tells its own clients is its own affair.
+        if claim.fence.node != this.id() || this.twin || this.repeats || this.adversary.is_some() {
             return;
         }
         let said = (claim.by.to_string(), claim.what.clone(), claim.since);
+        let process = this.incarnation;
+        if !self.leases.given.contains_key(&claim.fence) {
+            self.leases.fresh.insert(claim.fence, process);
+        }
         let first = self.leases.given.entry(claim.fence).or_insert_with(|| said.clone());
         if *first != said {
             let text = format!("n{node} gave the number {} to {first:?} and to {said:?}", claim.fence);
@@ -49,33 +57,58 @@ impl Sim {
             self.leases.held.remove(&claim.fence);
             return;
         }
+        let now_confirmed = self.leases.fresh.remove(&claim.fence) == Some(process);
         if claim.majority {
             self.check_alone(node, claim);
             self.leases.held.insert(claim.fence, claim.clone());
-        } else {
+            self.leases.ever_held.insert(claim.fence, claim.resource.clone());
+        } else if now_confirmed {
             self.check_cut_off(node, claim);
         }
     }
 
-    /// What most members acknowledge excludes nothing else that they do, wherever its holder is.
+    /// Which of the nodes that acknowledge both claims are bound by that: not those that break the rules, nor those that
+    /// run twice or went back to before they acknowledged the first. All others, also those that lost power, are.
+    fn bound_by_both(&self, one: &Claim, other: &Claim) -> Vec<String> {
+        let both = one.acknowledged.iter().filter(|name| other.acknowledged.contains(name));
+        let binds = |name: &&String| {
+            number(name)
+                .and_then(|number| self.nodes.get(number))
+                .is_some_and(|node| node.adversary.is_none() && !node.twin && !node.forgot)
+        };
+        both.filter(binds).cloned().collect()
+    }
+
+    /// What most members acknowledge excludes nothing else that they do, wherever its holder is: whoever acknowledged both
+    /// forgot, lied, or is two.
     fn check_alone(&mut self, node: usize, claim: &Claim) {
         let lasts = |claim: &Claim| claim.ttl_s == LONG_S;
-        let both =
-            |other: &&Claim| lasts(claim) && lasts(other) && other.members == claim.members && exclude(claim, other);
-        if let Some(other) = self.leases.held.values().find(both) {
-            let text = format!(
-                "n{node} confirms claim {} of {} on {}, and claim {} of {} on {} is confirmed and has not ended",
-                claim.fence, claim.by, claim.what, other.fence, other.by, other.what
-            );
+        let both = |other: &&Claim| lasts(claim) && lasts(other) && exclude(claim, other);
+        let against = self.leases.held.values().filter(both);
+        let found: Vec<String> = against
+            .filter_map(|other| {
+                let bound = self.bound_by_both(claim, other);
+                let apart = other.members == claim.members
+                    && !claim.acknowledged.iter().any(|name| other.acknowledged.contains(name));
+                let text = format!(
+                    "n{node} confirms claim {} of {} on {}, and claim {} of {} on {} is confirmed and has not ended; \
+                     both are acknowledged by {bound:?}",
+                    claim.fence, claim.by, claim.what, other.fence, other.by, other.what
+                );
+                (apart || !bound.is_empty()).then_some(text)
+            })
+            .collect();
+        for text in found {
             self.fault(Invariant::Holders, text);
         }
     }
 
-    /// A node that is connected with most members confirms nothing without them.
+    /// A node that has been connected with most members confirms nothing without them.
     fn check_cut_off(&mut self, node: usize, claim: &Claim) {
         let faults = &self.scenario.faults;
         let known = faults.stalls + faults.freezes + faults.slow + faults.one_way == 0;
-        let near = self.mesh.neighbours(node).len() + 1;
+        // What was decided a moment ago is told once it is stored.
+        let near = self.mesh.near_since(node, self.now.saturating_sub(Duration::from_secs(1))) + 1;
         if known && near * 2 > claim.members as usize {
             let text = format!("n{node} confirms claim {} for a part, and {near} nodes are connected", claim.fence);
             self.fault(Invariant::Holders, text);
@@ -124,12 +157,14 @@ impl Sim {
 
     /// Whoever lost a claim has a message that says so.
     fn check_losers(&mut self, claims: &[Claim]) {
-        let whole = self.promises_are_whole();
         let mut found = Vec::new();
-        for claim in claims.iter().filter(|claim| claim.state == State::Lost && whole) {
-            let Some(node) = self.number_of(&claim.fence.node).filter(|node| self.nodes[*node].counts()) else {
-                continue;
+        for claim in claims.iter().filter(|claim| claim.state == State::Lost) {
+            // Of two copies of a home each tells its own clients, and only what one of them says counts.
+            let counts = |node: &usize| {
+                let node = &self.nodes[*node];
+                node.counts() && !node.twin && !node.repeats
             };
+            let Some(node) = self.number_of(&claim.fence.node).filter(counts) else { continue };
             let told: BTreeSet<String> = self.nodes[node]
                 .disk
                 .ops

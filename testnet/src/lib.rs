@@ -16,6 +16,7 @@
 //! | `sim` | the queue of events and the loop |
 //! | `node`, `disk`, `mesh`, `link`, `clients` | a process, its store, the network between, those who call |
 //! | `watch`, `check` | what must hold at every step, and at the end |
+//! | `leases`, `tasks`, `polls` | what clients do with claims, tasks and questions, and what must hold of those |
 //! | `tell` | what happens, in words |
 //! | [`fanout`] | how far and how fast gossip spreads, with up to thousands of nodes |
 //! | [`plot`] | pictures of measured figures |
@@ -39,6 +40,7 @@ mod mesh;
 mod node;
 mod plan;
 pub mod plot;
+mod polls;
 pub mod scenario;
 mod script;
 pub mod shrink;
@@ -181,6 +183,13 @@ fn to_the_end(sim: &mut Sim, plan: &Plan) -> Option<Duration> {
     }
     if sim.faults.is_empty() {
         keep_quiet(sim);
+    }
+    if sim.faults.is_empty() && sim.scenario.focus == scenario::Focus::Tasks {
+        sim.do_what_is_left();
+        if sim.faults.is_empty() && settle(sim).is_none() {
+            sim.fault(Invariant::Converge, "the nodes did not agree on what was done last".to_owned());
+            sim.explain_disagreement();
+        }
     }
     if sim.faults.is_empty() {
         sim.check_all();

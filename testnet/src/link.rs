@@ -12,6 +12,8 @@ const GOSSIP_WAITS: Duration = Duration::from_secs(10);
 pub(crate) struct Link {
     /// Which of all connections it is.
     pub(crate) number: u64,
+    /// When it was made.
+    pub(crate) since: Duration,
     /// When the last frame each way arrives: a stream keeps its order.
     arrival: [Duration; 2],
     /// When each way has sent what it has to.
@@ -22,7 +24,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(number: u64, now: Duration) -> Self {
-        Self { number, arrival: [Duration::ZERO; 2], free: [Duration::ZERO; 2], heard: [now; 2] }
+        Self { number, since: now, arrival: [Duration::ZERO; 2], free: [Duration::ZERO; 2], heard: [now; 2] }
     }
 
     /// When the last bit of so many bytes has left, if they are sent now.

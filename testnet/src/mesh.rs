@@ -138,6 +138,12 @@ impl Mesh {
         self.near[node].iter().copied().collect()
     }
 
+    /// How many have been connected with a node since `then`.
+    pub(crate) fn near_since(&self, node: usize, then: Duration) -> usize {
+        let lasts = |other: &&usize| self.links.get(&pair(node, **other)).is_some_and(|link| link.since <= then);
+        self.near[node].iter().filter(lasts).count()
+    }
+
     /// Ends every cut and block.
     pub(crate) fn heal(&mut self) {
         self.cuts.clear();

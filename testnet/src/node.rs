@@ -62,6 +62,10 @@ pub(crate) struct Node {
     pub(crate) twin: bool,
     /// Has lost commits, so that what it says may be excused.
     pub(crate) lost: bool,
+    /// Has lost promises too: its home was put back.
+    pub(crate) forgot: bool,
+    /// Did not notice that, and so wrote its old log once more.
+    pub(crate) repeats: bool,
     /// Has gone for good, or never was to start.
     pub(crate) gone: bool,
     /// Stands still until then.
@@ -101,6 +105,8 @@ impl Node {
             adversary: None,
             twin: false,
             lost: false,
+            forgot: false,
+            repeats: false,
             gone: false,
             frozen_until: Duration::ZERO,
             asleep: false,

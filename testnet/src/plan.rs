@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adversary::Attack;
 use crate::dice::{Dice, Stream};
-use crate::scenario::{Scenario, ScenarioError};
+use crate::scenario::{Focus, Scenario, ScenarioError};
 
 /// What a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,12 +18,19 @@ pub(crate) enum What {
     Pulse,
     Inbox,
     Proposal,
+    /// The same question with other options.
+    Revision,
     Ballot,
     Closing,
+    Approval,
+    /// A person's answer to an approval.
+    Answer,
     Claim,
     Release,
     Renew,
     Task,
+    Role,
+    Attention,
     History,
     Agents,
     Peers,
@@ -282,23 +289,57 @@ impl Planner<'_> {
     }
 
     fn call(&mut self) -> Act {
-        let what = match self.dice.below(100) {
-            0..=27 => What::Message,
-            28..=35 => What::Task,
-            36..=41 => What::Claim,
-            42..=43 => What::Release,
-            44 => What::Renew,
-            45..=64 => What::Pulse,
-            65..=71 => What::Inbox,
-            72..=76 => What::Proposal,
-            77..=88 => What::Ballot,
-            89..=91 => What::Closing,
-            92..=95 => What::History,
-            96..=97 => What::Agents,
-            _ => What::Peers,
-        };
+        let what = self.what();
         let agent = if self.scenario.nodes <= 32 { self.dice.index(2) } else { 0 };
         Act::Call { node: self.honest(), agent, what, dice: self.dice.number() }
+    }
+
+    /// What a client asks for: each so often in a hundred.
+    fn what(&mut self) -> What {
+        let often: &[(u64, What)] = match self.scenario.focus {
+            Focus::Everything => &[
+                (25, What::Message),
+                (9, What::Task),
+                (6, What::Claim),
+                (2, What::Release),
+                (1, What::Renew),
+                (17, What::Pulse),
+                (7, What::Inbox),
+                (5, What::Proposal),
+                (2, What::Revision),
+                (11, What::Ballot),
+                (3, What::Closing),
+                (1, What::Approval),
+                (2, What::Answer),
+                (1, What::Role),
+                (2, What::Attention),
+                (3, What::History),
+                (1, What::Agents),
+                (2, What::Peers),
+            ],
+            Focus::Claims => {
+                &[(60, What::Claim), (25, What::Release), (5, What::Renew), (5, What::Inbox), (5, What::Pulse)]
+            }
+            Focus::Tasks => &[(85, What::Task), (5, What::Role), (5, What::Inbox), (5, What::Pulse)],
+            Focus::Votes => &[
+                (9, What::Proposal),
+                (18, What::Revision),
+                (46, What::Ballot),
+                (9, What::Closing),
+                (4, What::Approval),
+                (8, What::Answer),
+                (3, What::Role),
+                (3, What::Attention),
+            ],
+        };
+        let mut number = self.dice.below(often.iter().map(|(often, _)| often).sum());
+        for (often, what) in often {
+            match number.checked_sub(*often) {
+                Some(rest) => number = rest,
+                None => return *what,
+            }
+        }
+        What::Pulse
     }
 
     fn network(&mut self, ready: Duration, chaos: Duration) {

@@ -129,6 +129,21 @@ pub struct Hostile {
     pub only: Vec<Attack>,
 }
 
+/// What clients mostly do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Focus {
+    /// A bit of everything.
+    #[default]
+    Everything,
+    /// They claim files that others claim.
+    Claims,
+    /// They make tasks, do them and bid for them. In the end all that can be done is.
+    Tasks,
+    /// They ask, ask otherwise, and vote meanwhile.
+    Votes,
+}
+
 /// One thing to play.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -146,6 +161,8 @@ pub struct Scenario {
     pub degree: usize,
     /// How many calls clients make.
     pub calls: u32,
+    /// What they mostly do.
+    pub focus: Focus,
     /// For how long things go wrong, in seconds.
     pub seconds: u64,
     /// Whether the nodes join by tickets, one after the other, while the first ones already talk.
@@ -169,6 +186,7 @@ impl Default for Scenario {
             shape: Shape::Full,
             degree: 6,
             calls: 60,
+            focus: Focus::Everything,
             seconds: 20,
             tickets: false,
             large: false,
@@ -234,6 +252,7 @@ files! {
     "calm" "tickets" "lossy-line" "partition" "one-way" "flapping" "thin-links" "crashes" "power" "full-disk"
     "clocks" "clock-jumps" "a-day-off" "backup" "backup-alone" "twin" "slow" "sleepers" "comings-and-goings" "liar"
     "forgers" "forkers" "bombs" "floods" "liars-in-sync" "strangers" "everything" "hostile" "crowd"
+    "claims" "claims-power" "claims-lost" "tasks" "tasks-crashes" "votes" "usurpers" "idlers" "ballot-stuffers"
     "hundred" "three-hundred" "thousand"
 }
 

@@ -218,7 +218,8 @@ impl Sim {
             return;
         }
         self.stop(node);
-        let left = self.nodes[node].disk.commits() - commits.min(11);
+        let disk = &self.nodes[node].disk;
+        let left = disk.left_of(disk.commits() - commits.min(11));
         self.lose(node, left);
         // The daemon sees another boot id, and starts a new log epoch.
         let epoch = LogEpochId::from_bytes(self.dice.bytes());
@@ -233,6 +234,14 @@ impl Sim {
         self.stop(node);
         let commits = self.nodes[node].disk.commits() * percent as usize / 100;
         self.lose(node, commits.max(4));
+        self.nodes[node].forgot = true;
+        // The daemon sees that its home is a copy; where the whole machine was put back, it does not.
+        if alone || self.dice.percent(50) {
+            self.nodes[node].repeats = true;
+        } else {
+            let epoch = LogEpochId::from_bytes(self.dice.bytes());
+            self.nodes[node].disk.epoch = Some(epoch);
+        }
         if alone {
             // Long enough to write before it meets anybody.
             self.part(BTreeSet::from([node]), self.now + Duration::from_secs(8));

@@ -448,10 +448,13 @@ impl Sim {
         let effects = self.nodes[node].core.as_mut()?.handle(clock, Input::Call { id, caller, request });
         let mut found = None;
         for effect in effects {
-            if let Effect::Reply(_, Answer::Ok(reply)) = effect {
-                found = Some(reply);
-            } else {
+            let Effect::Reply(CallId(u64::MAX), answer) = effect else {
                 self.effect(node, effect);
+                continue;
+            };
+            // What there is not cannot be looked at.
+            if let Answer::Ok(reply) = answer {
+                found = Some(reply);
             }
         }
         found

@@ -62,6 +62,15 @@ scenarios! {
     everything_at_once_is_survived "everything" 1;
     liars_and_copies_and_cuts_are_survived "hostile" 1;
     a_crowd_agrees "crowd" 1;
+    claims_in_a_cut_network_have_one_holder "claims" 3;
+    a_power_cut_makes_nobody_forget_what_was_promised "claims-power" 3;
+    numbers_are_given_once_by_a_node_that_forgot "claims-lost" 2;
+    all_that_can_be_done_is_done_once "tasks" 1;
+    no_task_is_forgotten_when_its_holder_dies "tasks-crashes" 1;
+    no_ballot_counts_that_answers_other_options "votes" 3;
+    a_member_that_claims_everything_gets_nobody_elses "usurpers" 2;
+    a_member_that_does_not_do_its_tasks_keeps_nobody_from_theirs "idlers" 1;
+    a_member_that_stuffs_ballots_changes_nobody_elses "ballot-stuffers" 2;
 }
 
 #[test]

@@ -16,17 +16,24 @@ use crate::sim::Sim;
 /// After how many inputs a node's queues are looked at.
 const LOOK_EVERY: u32 = 8;
 /// Calls that change something, whose answers must come after the change is stored.
-const WRITES: [&str; 17] = [
+const WRITES: [&str; 24] = [
     "send",
     "state",
     "vote_new",
     "vote_cast",
     "vote_close",
+    "vote_ack",
+    "approval_ask",
+    "approval_answer",
+    "role_assign",
+    "attention_set",
+    "pin_set",
     "ack",
     "surfaced",
     "invite",
     "claim_take",
     "claim_release",
+    "claim_renew",
     "task_new",
     "task_edit",
     "task_cancel",

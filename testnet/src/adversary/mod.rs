@@ -5,6 +5,7 @@
 
 mod frames;
 mod ops;
+mod records;
 
 // The forge makes changes by hand, wrong in exactly the way asked for; it is kept with the tests of the gate.
 #[expect(dead_code, reason = "the tests of the gate use all of it")]
@@ -108,6 +109,30 @@ attacks! {
     Expired "an expired member at the door";
     /// The log of a stranger, carried in by a member.
     StrangerLog "the log of a stranger, carried in";
+    /// Claims on all files that others claim, confirmed by its own word.
+    GrabFiles "claims on everybody's files";
+    /// Claims on all tasks, confirmed by its own word.
+    GrabTasks "claims on everybody's tasks";
+    /// Claims with numbers that leave none above them.
+    Leaps "numbers of claims that leap";
+    /// Acknowledgements of all claims, also of those that exclude each other.
+    TwoPromises "acknowledgements of everything at once";
+    /// It takes back all that it has said and promised.
+    TakenBack "all that it has said, taken back";
+    /// Words under claims of its own on tasks that are over.
+    Reopened "words on tasks that are over";
+    /// Words under claims of its own on tasks that others do.
+    FalseWords "words on tasks that others do";
+    /// Tasks that nobody can do, and that were never awarded.
+    FalseTasks "tasks that nobody can do";
+    /// Bids for what it does not mean to do.
+    EmptyBids "bids that cost nothing";
+    /// It takes everybody's role.
+    FalseRoles "everybody's role, taken";
+    /// Ballots twice, in the names of others, and for what is no option.
+    StuffedBallots "ballots twice and for others";
+    /// Questions that it closes with ballots that nobody cast.
+    FalseClosings "closings that count what nobody cast";
 }
 
 /// What a hostile member has: its key and certificate, and what it has signed.
@@ -185,6 +210,18 @@ impl Campaign {
             Attack::Stranger => self.stranger(sim),
             Attack::Expired => self.expired(sim),
             Attack::StrangerLog => self.stranger_log(sim),
+            Attack::GrabFiles => self.grab_files(sim),
+            Attack::GrabTasks => self.grab_tasks(sim),
+            Attack::Leaps => self.leaps(sim),
+            Attack::TwoPromises => self.two_promises(sim),
+            Attack::TakenBack => self.taken_back(sim),
+            Attack::Reopened => self.reopened(sim),
+            Attack::FalseWords => self.false_words(sim),
+            Attack::FalseTasks => self.false_tasks(sim),
+            Attack::EmptyBids => self.empty_bids(sim),
+            Attack::FalseRoles => self.false_roles(sim),
+            Attack::StuffedBallots => self.stuffed_ballots(sim),
+            Attack::FalseClosings => self.false_closings(sim),
         }
     }
 }

@@ -82,7 +82,7 @@ impl Campaign {
     }
 
     /// The log in which nothing is wrong so far.
-    fn good_log(&mut self, sim: &mut Sim) -> (LogId, Verified) {
+    pub(super) fn good_log(&mut self, sim: &mut Sim) -> (LogId, Verified) {
         match &self.adversary.log {
             Some((log, last)) => (*log, last.clone()),
             None => self.new_log(sim),
@@ -90,7 +90,7 @@ impl Campaign {
     }
 
     /// Appends to the good log and tells everybody.
-    fn append(&mut self, sim: &mut Sim, kind: Kind, payload: &[u8], change: impl FnOnce(&mut Header)) {
+    pub(super) fn append(&mut self, sim: &mut Sim, kind: Kind, payload: &[u8], change: impl FnOnce(&mut Header)) {
         let (log, last) = self.good_log(sim);
         let mut header = self.header(sim, Some((log, &last)), kind);
         change(&mut header);
