@@ -25,13 +25,16 @@ pub const CHANGE: [u8; 58] = [
 ];
 
 /// A document with only the first change, made once and cloned from then on.
-static DOCUMENT: LazyLock<(Automerge, ChangeHash)> = LazyLock::new(|| {
-    let change = Change::from_bytes(CHANGE.to_vec()).expect("the constant is a change");
+static DOCUMENT: LazyLock<(Automerge, ChangeHash)> = LazyLock::new(|| first(&CHANGE));
+
+/// Returns the document that holds the change with these bytes and nothing else, and the hash of the change.
+pub(crate) fn first(bytes: &[u8]) -> (Automerge, ChangeHash) {
+    let change = Change::from_bytes(bytes.to_vec()).expect("the constant is a change");
     let hash = change.hash();
     let mut document = Automerge::new();
     document.apply_changes([change]).expect("the constant applies to an empty document");
     (document, hash)
-});
+}
 
 /// Returns a document that holds the first change and nothing else.
 pub(crate) fn document() -> Automerge {

@@ -11,10 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::columns::Reference;
 use crate::gate::{MAX_DEPTH, MAX_EPOCH_MAPS, MAX_TOUCHED_OPS, Refusal};
 use crate::genesis;
 use crate::read;
-use crate::scan::{Action, Op, Reference, Scanned};
+use crate::scan::{Action, Op, Scanned};
 
 /// The counter of the map `nodes`, the only operation of the first change.
 const NODES: u64 = genesis::OPS;

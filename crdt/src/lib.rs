@@ -119,6 +119,7 @@ pub mod standing;
 pub mod task;
 
 mod check;
+mod columns;
 mod digest;
 mod keys;
 mod ledger;

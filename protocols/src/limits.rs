@@ -37,6 +37,8 @@ pub const PENDING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Largest raw Automerge change.
 pub const MAX_CHANGE_BYTES: usize = 48 * 1024;
+/// Largest op with a change of a note that another entry carries on, in bytes.
+pub const MAX_CARRIED_BYTES: usize = MAX_CHANGE_BYTES + MAX_HEADER_BYTES + 256;
 /// Most operations in one Automerge change. Automerge takes about half a KiB for each while it applies them.
 pub const MAX_CHANGE_OPS: u64 = 384;
 /// Most predecessors in one Automerge change; no operation has more than one.
@@ -160,3 +162,5 @@ pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
 pub const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 /// Most rows that one listing returns.
 pub const MAX_PAGE: u32 = 1000;
+/// Most characters of a note that one reply shows: several times a note's own limit, and far below that of a reply.
+pub const MAX_NOTE_PAGE: usize = 1 << 18;

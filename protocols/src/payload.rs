@@ -12,8 +12,8 @@ use crate::certificate::{Chain, ChainError};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{NodeId, OpId};
 use crate::limits::{
-    MAX_CHANGE_BYTES, MAX_COVERS, MAX_DATA_BYTES, MAX_HEADER_BYTES, MAX_JOIN_BYTES, MAX_NAME_BYTES, MAX_RECIPIENTS,
-    MAX_TEXT_BYTES,
+    MAX_CARRIED_BYTES, MAX_CHANGE_BYTES, MAX_COVERS, MAX_DATA_BYTES, MAX_HEADER_BYTES, MAX_JOIN_BYTES, MAX_NAME_BYTES,
+    MAX_RECIPIENTS, MAX_TEXT_BYTES,
 };
 use crate::name::NoteName;
 use crate::sync::LogKey;
@@ -340,35 +340,62 @@ impl Change {
     }
 }
 
-/// One Automerge change of a note.
+/// An entry about a note.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// The note.
     pub name: NoteName,
-    /// The raw, uncompressed change.
-    pub change: Vec<u8>,
+    /// What it brings.
+    pub brings: Brings,
 }
+
+/// What an entry brings to a note.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Brings {
+    /// A raw, uncompressed change by the author of the entry.
+    Change(Vec<u8>),
+    /// A whole op with a change of this note that does not count where it stands, as its log forked: its author's
+    /// signature is in it, and it counts because this entry does.
+    Carried(Vec<u8>),
+}
+
+const CHANGE: u8 = 0;
+const CARRIED: u8 = 1;
 
 impl Note {
     /// The payload.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = clear();
-        w.bytes(self.name.as_str().as_bytes()).raw(&self.change);
+        w.bytes(self.name.as_str().as_bytes());
+        match &self.brings {
+            Brings::Change(change) => w.u8(CHANGE).raw(change),
+            Brings::Carried(op) => w.u8(CARRIED).raw(op),
+        };
         w.into_bytes()
     }
 
-    /// Reads a payload. The change itself is not looked at: that is the gate's.
+    /// Reads a payload. Neither the change nor the op is looked at.
     ///
     /// # Errors
-    /// If it names no note or the change is too large.
+    /// If it names no note, or what it brings is unknown or too large.
     pub fn decode(payload: &[u8]) -> Result<Self, PayloadError> {
         let mut r = Reader::new(open(payload)?);
         let name = std::str::from_utf8(r.bytes(MAX_NAME_BYTES, "name of a note")?).ok();
         let name = name.and_then(|name| name.parse().ok()).ok_or(DecodeError::Invalid("name of a note"))?;
-        let change = r.remaining();
-        at_most("change", change.len(), MAX_CHANGE_BYTES)?;
-        Ok(Self { name, change: change.to_vec() })
+        let brings = match r.u8("what an entry brings to a note")? {
+            CHANGE => Brings::Change(rest("change", r, MAX_CHANGE_BYTES)?),
+            CARRIED => Brings::Carried(rest("carried op", r, MAX_CARRIED_BYTES)?),
+            _ => return Err(DecodeError::Invalid("what an entry brings to a note").into()),
+        };
+        Ok(Self { name, brings })
     }
+}
+
+/// Takes what is left of a payload.
+fn rest(what: &'static str, mut r: Reader<'_>, limit: usize) -> Result<Vec<u8>, PayloadError> {
+    let bytes = r.remaining();
+    at_most(what, bytes.len(), limit)?;
+    Ok(bytes.to_vec())
 }
 
 /// The start of a document epoch. The next `changes` changes of the log restate the document; until all of them are
@@ -494,8 +521,10 @@ mod tests {
     fn binary_payloads_read_back() {
         let change = Change { epoch: 3, change: vec![1, 2, 3] };
         assert_eq!(Change::decode(&change.encode()), Ok(change));
-        let note = Note { name: "plan".parse().unwrap(), change: vec![1, 2] };
-        assert_eq!(Note::decode(&note.encode()), Ok(note));
+        for brings in [Brings::Change(vec![1, 2]), Brings::Carried(vec![3])] {
+            let note = Note { name: "plan".parse().unwrap(), brings };
+            assert_eq!(Note::decode(&note.encode()), Ok(note));
+        }
         let checkpoint = Checkpoint { epoch: 4, changes: 2 };
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
     }

@@ -288,14 +288,15 @@ impl Disk {
                 let of = self.notes(conversation).filter(|(of, _)| *of == name);
                 ReadOutcome::Note(of.map(|(_, write)| Arc::clone(&write.op)).collect())
             }
-            Read::Notes { conversation } => {
+            Read::Notes { conversation, after, limit } => {
                 let mut rows: BTreeMap<&NoteName, NoteRow> = BTreeMap::new();
                 for (name, write) in self.notes(conversation) {
                     let last = Placed { position: write.position, op: Arc::clone(&write.op) };
                     let edits = rows.get(name).map_or(0, |row| row.edits) + 1;
                     rows.insert(name, NoteRow { name: name.clone(), edits, last });
                 }
-                ReadOutcome::Notes(rows.into_values().collect())
+                let page = rows.into_values().filter(|row| after.as_ref().is_none_or(|after| row.name > *after));
+                ReadOutcome::Notes(page.take(*limit as usize).collect())
             }
             Read::Verify => ReadOutcome::Verify(log_verify::Reply {
                 ops: self.ops.len() as u64,

@@ -62,12 +62,18 @@ Examples:
         /// As it was after this edit: its id in the history, or a start of it that is unique there
         #[arg(long, value_name = "ID")]
         version: Option<String>,
+        /// Only from this character on
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        from: u32,
     },
     /// List the edits of a note and who made them
     #[command(after_help = "Examples:\n  fedp2p note history plan\n  fedp2p note history plan --limit 5 --json")]
     History {
         /// The note
         name: NoteName,
+        /// Only edits before this one: its id, or a start of it that is unique there
+        #[arg(long, value_name = "ID")]
+        before: Option<String>,
         /// At most this many, the newest
         #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
@@ -85,8 +91,15 @@ Examples:
         version: String,
     },
     /// List the notes
-    #[command(after_help = "Examples:\n  fedp2p note list\n  fedp2p note list --json")]
-    List,
+    #[command(after_help = "Examples:\n  fedp2p note list\n  fedp2p note list --after plan --limit 20 --json")]
+    List {
+        /// Only those after this name
+        #[arg(long, value_name = "NAME")]
+        after: Option<NoteName>,
+        /// At most this many
+        #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
 }
 
 /// Appends, edits, shows or restores.
@@ -98,9 +111,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         }
         Action::Edit { name, replace, with } => save(note_edit::Request { name, replace, with }, context).await,
         Action::Restore { name, version } => save(note_restore::Request { name, version }, context).await,
-        Action::Show { name, version } => show(note_show::Request { name, version }, context).await,
-        Action::History { name, limit } => history(note_history::Request { name, limit }, context).await,
-        Action::List => list(context).await,
+        Action::Show { name, version, from } => show(note_show::Request { name, version, from }, context).await,
+        Action::History { name, before, limit } => {
+            history(note_history::Request { name, before, limit }, context).await
+        }
+        Action::List { after, limit } => list(note_list::Request { after, limit }, context).await,
     }
 }
 
@@ -122,14 +137,18 @@ async fn show(request: note_show::Request, context: &Context) -> Result<(), Erro
         }
         let text = reply.text.strip_suffix('\n').unwrap_or(&reply.text);
         format!("{head}\n{}", escape::block(text, QUOTE))
-    })
+    })?;
+    if let Some(next) = reply.next {
+        context.out.note(&format!("there is more: --from {next}"));
+    }
+    Ok(())
 }
 
 async fn history(request: note_history::Request, context: &Context) -> Result<(), Error> {
     let reply = context.ask(request).await?;
     context.show::<note_history::Request>(&reply, |out| edits(&reply, out))?;
-    if reply.earlier > 0 {
-        context.out.note(&format!("{} came before these: more with --limit", reply.earlier));
+    if let Some(before) = &reply.before {
+        context.out.note(&format!("{} came before these: --before {}", reply.earlier, before.short()));
     }
     if reply.left_out > 0 {
         context
@@ -160,9 +179,10 @@ fn edits(reply: &note_history::Reply, out: &Output) -> String {
     table.render(out.width(), out.paint())
 }
 
-async fn list(context: &Context) -> Result<(), Error> {
-    let reply = context.ask(note_list::Request {}).await?;
-    if reply.notes.is_empty() {
+async fn list(request: note_list::Request, context: &Context) -> Result<(), Error> {
+    let first = request.after.is_none();
+    let reply = context.ask(request).await?;
+    if first && reply.notes.is_empty() {
         context.out.note(&format!("no notes: \"{} note append\" begins one", context.program));
     }
     context.show::<note_list::Request>(&reply, |out| {
@@ -185,5 +205,9 @@ async fn list(context: &Context) -> Result<(), Error> {
             ]);
         }
         table.render(out.width(), out.paint())
-    })
+    })?;
+    if let Some(after) = &reply.after {
+        context.out.note(&format!("there are more: --after {after}"));
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@
 
 use fedp2p_protocols::api::watch::Event;
 use fedp2p_protocols::api::{agents, history, inbox, note_list, peers, pulse, status, task_list, task_show};
+use fedp2p_protocols::limits::MAX_PAGE;
 use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -102,7 +103,8 @@ pub(crate) async fn list(link: &Link) -> Result<Vec<Resource>, Error> {
     for task in link.call(task_list::Request::default()).await?.tasks.into_iter().take(MAX_LISTED) {
         list.push(resource(format!("task/{}", task.id), task.id, "A task"));
     }
-    for note in link.call(note_list::Request::default()).await?.notes.into_iter().take(MAX_LISTED) {
+    for note in link.call(note_list::Request { after: None, limit: MAX_PAGE }).await?.notes.into_iter().take(MAX_LISTED)
+    {
         list.push(resource(format!("note/{}", note.name), note.name.to_string(), "A note"));
     }
     Ok(list)
@@ -181,9 +183,13 @@ pub(crate) async fn complete(template: &str, link: &Link) -> Result<Vec<String>,
         Some("inbox") => Ok(vec![link.address().agent.to_string()]),
         Some("conversation") => conversations(link).await,
         Some("task") => tasks(link).await,
-        Some("note") => {
-            Ok(link.call(note_list::Request::default()).await?.notes.iter().map(|row| row.name.to_string()).collect())
-        }
+        Some("note") => Ok(link
+            .call(note_list::Request { after: None, limit: MAX_PAGE })
+            .await?
+            .notes
+            .iter()
+            .map(|row| row.name.to_string())
+            .collect()),
         _ => Ok(Vec::new()),
     }
 }

@@ -5,7 +5,9 @@
 
 use std::sync::LazyLock;
 
-use automerge::{Automerge, Change, ChangeHash, ObjId, ROOT, ReadDoc};
+use automerge::{Automerge, ChangeHash, ObjId, ROOT, ReadDoc};
+
+use crate::genesis;
 
 /// The actor that "wrote" the first change; no writer's actor can be equal to it, as those are hashes.
 pub const ACTOR: [u8; 16] = *b"fedp2p/1 note   ";
@@ -25,10 +27,7 @@ pub const CHANGE: [u8; 57] = [
 
 /// A note with only the first change, made once and cloned from then on.
 static NOTE: LazyLock<(Automerge, ChangeHash, ObjId)> = LazyLock::new(|| {
-    let change = Change::from_bytes(CHANGE.to_vec()).expect("the constant is a change");
-    let hash = change.hash();
-    let mut document = Automerge::new();
-    document.apply_changes([change]).expect("the constant applies to an empty document");
+    let (document, hash) = genesis::first(&CHANGE);
     let (_, text) = document.get(ROOT, TEXT).ok().flatten().expect("the constant makes a text");
     (document, hash, text)
 });

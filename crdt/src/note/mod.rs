@@ -1,22 +1,27 @@
 //! A note: one named text that every member of a conversation may edit, all at once.
 //!
 //! A note is an Automerge document with one text in it. It starts from one constant change ([`genesis`]) and grows by
-//! changes that travel as signed ops. A writer is one log of one node; its actor is a hash of both and of the note, so
-//! nobody writes in another's name. The caller gives each writer's changes in the order of its log ([`Note::add`]), and
-//! the writers in any order.
+//! changes that travel as signed ops. A writer is one log of one node; the actor of a change is a hash of the note, of
+//! its writer and of everything that the change says, so nobody writes in another's name, and no two changes share one:
+//! what both sides of a forked log say can stand in one text.
 //!
 //! # Which changes count
 //!
-//! A change counts if everything that it follows counts and the [gate](self#the-gate) lets it in. The first change of a
-//! writer that is refused ends what counts of that writer in this note. Both are functions of a change and of what it
-//! follows, never of what came beside it, so the same set of changes gives the same text, in whatever order they come,
-//! and what once counts goes on counting. One bad writer spoils what it writes itself and what others build on it.
+//! A change counts if everything that it follows counts, the [gate](self#the-gate) lets it in, and it stands in a log that
+//! counts. There each change of the note follows the one before it, and the first that is refused ends what counts of that
+//! log in this note. A change that does not count where it stands, because its log forked before it, can be
+//! carried on by an entry of any log that counts. Then it counts if a change that counts follows it, or if its own
+//! node carries it on. [`Note::lacks`] says what to carry on, so that nothing is lost that a member in good faith has built on
+//! something that turned out to stand on one side of a fork.
+//!
+//! All of this is a function of the entries that count, in whatever order they come. One bad writer spoils what it writes
+//! itself; honest nodes never build on what their own gate refused.
 //!
 //! # The gate
 //!
 //! 1. Size, chunk kind, shape of the columns, limits; only insertions of single characters and deletions (`scan`).
-//! 2. Everything that the change follows counts, the writer's change before among it; actor, sequence number and first
-//!    counter are the only possible ones; the note has room; the time is sane.
+//! 2. The actor is the only possible one; everything that the change follows counts; the first counter is the only
+//!    possible one; the time is sane.
 //! 3. Every operation is on the text and names a character that was inserted by something that the change follows.
 //! 4. Automerge reads it; the checksum is right; encoding it again gives the same bytes.
 //! 5. Automerge applies it. No change is known that comes so far and fails here; should there be one, the note is made
@@ -25,23 +30,27 @@
 //! Nothing is ever forgotten of a note, so it can be shown as it was after any edit; [`limits`] says how much that can
 //! become.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use automerge::transaction::{CommitOptions, Transactable};
-use automerge::{ActorId, Automerge, Change, ChangeHash, ReadDoc};
+use automerge::{Automerge, Change, ChangeHash, ReadDoc};
 use fedp2p_protocols::id::{ConversationId, LogId, NodeId, OpId};
 use fedp2p_protocols::name::{AgentName, NoteName};
 
-use crate::gate::{self, MAX_TIME};
-use crate::scan::Reference;
-
+mod carry;
+mod chain;
+mod edit;
+mod gate;
 pub mod genesis;
 pub mod limits;
 mod scan;
 
-use limits::{MAX_CHANGES, MAX_COUNTER, MAX_OPS, MAX_TEXT_BYTES};
-use scan::{Action, Op, Scanned};
+use chain::{Chain, ChainId};
+use gate::{Judged, Past, Stretch, Verdict};
+use limits::{MAX_CARRIED, MAX_OPS};
+
+pub use carry::For;
+pub use edit::{EditError, Step, steps};
 
 /// Why a change of a note does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,18 +58,15 @@ use scan::{Action, Op, Scanned};
 pub enum Refusal {
     /// For a reason that holds for changes of all documents.
     #[error(transparent)]
-    Change(#[from] gate::Refusal),
-    /// Something that Automerge has and notes do not.
-    #[error("{0} are not part of notes")]
-    Unsupported(&'static str),
+    Change(crate::gate::Refusal),
     /// More than [`MAX_OPS`] operations.
     #[error("a change of a note has at most {MAX_OPS} operations")]
     TooManyOps,
-    /// The writer has [`MAX_CHANGES`] changes, or the counters reach [`MAX_COUNTER`].
-    #[error("the note is full")]
+    /// The log has written or carried on all that it may.
+    #[error("this log has written as much into this note as one may")]
     Full,
-    /// It does not follow the writer's change before.
-    #[error("does not follow the writer's change before")]
+    /// It does not follow the change before in its log.
+    #[error("does not follow the change before in its log")]
     NotNext,
     /// An operation is on something else than the text of the note.
     #[error("operation {0} is not on the text of the note")]
@@ -73,22 +79,11 @@ pub enum Refusal {
     Unfounded,
 }
 
-/// Why an edit was not made. The note is as it was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EditError {
-    /// The text would be longer than [`MAX_TEXT_BYTES`].
-    #[error("a note has at most {MAX_TEXT_BYTES} bytes")]
-    TooLong,
-    /// The note has had all the edits that it can take.
-    #[error("the note has had all the edits that it can take")]
-    Full,
-    /// The place is not in the text.
-    #[error("the place is not in the text")]
-    Place,
-    /// Our own gate refuses what was written, or Automerge fails, which is a bug.
-    #[error("the edit cannot be written: {0}")]
-    Refused(String),
+impl From<crate::gate::Refusal> for Refusal {
+    fn from(refusal: crate::gate::Refusal) -> Self {
+        // The limit is another for notes.
+        if refusal == crate::gate::Refusal::TooManyOps { Self::TooManyOps } else { Self::Change(refusal) }
+    }
 }
 
 /// Names a note.
@@ -110,14 +105,20 @@ pub struct Writer {
 }
 
 impl NoteId {
-    /// Returns the Automerge actor of a writer: the first 16 bytes of BLAKE3 in key derivation mode, with the context
-    /// `fedp2p/1 note`, over conversation, node, log and name.
-    pub fn actor(&self, writer: &Writer) -> [u8; 16] {
+    /// Returns the Automerge actor of a change, of which `around` is all that its chunk holds before and after the
+    /// actor: the first 16 bytes of BLAKE3 in key derivation mode, with the context `fedp2p/1 note`, over conversation,
+    /// node, log, the length of the name in one byte, the name, and both parts.
+    pub fn actor(&self, writer: &Writer, around: [&[u8]; 2]) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new_derive_key("fedp2p/1 note");
         hasher.update(self.conversation.as_bytes());
         hasher.update(writer.node.as_bytes());
         hasher.update(writer.log.as_bytes());
-        hasher.update(self.name.as_str().as_bytes());
+        let name = self.name.as_str().as_bytes();
+        hasher.update(&[u8::try_from(name.len()).unwrap_or(u8::MAX)]);
+        hasher.update(name);
+        for part in around {
+            hasher.update(part);
+        }
         let mut actor = [0; 16];
         actor.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         actor
@@ -127,7 +128,7 @@ impl NoteId {
 /// A change as it arrived.
 #[derive(Debug, Clone)]
 pub struct Incoming {
-    /// The op that carries it.
+    /// The op that its writer signed.
     pub op: OpId,
     /// Who wrote it.
     pub writer: Writer,
@@ -137,12 +138,14 @@ pub struct Incoming {
     pub at: u64,
     /// The change.
     pub change: Arc<[u8]>,
+    /// The log that carries it on; nothing if it counts in its writer's.
+    pub by: Option<Writer>,
 }
 
 /// One edit that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
-    /// The op that carries it, which names it.
+    /// The op that its writer signed, which names it.
     pub op: OpId,
     /// Who wrote it.
     pub writer: Writer,
@@ -164,42 +167,37 @@ struct Counted {
     edit: Edit,
     /// The highest counter in it.
     max_op: u64,
-    /// How many changes of each writer it follows, itself included, by the writers' numbers.
-    follows: BTreeMap<u32, u64>,
+    stretch: Stretch,
+    /// Changes of a writer that follow each other are a line, numbered from 1.
+    line: u32,
+    number: u32,
+    /// How many changes of each line it follows, itself included.
+    past: Past,
     bytes: Arc<[u8]>,
 }
 
-/// Which counters of a change are insertions.
-#[derive(Debug, Clone)]
-struct Stretch {
-    start: u64,
-    inserts: Vec<bool>,
-}
-
-/// What one writer has written.
-#[derive(Debug, Clone)]
-struct Chain {
-    actor: [u8; 16],
-    number: u32,
-    /// What counts, in order.
-    stretches: Vec<Stretch>,
-    last: Option<Hash>,
-    /// What waits for something that it follows.
-    waiting: VecDeque<Incoming>,
-    /// Why nothing more of this writer counts.
-    refused: Option<Refusal>,
-    /// How many do not count for that.
-    left_out: usize,
-}
-
-impl Chain {
-    /// Whether the `counter` is an insertion in one of the first `changes` changes.
-    fn inserted(&self, counter: u64, changes: u64) -> bool {
-        let after = self.stretches.partition_point(|stretch| stretch.start <= counter);
-        let Some(at) = after.checked_sub(1).filter(|at| (*at as u64) < changes) else { return false };
-        let stretch = &self.stretches[at];
-        usize::try_from(counter - stretch.start).ok().and_then(|at| stretch.inserts.get(at)).is_some_and(|is| *is)
+impl Counted {
+    /// Whether it is among what something with this past follows.
+    fn is_in(&self, past: &Past) -> bool {
+        past.get(&self.line).is_some_and(|changes| *changes >= self.number)
     }
+}
+
+/// Something that may go on once a change counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// The first that waits in a chain.
+    Chain(ChainId),
+    /// A change that is carried on.
+    Carried(Hash),
+}
+
+/// What came of adding changes.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// What counts now, each after what it follows.
+    counted: Vec<Change>,
+    refused: Vec<(OpId, Refusal)>,
 }
 
 /// A replica of a note.
@@ -207,10 +205,19 @@ impl Chain {
 pub struct Note {
     id: NoteId,
     automerge: Automerge,
-    chains: BTreeMap<Writer, Chain>,
-    /// The writer with each actor.
-    actors: BTreeMap<[u8; 16], Writer>,
-    counted: BTreeMap<Hash, Counted>,
+    counted: BTreeMap<Hash, Arc<Counted>>,
+    /// The change of each actor.
+    actors: BTreeMap<[u8; 16], Hash>,
+    /// How long each line is.
+    lines: Vec<u32>,
+    lines_of: BTreeMap<Writer, Vec<u32>>,
+    chains: BTreeMap<ChainId, Chain>,
+    /// What is carried on, and counts once something that may count follows it.
+    carried: BTreeMap<Hash, Incoming>,
+    /// How many changes each log has carried on.
+    carriers: BTreeMap<Writer, u64>,
+    /// What waits for a change.
+    waits: BTreeMap<Hash, Vec<Task>>,
     /// Changes on which Automerge failed.
     failed: BTreeSet<Hash>,
 }
@@ -221,9 +228,14 @@ impl Note {
         Self {
             id,
             automerge: genesis::document(),
-            chains: BTreeMap::new(),
-            actors: BTreeMap::new(),
             counted: BTreeMap::new(),
+            actors: BTreeMap::new(),
+            lines: Vec::new(),
+            lines_of: BTreeMap::new(),
+            chains: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            carriers: BTreeMap::new(),
+            waits: BTreeMap::new(),
             failed: BTreeSet::new(),
         }
     }
@@ -238,204 +250,197 @@ impl Note {
         self.counted.is_empty()
     }
 
-    /// Takes changes in, those of each writer in the order of its log, and returns which ops were refused, and why.
+    /// Takes changes in, those of each log in its order, and returns which ops were refused, and why.
     ///
-    /// Whoever calls has checked who wrote them, and gives each once.
+    /// Whoever calls has checked who wrote them, and gives what each entry brings once.
     pub fn add(&mut self, changes: impl IntoIterator<Item = Incoming>) -> Vec<(OpId, Refusal)> {
-        let (mut parsed, mut refused) = (Vec::new(), Vec::new());
+        let mut outcome = Outcome::default();
         for incoming in changes {
-            let writer = incoming.writer;
-            self.chain(writer).waiting.push_back(incoming);
-            self.progress(writer, &mut parsed, &mut refused);
-            // What was waited for may have come.
-            let mut again = true;
-            while again {
-                let waiting: Vec<Writer> = self
-                    .chains
-                    .iter()
-                    .filter(|(_, chain)| !chain.waiting.is_empty())
-                    .map(|(writer, _)| *writer)
-                    .collect();
-                let before = parsed.len();
-                waiting.into_iter().for_each(|writer| self.progress(writer, &mut parsed, &mut refused));
-                again = parsed.len() > before;
+            let mut tasks = self.enter(incoming, &mut outcome);
+            while let Some(task) = tasks.pop() {
+                let more = match task {
+                    Task::Chain(id) => self.progress(id, &mut outcome),
+                    Task::Carried(hash) => self.carry(hash, &mut outcome),
+                };
+                tasks.extend(more);
             }
         }
-        if !parsed.is_empty() && gate::apply(&mut self.automerge, parsed, |_| ()).is_err() {
+        let Outcome { counted, refused } = outcome;
+        if !counted.is_empty() && crate::gate::apply(&mut self.automerge, counted, |_| ()).is_err() {
             self.remake();
         }
         refused
     }
 
-    fn chain(&mut self, writer: Writer) -> &mut Chain {
-        let number = u32::try_from(self.chains.len()).unwrap_or(u32::MAX);
-        let actor = self.id.actor(&writer);
-        self.actors.insert(actor, writer);
-        self.chains.entry(writer).or_insert_with(|| Chain {
-            actor,
-            number,
-            stretches: Vec::new(),
-            last: None,
-            waiting: VecDeque::new(),
-            refused: None,
-            left_out: 0,
-        })
-    }
-
-    /// Lets in what can be let in of one writer.
-    fn progress(&mut self, writer: Writer, parsed: &mut Vec<Change>, refused: &mut Vec<(OpId, Refusal)>) {
-        while let Some(chain) = self.chains.get_mut(&writer) {
-            let Some(incoming) = chain.waiting.pop_front() else { return };
-            if let Some(refusal) = &chain.refused {
-                refused.push((incoming.op, refusal.clone()));
-                chain.left_out += 1;
-                continue;
-            }
-            match self.judge(&writer, &incoming.change) {
-                Ok(Some(judged)) => parsed.push(self.count(&incoming, judged)),
-                Ok(None) => {
-                    if let Some(chain) = self.chains.get_mut(&writer) {
-                        chain.waiting.push_front(incoming);
-                    }
-                    return;
-                }
+    /// Puts a change where it waits for its turn, and returns what may go on.
+    fn enter(&mut self, incoming: Incoming, outcome: &mut Outcome) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        let mut queue = Some(ChainId { log: incoming.writer, carried: false });
+        if let Some(by) = incoming.by {
+            queue = (by.node == incoming.writer.node).then_some(ChainId { log: by, carried: true });
+            match self.carrying(by, &incoming) {
+                Ok(hash) => tasks.extend(self.waits.contains_key(&hash).then_some(Task::Carried(hash))),
                 Err(refusal) => {
-                    refused.push((incoming.op, refusal.clone()));
-                    if let Some(chain) = self.chains.get_mut(&writer) {
-                        chain.refused = Some(refusal);
-                        chain.left_out += 1;
-                    }
+                    outcome.refused.push((incoming.op, refusal));
+                    queue = None;
                 }
             }
         }
-    }
-
-    /// Takes a change through the gate, up to what Automerge says; nothing if something that it follows is missing.
-    fn judge(&self, writer: &Writer, bytes: &[u8]) -> Result<Option<Judged>, Refusal> {
-        let scanned = scan::scan(bytes)?;
-        let head = &scanned.head;
-        let mut deps = head.deps.clone();
-        deps.sort_unstable();
-        if deps.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(gate::Refusal::DuplicateDep.into());
-        }
-        if deps.is_empty() {
-            return Err(Refusal::NotNext);
-        }
-        let (mut follows, mut max_op) = (BTreeMap::<u32, u64>::new(), genesis::OPS);
-        for dep in deps.iter().filter(|dep| **dep != genesis::hash().0) {
-            if self.failed.contains(dep) {
-                return Err(Refusal::Unfounded);
-            }
-            let Some(counted) = self.counted.get(dep) else { return Ok(None) };
-            max_op = max_op.max(counted.max_op);
-            for (number, changes) in &counted.follows {
-                let known = follows.entry(*number).or_default();
-                *known = (*known).max(*changes);
+        if let Some(id) = queue {
+            let chain = self.chains.entry(id).or_default();
+            chain.waiting.push_back(incoming);
+            if chain.waiting.len() == 1 {
+                tasks.push(Task::Chain(id));
             }
         }
-        let chain = self.chains.get(writer).ok_or(Refusal::NotNext)?;
-        self.check_head(chain, &scanned, &follows, max_op)?;
-        self.check_ops(chain, &scanned, &follows)?;
-        let change = gate::parse(bytes)?;
-        follows.insert(chain.number, head.seq);
-        let ops = scanned.ops.iter().map(|op| matches!(op.action, Action::Insert(_))).collect();
-        Ok(Some(Judged { change, follows, stretch: Stretch { start: head.start_op, inserts: ops } }))
+        tasks
     }
 
-    fn check_head(
-        &self,
-        chain: &Chain,
-        scanned: &Scanned<'_>,
-        follows: &BTreeMap<u32, u64>,
-        max_op: u64,
-    ) -> Result<(), Refusal> {
-        let head = &scanned.head;
-        let written = chain.stretches.len() as u64;
-        if head.actor != chain.actor {
-            return Err(gate::Refusal::WrongActor.into());
-        }
-        if head.seq != written + 1 {
-            return Err(gate::Refusal::Sequence { expected: written + 1, found: head.seq }.into());
-        }
-        if follows.get(&chain.number).copied().unwrap_or(0) != written {
-            return Err(Refusal::NotNext);
-        }
-        if head.start_op != max_op + 1 {
-            return Err(gate::Refusal::StartOp { expected: max_op + 1, found: head.start_op }.into());
-        }
-        if written >= MAX_CHANGES || max_op + scanned.ops.len() as u64 >= MAX_COUNTER {
+    /// Takes in what a log carries on, and names the change.
+    fn carrying(&mut self, by: Writer, incoming: &Incoming) -> Result<Hash, Refusal> {
+        let brought = self.carriers.entry(by).or_default();
+        *brought += 1;
+        if *brought > MAX_CARRIED {
             return Err(Refusal::Full);
         }
-        if !(0..MAX_TIME).contains(&head.time) {
-            return Err(gate::Refusal::Time.into());
+        let scanned = scan::scan(&incoming.change)?;
+        if scanned.head.actor != self.id.actor(&incoming.writer, scanned.head.around) {
+            return Err(crate::gate::Refusal::WrongActor.into());
         }
-        let distinct: BTreeSet<&[u8]> = head.others.iter().copied().collect();
-        let known = |actor: &&[u8]| **actor == genesis::ACTOR || self.followed(actor, follows).is_some();
-        if distinct.len() != head.others.len() || !distinct.iter().all(known) {
-            return Err(gate::Refusal::UnknownActor.into());
+        let hash = crate::gate::read(&incoming.change)?.hash().0;
+        let known = self.carried.entry(hash).or_insert_with(|| incoming.clone());
+        if incoming.op < known.op {
+            *known = incoming.clone();
         }
-        Ok(())
+        self.name(&hash, incoming);
+        Ok(hash)
     }
 
-    /// The writer with this actor, and how many of its changes are followed, if any.
-    fn followed(&self, actor: &[u8], follows: &BTreeMap<u32, u64>) -> Option<(&Chain, u64)> {
-        let actor: [u8; 16] = actor.try_into().ok()?;
-        let chain = self.chains.get(self.actors.get(&actor)?)?;
-        follows.get(&chain.number).map(|changes| (chain, *changes))
+    /// Names a change that counts by the first op that brings it: there can be several, by the same writer.
+    fn name(&mut self, hash: &Hash, incoming: &Incoming) {
+        if let Some(counted) = self.counted.get_mut(hash).filter(|counted| incoming.op < counted.edit.op) {
+            let edit = &mut Arc::make_mut(counted).edit;
+            (edit.op, edit.agent, edit.at) = (incoming.op, incoming.agent.clone(), incoming.at);
+        }
     }
 
-    fn check_ops(&self, chain: &Chain, scanned: &Scanned<'_>, follows: &BTreeMap<u32, u64>) -> Result<(), Refusal> {
-        let others = &scanned.head.others;
-        let other = |reference: &Reference| reference.actor.checked_sub(1).and_then(|at| others.get(at as usize));
-        let start = scanned.head.start_op;
-        let before: Vec<Option<(&Chain, u64)>> = others.iter().map(|actor| self.followed(actor, follows)).collect();
-        for (at, Op { object, action }) in scanned.ops.iter().enumerate() {
-            let counter = start + at as u64;
-            if object.counter != genesis::OPS || other(object).is_none_or(|actor| **actor != genesis::ACTOR) {
-                return Err(Refusal::OtherObject(counter));
-            }
-            let (Action::Insert(Some(character)) | Action::Delete(character)) = action else { continue };
-            let is_there = match character.actor {
-                0 if character.counter >= start => {
-                    let here = (character.counter - start) as usize;
-                    here < at && matches!(scanned.ops[here].action, Action::Insert(_))
+    /// Lets in what can be let in of one chain, and returns what may go on then.
+    fn progress(&mut self, id: ChainId, outcome: &mut Outcome) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        while let Some(chain) = self.chains.get(&id) {
+            let Some(incoming) = chain.waiting.front().cloned() else { break };
+            let verdict = chain.refused.clone().map_or_else(|| self.judge_next(id, &incoming), Err);
+            let verdict = match verdict {
+                Ok(Verdict::Missing(hash)) => {
+                    self.wait(hash, Task::Chain(id), &mut tasks);
+                    break;
                 }
-                0 => chain.inserted(character.counter, MAX_CHANGES),
-                actor => {
-                    let followed = before.get((actor - 1) as usize).copied().flatten();
-                    followed.is_some_and(|(chain, changes)| chain.inserted(character.counter, changes))
-                }
+                Ok(Verdict::Good(judged)) => Ok(judged),
+                Err(refusal) => Err(refusal),
             };
-            if !is_there {
-                return Err(Refusal::UnknownCharacter(counter));
+            let Some(chain) = self.chains.get_mut(&id) else { break };
+            chain.waiting.pop_front();
+            match verdict {
+                Ok(judged) => {
+                    chain.advance(&judged);
+                    tasks.extend(self.count(&incoming, *judged, outcome));
+                }
+                Err(refusal) => {
+                    outcome.refused.push((incoming.op, refusal.clone()));
+                    chain.refused = Some(refusal);
+                    chain.left_out += 1;
+                }
             }
         }
-        Ok(())
+        tasks
     }
 
-    /// Lets a judged change count, and returns it for Automerge.
-    fn count(&mut self, incoming: &Incoming, judged: Judged) -> Change {
-        let Judged { change, follows, stretch } = judged;
+    /// The change with this hash, if it counts.
+    fn counting(&self, hash: &Hash) -> Option<&Counted> {
+        self.counted.get(hash).map(|counted| &**counted)
+    }
+
+    /// Judges the next change of a chain.
+    fn judge_next(&self, id: ChainId, incoming: &Incoming) -> Result<Verdict, Refusal> {
+        let verdict = self.judge(&incoming.writer, &incoming.change)?;
+        if let (Verdict::Good(judged), Some(chain)) = (&verdict, self.chains.get(&id)) {
+            chain.check(judged, |hash| self.counting(hash))?;
+        }
+        Ok(verdict)
+    }
+
+    /// Lets in a change that is carried on, as something that may count follows it; returns what may go on then.
+    fn carry(&mut self, hash: Hash, outcome: &mut Outcome) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        let Some(incoming) = self.carried.get(&hash).cloned().filter(|_| !self.counted.contains_key(&hash)) else {
+            return tasks;
+        };
+        match self.judge(&incoming.writer, &incoming.change) {
+            Ok(Verdict::Good(judged)) => tasks = self.count(&incoming, *judged, outcome),
+            Ok(Verdict::Missing(missing)) => self.wait(missing, Task::Carried(hash), &mut tasks),
+            Err(refusal) => outcome.refused.push((incoming.op, refusal)),
+        }
+        tasks
+    }
+
+    /// Lets a task wait for a change, which may be carried on already.
+    fn wait(&mut self, hash: Hash, task: Task, tasks: &mut Vec<Task>) {
+        let waiting = self.waits.entry(hash).or_default();
+        if waiting.contains(&task) {
+            return;
+        }
+        waiting.push(task);
+        if self.carried.contains_key(&hash) {
+            tasks.push(Task::Carried(hash));
+        }
+    }
+
+    /// Lets a judged change count, and returns what waited for it.
+    fn count(&mut self, incoming: &Incoming, judged: Judged, outcome: &mut Outcome) -> Vec<Task> {
+        let Judged { change, actor, mut past, stretch } = judged;
         let hash = change.hash().0;
-        let inserted = stretch.inserts.iter().filter(|is| **is).count();
-        let deleted = stretch.inserts.len() - inserted;
-        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        if self.counted.contains_key(&hash) {
+            self.name(&hash, incoming);
+            return Vec::new();
+        }
+        let narrow = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let edit = Edit {
             op: incoming.op,
             writer: incoming.writer,
             agent: incoming.agent.clone(),
             at: incoming.at,
-            inserted: narrow(inserted),
-            deleted: narrow(deleted),
+            inserted: narrow(stretch.inserted()),
+            deleted: narrow(stretch.deleted()),
         };
-        let max_op = stretch.start + stretch.inserts.len() as u64 - 1;
-        let counted = Counted { edit, max_op, follows, bytes: Arc::clone(&incoming.change) };
-        self.counted.insert(hash, counted);
-        let chain = self.chain(incoming.writer);
-        chain.stretches.push(stretch);
-        chain.last = Some(hash);
-        change
+        let (line, number) = self.line(incoming.writer, &past);
+        past.insert(line, number);
+        let bytes = Arc::clone(&incoming.change);
+        let counted = Counted { edit, max_op: stretch.end(), stretch, line, number, past, bytes };
+        self.counted.insert(hash, Arc::new(counted));
+        if let Some(carried) = self.carried.get(&hash).cloned() {
+            self.name(&hash, &carried);
+        }
+        self.actors.insert(actor, hash);
+        outcome.counted.push(change);
+        self.waits.remove(&hash).unwrap_or_default()
+    }
+
+    /// Finds the line that a change of this writer with this past goes on with, and its number there.
+    fn line(&mut self, writer: Writer, past: &Past) -> (u32, u32) {
+        let lines = self.lines_of.entry(writer).or_default();
+        let length = |line: u32| self.lines.get(line as usize).copied().unwrap_or_default();
+        let goes_on = lines.iter().copied().find(|line| past.get(line).copied().unwrap_or_default() == length(*line));
+        let line = goes_on.unwrap_or_else(|| {
+            let line = u32::try_from(self.lines.len()).unwrap_or(u32::MAX);
+            lines.push(line);
+            line
+        });
+        if line as usize == self.lines.len() {
+            self.lines.push(0);
+        }
+        let length = &mut self.lines[line as usize];
+        *length += 1;
+        (line, *length)
     }
 
     /// Makes the note again after Automerge has failed in it: change by change, in an order that follows from the
@@ -445,12 +450,12 @@ impl Note {
         let order: Vec<Hash> = self.order().into_iter().map(|(hash, _)| hash).collect();
         for hash in order {
             let Some(counted) = self.counted.get(&hash) else { continue };
-            let applied = gate::read(&counted.bytes).and_then(|change| {
+            let applied = crate::gate::read(&counted.bytes).and_then(|change| {
                 if change.deps().iter().any(|dep| self.failed.contains(&dep.0)) {
-                    return Err(gate::Refusal::NotApplied);
+                    return Err(crate::gate::Refusal::NotApplied);
                 }
                 let mut next = automerge.clone();
-                gate::apply(&mut next, vec![change], |_| ())?;
+                crate::gate::apply(&mut next, vec![change], |_| ())?;
                 Ok(next)
             });
             match applied {
@@ -464,7 +469,7 @@ impl Note {
 
     /// What counts, each change after what it follows, in an order that is the same everywhere.
     fn order(&self) -> Vec<(Hash, &Counted)> {
-        let mut order: Vec<(Hash, &Counted)> = self.counted.iter().map(|(hash, counted)| (*hash, counted)).collect();
+        let mut order: Vec<(Hash, &Counted)> = self.counted.iter().map(|(hash, counted)| (*hash, &**counted)).collect();
         order.sort_by_key(|(hash, counted)| (counted.max_op, *hash));
         order
     }
@@ -479,7 +484,18 @@ impl Note {
         self.order().into_iter().map(|(_, counted)| &counted.edit).collect()
     }
 
-    /// How many changes do not count: they wait for something that they follow, or were refused with their writer.
+    /// The last of [`edits`](Note::edits).
+    pub fn last_edit(&self) -> Option<&Edit> {
+        let last = self.counted.iter().max_by_key(|(hash, counted)| (counted.max_op, **hash));
+        last.map(|(_, counted)| &counted.edit)
+    }
+
+    /// How many edits count.
+    pub fn len(&self) -> usize {
+        self.counted.len()
+    }
+
+    /// How many changes do not count: they wait for something that they follow, or were refused with their log.
     pub fn left_out(&self) -> usize {
         self.chains.values().map(|chain| chain.waiting.len() + chain.left_out).sum::<usize>() + self.failed.len()
     }
@@ -498,104 +514,4 @@ impl Note {
         }
         *hasher.finalize().as_bytes()
     }
-
-    /// Returns a change of `writer` that deletes `delete` characters at the character `at` and inserts `insert` there,
-    /// at most [`MAX_OPS`] of both together. Nothing changes until it is [added](Note::add).
-    ///
-    /// `at_ms` is the time of the change in milliseconds since 1970; it stands in the change in whole seconds.
-    ///
-    /// # Errors
-    /// If the place is not in the text, or the note would be over a limit.
-    pub fn draft(
-        &mut self,
-        writer: Writer,
-        at: usize,
-        delete: usize,
-        insert: &str,
-        at_ms: u64,
-    ) -> Result<Vec<u8>, EditError> {
-        let length = self.automerge.length(genesis::text());
-        if at.checked_add(delete).is_none_or(|end| end > length) {
-            return Err(EditError::Place);
-        }
-        let bug = |error: &dyn std::fmt::Display| EditError::Refused(error.to_string());
-        let time = i64::try_from(at_ms / 1000).map_err(|error| bug(&error))?;
-        let deleted = isize::try_from(delete).map_err(|error| bug(&error))?;
-        let actor = self.chain(writer).actor;
-        let mut copy = self.automerge.clone().with_actor(ActorId::from(actor));
-        let mut transaction = copy.transaction();
-        // Behind what is deleted, so that it stays with what stood around it: what stands before it may have been written
-        // by somebody else, and others may have put something there at the same time.
-        transaction.splice_text(genesis::text(), at + delete, 0, insert).map_err(|error| bug(&error))?;
-        transaction.splice_text(genesis::text(), at, deleted, "").map_err(|error| bug(&error))?;
-        let (hash, _) = transaction.commit_with(CommitOptions::default().with_time(time));
-        if hash.is_none() {
-            return Err(bug(&"it changes nothing"));
-        }
-        let change = copy.get_last_local_change().ok_or_else(|| bug(&"it made no change"))?;
-        let bytes = change.raw_bytes().to_vec();
-        match self.judge(&writer, &bytes) {
-            Ok(Some(_)) => Ok(bytes),
-            Ok(None) => Err(bug(&"it builds on what is not there")),
-            Err(Refusal::Full) => Err(EditError::Full),
-            Err(refusal) => Err(bug(&refusal)),
-        }
-    }
-}
-
-/// A change that may count.
-#[derive(Debug)]
-struct Judged {
-    change: Change,
-    follows: BTreeMap<u32, u64>,
-    stretch: Stretch,
-}
-
-/// One step of an edit: so many characters deleted and this inserted at one place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// The place, in characters.
-    pub at: usize,
-    /// How many characters are deleted.
-    pub delete: usize,
-    /// What is inserted.
-    pub insert: String,
-}
-
-/// Returns the steps that make `after` of `before`, each small enough for one change. What both begin and end with is
-/// left alone.
-///
-/// # Errors
-/// If `after` is too long for a note.
-pub fn steps(before: &str, after: &str) -> Result<Vec<Step>, EditError> {
-    if after.len() > MAX_TEXT_BYTES {
-        return Err(EditError::TooLong);
-    }
-    let (old, new): (Vec<char>, Vec<char>) = (before.chars().collect(), after.chars().collect());
-    let start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    let shorter = old.len().min(new.len()) - start;
-    let end = old.iter().rev().zip(new.iter().rev()).take(shorter).take_while(|(a, b)| a == b).count();
-    let (mut delete, mut insert) = (old.len() - start - end, &new[start..new.len() - end]);
-    if delete == 0 && end > 0 && !insert.is_empty() && (start == 0 || old[start - 1] == '\n') {
-        // What comes at the beginning of a line is to stay with that line.
-        delete = 1;
-        insert = &new[start..new.len() - end + 1];
-    }
-    let most = usize::try_from(MAX_OPS).unwrap_or(usize::MAX);
-    let mut steps = Vec::new();
-    if delete + insert.len() <= most {
-        if delete + insert.len() > 0 {
-            steps.push(Step { at: start, delete, insert: insert.iter().collect() });
-        }
-        return Ok(steps);
-    }
-    for (number, chunk) in insert.chunks(most).enumerate() {
-        steps.push(Step { at: start + delete + number * most, delete: 0, insert: chunk.iter().collect() });
-    }
-    while delete > 0 {
-        let now = delete.min(most);
-        steps.push(Step { at: start, delete: now, insert: String::new() });
-        delete -= now;
-    }
-    Ok(steps)
 }

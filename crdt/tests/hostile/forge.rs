@@ -121,10 +121,59 @@ impl Forge {
         out
     }
 
+    /// The contents before and after the actor, which has 16 bytes.
+    pub(crate) fn around(&self) -> [Vec<u8>; 2] {
+        let contents = self.contents();
+        let before = unsigned(self.deps.len() as u64).len() + 32 * self.deps.len();
+        [contents[..before].to_vec(), contents[before + 1 + self.actor.len()..].to_vec()]
+    }
+
     /// The whole chunk.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         chunk(self.kind, &self.contents())
     }
+}
+
+/// One operation on a text. References are (actor index, counter).
+#[derive(Clone, Debug)]
+pub(crate) struct TextOp {
+    pub(crate) object: (u64, u64),
+    pub(crate) key: Option<(u64, u64)>,
+    pub(crate) insert: bool,
+    pub(crate) action: u64,
+    pub(crate) value: (u64, Vec<u8>),
+    pub(crate) pred: Option<(u64, u64)>,
+}
+
+/// The columns of operations on a text.
+pub(crate) fn text_columns(ops: &[TextOp]) -> BTreeMap<u64, Vec<u8>> {
+    let column = |values: Vec<Option<u64>>| runs(&values, |value| unsigned(*value));
+    let mut inserts = Vec::new();
+    let mut flag = false;
+    for group in ops.chunk_by(|a, b| a.insert == b.insert) {
+        if group[0].insert != flag {
+            inserts.extend(unsigned(0));
+        }
+        inserts.extend(unsigned(group.len() as u64));
+        flag = !group[0].insert;
+    }
+    let preds: Vec<(u64, u64)> = ops.iter().filter_map(|op| op.pred).collect();
+    [
+        (0x01, column(ops.iter().map(|op| Some(op.object.0)).collect())),
+        (0x02, column(ops.iter().map(|op| Some(op.object.1)).collect())),
+        (0x11, column(ops.iter().map(|op| op.key.map(|(actor, _)| actor)).collect())),
+        (0x13, deltas(&ops.iter().map(|op| op.key.map_or(0, |(_, counter)| counter)).collect::<Vec<_>>())),
+        (0x34, inserts),
+        (0x42, column(ops.iter().map(|op| Some(op.action)).collect())),
+        (0x56, column(ops.iter().map(|op| Some(((op.value.1.len() as u64) << 4) | op.value.0)).collect())),
+        (0x57, ops.iter().flat_map(|op| op.value.1.clone()).collect()),
+        (0x70, column(ops.iter().map(|op| Some(u64::from(op.pred.is_some()))).collect())),
+        (0x71, column(preds.iter().map(|(actor, _)| Some(*actor)).collect())),
+        (0x73, deltas(&preds.iter().map(|(_, counter)| *counter).collect::<Vec<_>>())),
+    ]
+    .into_iter()
+    .filter(|(_, data)| !data.is_empty())
+    .collect()
 }
 
 /// Wraps contents as a chunk with the right checksum.

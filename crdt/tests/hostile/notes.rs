@@ -1,14 +1,13 @@
 //! What hostile members can write into a note that everybody edits: nothing of it may stop the others, and every
 //! replica leaves out the same.
 
-use std::collections::BTreeMap;
-
+use automerge::Change as Parsed;
 use fedp2p_crdt::gate::Refusal as Change;
-use fedp2p_crdt::note::{Incoming, Note, NoteId, Refusal, Writer, genesis, steps};
+use fedp2p_crdt::note::{Incoming, Note, NoteId, Refusal, Step, Writer, genesis, limits};
 use fedp2p_protocols::id::{ConversationId, LogId, NodeId, OpId};
 use proptest::prelude::*;
 
-use crate::forge::{Forge, chunk, deltas, hash, runs, unsigned};
+use crate::forge::{Forge, TextOp, chunk, hash, text_columns};
 
 fn id() -> NoteId {
     NoteId { conversation: ConversationId::from_bytes([9; 16]), name: "plan".parse().unwrap() }
@@ -21,88 +20,65 @@ fn writer(n: u8) -> Writer {
 fn incoming(n: u8, change: &[u8]) -> Incoming {
     // Whatever tells changes apart.
     let op = OpId::from_bytes(hash(&[&[0; 8], change].concat()));
-    Incoming { op, writer: writer(n), agent: None, at: 1, change: change.into() }
+    Incoming { op, writer: writer(n), agent: None, at: 1, change: change.into(), by: None }
 }
 
 /// Makes the text `after`, as the writer `n`, and returns the changes.
 fn write(note: &mut Note, n: u8, after: &str) -> Vec<Vec<u8>> {
-    let mut changes = Vec::new();
-    for step in steps(&note.text(), after).unwrap() {
-        let change = note.draft(writer(n), step.at, step.delete, &step.insert, 1).unwrap();
-        assert_eq!(note.add([incoming(n, &change)]), []);
-        changes.push(change);
-    }
+    let changes = note.write(writer(n), after, 1).unwrap();
+    assert_eq!(note.add(changes.iter().map(|change| incoming(n, change))), []);
     changes
 }
 
-/// One operation on a text. References are (actor index, counter).
-#[derive(Clone)]
-struct Op {
-    object: (u64, u64),
-    key: Option<(u64, u64)>,
-    insert: bool,
-    action: u64,
-    value: (u64, Vec<u8>),
-    pred: Option<(u64, u64)>,
+/// The actor of a change.
+fn actor(change: &[u8]) -> Vec<u8> {
+    Parsed::from_bytes(change.to_vec()).unwrap().actor_id().to_bytes().to_vec()
 }
+
+/// Makes the text `after` by one change whose actor comes after the first change's, as actors stand in their order.
+fn write_one(note: &mut Note, n: u8, after: &str) -> Vec<u8> {
+    let change = |second: u64| note.write(writer(n), after, second * 1000).unwrap().remove(0);
+    let change = (1..).map(change).find(|change| actor(change) > genesis::ACTOR.to_vec()).unwrap();
+    assert_eq!(note.add([incoming(n, &change)]), []);
+    change
+}
+
+/// Gives a change the only actor that it may have.
+fn named(mut forge: Forge, n: u8) -> Forge {
+    let [before, after] = forge.around();
+    forge.actor = id().actor(&writer(n), [&before, &after]).to_vec();
+    forge
+}
+
+const OTHERS: &str = "operations other than inserting and deleting characters";
 
 /// The text, as an operation refers to it.
 const TEXT: (u64, u64) = (1, genesis::OPS);
 
-fn insert(key: Option<(u64, u64)>, text: &str) -> Op {
-    Op { object: TEXT, key, insert: true, action: 1, value: (6, text.as_bytes().to_vec()), pred: None }
+fn insert(key: Option<(u64, u64)>, text: &str) -> TextOp {
+    TextOp { object: TEXT, key, insert: true, action: 1, value: (6, text.as_bytes().to_vec()), pred: None }
 }
 
-fn delete(key: (u64, u64)) -> Op {
-    Op { object: TEXT, key: Some(key), insert: false, action: 3, value: (0, Vec::new()), pred: Some(key) }
-}
-
-fn columns(ops: &[Op]) -> BTreeMap<u64, Vec<u8>> {
-    let column = |values: Vec<Option<u64>>| runs(&values, |value| unsigned(*value));
-    let mut inserts = Vec::new();
-    let mut flag = false;
-    for group in ops.chunk_by(|a, b| a.insert == b.insert) {
-        if group[0].insert != flag {
-            inserts.extend(unsigned(0));
-        }
-        inserts.extend(unsigned(group.len() as u64));
-        flag = !group[0].insert;
-    }
-    let preds: Vec<(u64, u64)> = ops.iter().filter_map(|op| op.pred).collect();
-    [
-        (0x01, column(ops.iter().map(|op| Some(op.object.0)).collect())),
-        (0x02, column(ops.iter().map(|op| Some(op.object.1)).collect())),
-        (0x11, column(ops.iter().map(|op| op.key.map(|(actor, _)| actor)).collect())),
-        (0x13, deltas(&ops.iter().map(|op| op.key.map_or(0, |(_, counter)| counter)).collect::<Vec<_>>())),
-        (0x34, inserts),
-        (0x42, column(ops.iter().map(|op| Some(op.action)).collect())),
-        (0x56, column(ops.iter().map(|op| Some(((op.value.1.len() as u64) << 4) | op.value.0)).collect())),
-        (0x57, ops.iter().flat_map(|op| op.value.1.clone()).collect()),
-        (0x70, column(ops.iter().map(|op| Some(u64::from(op.pred.is_some()))).collect())),
-        (0x71, column(preds.iter().map(|(actor, _)| Some(*actor)).collect())),
-        (0x73, deltas(&preds.iter().map(|(_, counter)| *counter).collect::<Vec<_>>())),
-    ]
-    .into_iter()
-    .filter(|(_, data)| !data.is_empty())
-    .collect()
+fn delete(key: (u64, u64)) -> TextOp {
+    TextOp { object: TEXT, key: Some(key), insert: false, action: 3, value: (0, Vec::new()), pred: Some(key) }
 }
 
 /// A note that says "hello", and a change of the writer 2 that puts "!" behind it.
 fn victim() -> (Note, Forge) {
     let mut note = Note::new(id());
-    let first = write(&mut note, 1, "hello");
-    let mut forge = Forge::first(id().actor(&writer(2)), &[]);
+    let first = write_one(&mut note, 1, "hello");
+    let mut forge = Forge::first([0; 16], &[]);
     forge.start_op = genesis::OPS + 6;
-    forge.deps = vec![hash(&first[0])];
-    forge.others = vec![genesis::ACTOR.to_vec(), id().actor(&writer(1)).to_vec()];
-    forge.columns = columns(&[insert(Some((2, 6)), "!")]);
-    (note, forge)
+    forge.deps = vec![hash(&first)];
+    forge.others = vec![genesis::ACTOR.to_vec(), actor(&first)];
+    forge.columns = text_columns(&[insert(Some((2, 6)), "!")]);
+    (note, named(forge, 2))
 }
 
-fn ops(ops: &[Op]) -> Forge {
+fn ops(ops: &[TextOp]) -> Forge {
     let (_, mut forge) = victim();
-    forge.columns = columns(ops);
-    forge
+    forge.columns = text_columns(ops);
+    named(forge, 2)
 }
 
 #[test]
@@ -124,19 +100,20 @@ fn what_breaks_a_rule_is_left_out_with_all_that_follows_and_stops_nobody_else() 
     let with = |change: &dyn Fn(&mut Forge)| {
         let mut forge = good.clone();
         change(&mut forge);
-        forge.bytes()
+        named(forge, 2).bytes()
     };
-    let only = |list: &[Op]| ops(list).bytes();
-    let other = |action, value| only(&[Op { action, value, ..insert(Some((2, 6)), "x") }]);
+    let only = |list: &[TextOp]| ops(list).bytes();
+    let other = |action, value| only(&[TextOp { action, value, ..insert(Some((2, 6)), "x") }]);
     let mut flipped = good.bytes();
     flipped[5] ^= 1;
     let many = insert(Some((2, 6)), "x");
-    let unsupported = Refusal::Unsupported("operations other than inserting and deleting characters");
-    let value = Refusal::Unsupported("values other than one character");
+    let unsupported = |what| Refusal::Change(Change::Unsupported(what));
+    let value = unsupported("values other than one character");
+    let column = |specification, data| named(good.clone().column(specification, data), 2).bytes();
     let start = |expected, found| Refusal::Change(Change::StartOp { expected, found });
     let cases: Vec<(&str, Vec<u8>, Refusal)> = vec![
-        ("another's actor", with(&|f| f.actor = id().actor(&writer(1)).to_vec()), Change::WrongActor.into()),
-        ("a later number", with(&|f| f.seq = 2), Change::Sequence { expected: 1, found: 2 }.into()),
+        ("another's actor", named(good.clone(), 1).bytes(), Change::WrongActor.into()),
+        ("a second change of one actor", with(&|f| f.seq = 2), Change::Sequence { expected: 1, found: 2 }.into()),
         ("counters that go back", with(&|f| f.start_op = 3), start(7, 3)),
         ("counters that leap", with(&|f| f.start_op = 99), start(7, 99)),
         ("counters that do not fit", with(&|f| f.start_op = u64::from(u32::MAX)), start(7, u64::from(u32::MAX))),
@@ -148,11 +125,11 @@ fn what_breaks_a_rule_is_left_out_with_all_that_follows_and_stops_nobody_else() 
         ("a wrong checksum", flipped, Change::Checksum.into()),
         ("bytes behind the end", with(&|f| f.extra = vec![0; 9]), Change::ExtraBytes.into()),
         ("a compressed chunk", with(&|f| f.kind = 2), Change::NotAChange(2).into()),
-        ("a key of a map", good.clone().column(0x15, vec![0x7f, 1, b'a']).bytes(), Refusal::Unsupported("maps")),
-        ("marks", good.clone().column(0x94, vec![1]).bytes(), Refusal::Unsupported("marks")),
-        ("an unknown column", good.clone().column(0x99, vec![1]).bytes(), Change::UnknownColumn(0x99).into()),
-        ("another object", only(&[Op { object: (1, 2), ..many.clone() }]), Refusal::OtherObject(7)),
-        ("an own object", only(&[Op { object: (0, 1), ..many.clone() }]), Refusal::OtherObject(7)),
+        ("a key of a map", column(0x15, vec![0x7f, 1, b'a']), unsupported("maps")),
+        ("marks", column(0x94, vec![1]), unsupported("marks")),
+        ("an unknown column", column(0x99, vec![1]), Change::UnknownColumn(0x99).into()),
+        ("another object", only(&[TextOp { object: (1, 2), ..many.clone() }]), Refusal::OtherObject(7)),
+        ("an own object", only(&[TextOp { object: (0, 1), ..many.clone() }]), Refusal::OtherObject(7)),
         ("behind nothing", only(&[insert(Some((2, 7)), "x")]), Refusal::UnknownCharacter(7)),
         ("behind itself", only(&[insert(Some((0, 7)), "x")]), Refusal::UnknownCharacter(7)),
         ("behind what comes later", only(&[insert(Some((0, 8)), "x"), many.clone()]), Refusal::UnknownCharacter(7)),
@@ -160,10 +137,10 @@ fn what_breaks_a_rule_is_left_out_with_all_that_follows_and_stops_nobody_else() 
         ("behind the first change", only(&[insert(Some((1, 1)), "x")]), Refusal::UnknownCharacter(7)),
         ("deleting what is not there", only(&[delete((2, 9))]), Refusal::UnknownCharacter(7)),
         ("deleting a deletion", only(&[delete((2, 2)), delete((0, 7))]), Refusal::UnknownCharacter(8)),
-        ("deleting something else", only(&[Op { pred: Some((2, 3)), ..delete((2, 2)) }]), unsupported.clone()),
-        ("deleting without a predecessor", only(&[Op { pred: None, ..delete((2, 2)) }]), unsupported.clone()),
-        ("overwriting", only(&[Op { insert: false, pred: Some((2, 6)), ..many.clone() }]), unsupported.clone()),
-        ("inserting over something", only(&[Op { pred: Some((2, 6)), ..many.clone() }]), unsupported),
+        ("deleting something else", only(&[TextOp { pred: Some((2, 3)), ..delete((2, 2)) }]), unsupported(OTHERS)),
+        ("deleting without a predecessor", only(&[TextOp { pred: None, ..delete((2, 2)) }]), unsupported(OTHERS)),
+        ("overwriting", only(&[TextOp { insert: false, pred: Some((2, 6)), ..many.clone() }]), unsupported(OTHERS)),
+        ("inserting over something", only(&[TextOp { pred: Some((2, 6)), ..many.clone() }]), unsupported(OTHERS)),
         ("two characters at once", only(&[insert(Some((2, 6)), "ab")]), value.clone()),
         ("no character", only(&[insert(Some((2, 6)), "")]), value.clone()),
         ("a number", other(1, (3, vec![1])), value.clone()),
@@ -172,12 +149,8 @@ fn what_breaks_a_rule_is_left_out_with_all_that_follows_and_stops_nobody_else() 
         ("an increment", other(5, (4, vec![1])), value.clone()),
         ("no UTF-8", other(1, (6, vec![0xff])), value),
         ("too many at once", only(&vec![many; 4097]), Refusal::TooManyOps),
-        (
-            "runs without end",
-            good.clone().column(0x42, [vec![0xff; 9], vec![0x00, 1]].concat()).bytes(),
-            Refusal::TooManyOps,
-        ),
-        ("not canonical", good.clone().column(0x42, vec![1, 1]).bytes(), Change::NotCanonical.into()),
+        ("runs without end", column(0x42, [vec![0xff; 9], vec![0x00, 1]].concat()), Refusal::TooManyOps),
+        ("not canonical", column(0x42, vec![1, 1]), Change::NotCanonical.into()),
         ("too large", vec![0; 48 * 1024 + 1], Change::TooLarge(48 * 1024 + 1).into()),
         ("nothing", Vec::new(), Change::NotAutomerge.into()),
     ];
@@ -198,17 +171,66 @@ fn what_breaks_a_rule_is_left_out_with_all_that_follows_and_stops_nobody_else() 
 #[test]
 fn a_change_that_names_what_it_does_not_follow_is_refused_though_it_is_there() {
     let (mut note, _) = victim();
-    let later = write(&mut note, 1, "hello world");
+    let later = write_one(&mut note, 1, "hello world");
     // It follows "hello" only, and deletes the "w".
-    let forge = ops(&[delete((2, 8))]);
-    assert_eq!(note.add([incoming(2, &forge.bytes())])[0].1, Refusal::UnknownCharacter(7));
+    let mut forge = ops(&[delete((2, 8))]);
+    forge.others[1] = actor(&later);
+    let forge = named(forge, 2);
+    assert_eq!(note.add([incoming(2, &forge.bytes())])[0].1, Change::UnknownActor.into());
     let mut follows = forge;
-    follows.deps = vec![hash(&later[0])];
+    follows.deps = vec![hash(&later)];
     follows.start_op = 13;
+    let follows = named(follows, 2);
     let mut note = Note::new(id());
-    let first = write(&mut Note::new(id()), 1, "hello");
-    note.add([incoming(1, &first[0]), incoming(1, &later[0]), incoming(2, &follows.bytes())]);
+    let first = write_one(&mut Note::new(id()), 1, "hello");
+    note.add([incoming(1, &first), incoming(1, &later), incoming(2, &follows.bytes())]);
     assert_eq!(note.text(), "hello orld");
+}
+
+#[test]
+fn a_log_that_has_written_all_that_it_may_stops_nobody_else() {
+    let mut note = Note::new(id());
+    let step = |text: &str| Step { at: 0, delete: 0, insert: text.to_owned() };
+    let long = "x".repeat(4096);
+    for _ in 0..limits::MAX_INSERTED / 4096 {
+        let change = note.draft(writer(1), &step(&long), 1).unwrap();
+        assert_eq!(note.add([incoming(1, &change)]), []);
+    }
+    assert!(note.draft(writer(1), &step("x"), 1).is_err());
+    // What it writes all the same is refused, and everything that it writes later.
+    let forged = Note::new(id());
+    let over = forged.draft(writer(1), &step("y"), 1).unwrap();
+    assert_eq!(note.add([incoming(1, &over)])[0].1, Refusal::NotNext);
+    assert_eq!(note.add([incoming(1, &over)])[0].1, Refusal::NotNext);
+    write(&mut note, 2, "clear");
+    write(&mut note, 3, "clear again");
+    assert_eq!(note.text(), "clear again");
+}
+
+#[test]
+fn what_is_carried_on_counts_if_something_follows_it_or_its_node_brings_it() {
+    let mut theirs = Note::new(id());
+    let void = write(&mut theirs, 1, "void");
+    let after = write(&mut theirs, 2, "void, and more");
+    let carried = |by: u8| Incoming { by: Some(writer(by)), ..incoming(1, &void[0]) };
+    let all = [carried(3), incoming(2, &after[0])];
+    for order in [[0, 1], [1, 0]] {
+        let mut note = Note::new(id());
+        for at in order {
+            assert_eq!(note.add([all[at].clone()]), []);
+        }
+        assert_eq!((note.text().as_str(), note.left_out()), ("void, and more", 0));
+        assert_eq!(note.edits()[0].writer, writer(1));
+    }
+    let mut note = Note::new(id());
+    assert_eq!(note.add([carried(3)]), []);
+    assert_eq!(note.text(), "");
+    let other = Writer { log: LogId::from_bytes([77; 16]), ..writer(1) };
+    assert_eq!(note.add([Incoming { by: Some(other), ..incoming(1, &void[0]) }]), []);
+    assert_eq!(note.text(), "void");
+    // In nobody's name but its writer's.
+    let forged = Incoming { by: Some(writer(3)), ..incoming(4, &void[0]) };
+    assert_eq!(note.add([forged])[0].1, Change::WrongActor.into());
 }
 
 #[test]
@@ -216,11 +238,11 @@ fn what_waits_for_something_counts_once_that_is_there() {
     let (note, forge) = victim();
     let first = note.text_after(&note.edits()[0].op).unwrap();
     assert_eq!(first, "hello");
-    let base = write(&mut Note::new(id()), 1, "hello");
+    let base = write_one(&mut Note::new(id()), 1, "hello");
     let mut late = Note::new(id());
     assert_eq!(late.add([incoming(2, &forge.bytes())]), []);
     assert_eq!((late.text().as_str(), late.left_out()), ("", 1));
-    assert_eq!(late.add([incoming(1, &base[0])]), []);
+    assert_eq!(late.add([incoming(1, &base)]), []);
     assert_eq!((late.text().as_str(), late.left_out()), ("hello!", 0));
 }
 
@@ -228,10 +250,11 @@ fn what_waits_for_something_counts_once_that_is_there() {
 fn whoever_builds_on_what_does_not_count_waits_with_it() {
     let (mut note, forge) = victim();
     let mut bad = forge.clone();
-    bad.columns = columns(&[insert(Some((2, 99)), "x")]);
+    bad.columns = text_columns(&[insert(Some((2, 99)), "x")]);
+    let bad = named(bad, 2);
     let mut follower = forge.clone();
-    follower.actor = id().actor(&writer(3)).to_vec();
     follower.deps = vec![hash(&bad.bytes())];
+    let follower = named(follower, 3);
     note.add([incoming(2, &bad.bytes()), incoming(3, &follower.bytes())]);
     assert_eq!((note.text().as_str(), note.left_out()), ("hello", 2));
 }
@@ -284,12 +307,22 @@ proptest! {
     }
 
     #[test]
-    fn any_damage_is_refused_or_harmless(at in any::<prop::sample::Index>(), flip in 1u8.., cut in any::<bool>()) {
+    fn any_damage_is_refused_or_harmless(
+        at in any::<prop::sample::Index>(),
+        flip in 1u8..,
+        cut in any::<bool>(),
+        named in any::<bool>(),
+    ) {
         let (mut note, forge) = victim();
-        let contents = forge.contents();
-        let mut damaged = contents.clone();
-        let at = at.index(damaged.len());
+        let mut damaged = forge.contents();
+        // One dependency, and the length of the actor.
+        let (actor, after) = (34, 50);
+        let at = if named { after + at.index(damaged.len() - after) } else { at.index(damaged.len()) };
         if cut { damaged.truncate(at) } else { damaged[at] ^= flip }
+        if named {
+            let right = id().actor(&writer(2), [&damaged[..actor - 1], &damaged[after..]]);
+            damaged[actor..after].copy_from_slice(&right);
+        }
         let bytes = chunk(1, &damaged);
         let refused = note.add([incoming(2, &bytes)]);
         if refused.is_empty() && note.left_out() == 0 {

@@ -5,6 +5,7 @@ mod claims;
 mod documents;
 mod edits;
 mod load;
+mod notes;
 mod properties;
 mod tasks;
 mod votes;

@@ -66,6 +66,8 @@ pub(crate) enum Again {
     Remake { conversation: ConversationId, author: NodeId },
     /// Finding the entry before a fork.
     Common { key: LogKey, seq: u64 },
+    /// Finding what a forked log must not take from notes.
+    Void { key: LogKey, seq: u64 },
 }
 
 /// How long after a failure of the store things are tried again.
@@ -243,7 +245,7 @@ impl Core {
             }
         }
         // What stands in them is not stored.
-        self.notes.forget();
+        self.notes.lose();
         for conversation in own {
             self.remake_documents(conversation, self.me());
         }
@@ -290,6 +292,7 @@ impl Core {
                 }
                 Again::Remake { conversation, author } => self.read_changes(conversation, author),
                 Again::Common { key, seq } => self.find_common(key, seq),
+                Again::Void { key, seq } => self.find_void_edits(key, seq, 0),
             }
         }
         self.commit_entries(entries);

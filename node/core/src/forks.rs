@@ -84,6 +84,7 @@ impl Core {
         let write = Write::Fork { key, conversation, seq, common: header.backlink, proof: proof.encode() };
         self.commit_entries(Entries { writes: vec![write], ..Entries::default() });
         self.find_common(key, seq);
+        self.find_void_edits(key, seq, 0);
         let name = self.members.display(&key.author);
         self.notice(format!(
             "{name} signed two different entries for position {seq} of one log; that log counts only up to there"

@@ -239,6 +239,9 @@ impl Core {
         core.note_awards();
         core.may_be_over(1);
         core.begin(start.person, start.inviter);
+        for (key, seq) in core.forks.clone() {
+            core.find_void_edits(key, seq, 0);
+        }
         let effects = std::mem::take(&mut core.effects);
         (core, effects)
     }

@@ -271,10 +271,14 @@ pub enum Read {
         /// The note.
         name: NoteName,
     },
-    /// The notes of a conversation, at most [`MAX_PAGE`](fedp2p_protocols::limits::MAX_PAGE) of them.
+    /// The notes of a conversation, by name.
     Notes {
         /// The conversation.
         conversation: ConversationId,
+        /// Only those after this name.
+        after: Option<NoteName>,
+        /// At most this many.
+        limit: u32,
     },
     /// Checkpoints and changes of one author in one conversation, by position.
     Changes {

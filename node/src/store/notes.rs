@@ -2,7 +2,6 @@
 
 use fedp2p_core::store::{NoteRow, ReadOutcome};
 use fedp2p_protocols::id::ConversationId;
-use fedp2p_protocols::limits::MAX_PAGE;
 use fedp2p_protocols::name::NoteName;
 use rusqlite::Connection;
 
@@ -19,12 +18,19 @@ pub(super) fn read(conn: &Connection, conversation: &ConversationId, name: &Note
     Ok(ReadOutcome::Note(changes.collect::<Result<_, Fault>>()?))
 }
 
-/// Returns the notes of a conversation, by name.
-pub(super) fn list(conn: &Connection, conversation: &ConversationId) -> Result<ReadOutcome, Fault> {
+/// Returns the notes of a conversation after this name, by name.
+pub(super) fn list(
+    conn: &Connection,
+    conversation: &ConversationId,
+    after: Option<&NoteName>,
+    limit: u32,
+) -> Result<ReadOutcome, Fault> {
     let mut statement = conn.prepare_cached(
-        "SELECT name, count(*), max(position) FROM notes WHERE conversation = ? GROUP BY name ORDER BY name LIMIT ?",
+        "SELECT name, count(*), max(position) FROM notes WHERE conversation = ? AND name > ?
+         GROUP BY name ORDER BY name LIMIT ?",
     )?;
-    let mut rows = statement.query((conversation.as_bytes(), MAX_PAGE))?;
+    let after = after.map_or("", NoteName::as_str);
+    let mut rows = statement.query((conversation.as_bytes(), after, limit))?;
     let mut notes = Vec::new();
     while let Some(row) = rows.next()? {
         let name: String = row.get(0)?;

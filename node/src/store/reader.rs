@@ -95,7 +95,7 @@ fn answer(conn: &Connection, read: &Read) -> Result<ReadOutcome, Fault> {
         Read::History(filter) => history::read(conn, filter),
         Read::Find(texts) => history::find(conn, texts),
         Read::Note { conversation, name } => notes::read(conn, conversation, name),
-        Read::Notes { conversation } => notes::list(conn, conversation),
+        Read::Notes { conversation, after, limit } => notes::list(conn, conversation, after.as_ref(), *limit),
         Read::Changes { author, conversation } => Ok(ReadOutcome::Changes(load::changes(conn, author, conversation)?)),
         // A verification has a thread of its own; anything else is newer than this file.
         Read::Verify | _ => Err(Fault::Wrong(format!("the store cannot read {read:?}"))),

@@ -11,8 +11,11 @@ use crate::name::{Address, NoteName};
 pub struct Note {
     /// Its name.
     pub name: NoteName,
-    /// The whole text.
+    /// The text: all of it, or this page of it.
     pub text: String,
+    /// What to give as `from` for the next page; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
     /// How many edits it has had.
     pub edits: u32,
     /// Who made the last of them.

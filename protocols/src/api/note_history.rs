@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::note::Edit;
+use crate::id::OpId;
 use crate::name::NoteName;
 
 /// Asks who edited a note and when, newest last. Each edit comes after those that its author knew of.
@@ -12,6 +13,9 @@ use crate::name::NoteName;
 pub struct Request {
     /// The note.
     pub name: NoteName,
+    /// Only edits before this one, to page back: its id, or a start of it that is unique in the note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
     /// At most this many, the newest; 1 to 1000.
     #[serde(default = "default_limit")]
     pub limit: u32,
@@ -28,6 +32,9 @@ pub struct Reply {
     pub edits: Vec<Edit>,
     /// How many came before these.
     pub earlier: u32,
+    /// What to give as `before` for the page before; absent at the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<OpId>,
     /// Edits that do not count: they wait for others that they build on, or their author broke a rule.
     pub left_out: u32,
 }

@@ -1,6 +1,7 @@
 //! Notes.
 
 use fedp2p_protocols::api::{note_append, note_edit, note_list, note_show};
+use fedp2p_protocols::limits::MAX_PAGE;
 use fedp2p_protocols::name::NoteName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ impl Arguments for Notes {
     async fn run(self, link: &Link) -> Outcome<Shown> {
         let saved = match self.action {
             Action::List => {
-                let notes = link.call(note_list::Request::default()).await?.notes;
+                let notes = link.call(note_list::Request { after: None, limit: MAX_PAGE }).await?.notes;
                 let said = format!("{} notes", notes.len());
                 let names = notes.into_iter().take(MAX_NOTES).map(|row| row.name.to_string()).collect();
                 return Ok((Shown { names, ..Shown::default() }, said));
@@ -100,7 +101,7 @@ impl Arguments for Notes {
 
 /// Reads a note from the byte `offset`.
 pub(crate) async fn read(name: NoteName, offset: u32, link: &Link) -> Outcome<Shown> {
-    let note = link.call(note_show::Request { name, version: None }).await?;
+    let note = link.call(note_show::Request { name, version: None, from: 0 }).await?;
     let (text, next) = words::page(&note.text, usize::try_from(offset).unwrap_or(usize::MAX), MAX_BYTES);
     let said = format!("Note {}", note.name);
     let shown = Shown {

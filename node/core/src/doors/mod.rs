@@ -55,6 +55,8 @@ pub(crate) enum Then {
     Recover { conversation: ConversationId },
     /// Putting a note together.
     Note(NoteName),
+    /// Finding what a forked log must not take from notes.
+    Void { key: LogKey, seq: u64 },
     /// Finding this node's entry before the place where a log forked.
     Common { key: LogKey, seq: u64 },
 }
@@ -72,7 +74,7 @@ pub(crate) enum Continue {
     Summaries(Caller, u32, digest::Unread),
     History(Box<fedp2p_protocols::api::history::Request>),
     Listing(u32),
-    Notes,
+    Notes(u32),
     NoNote(NoteName),
     Verify,
 }
@@ -201,7 +203,7 @@ impl Core {
             | Request::NoteRestore(_)
             | Request::NoteShow(_)
             | Request::NoteHistory(_) => self.note_call(id, caller, request)?,
-            Request::NoteList(_) => self.note_list(id),
+            Request::NoteList(request) => self.note_list(id, request)?,
             Request::ClaimTake(request) => self.claim_take(id, &caller, request)?,
             Request::ClaimRenew(request) => self.claim_renew(id, &caller, &request)?,
             Request::ClaimRelease(request) => self.claim_release(id, &caller, &request)?,
@@ -301,6 +303,9 @@ impl Core {
                 self.recover_read(conversation, Some(&changes));
             }
             (Then::Note(name), ReadOutcome::Note(ops)) => self.note_read(&name, &ops),
+            (Then::Void { key, seq }, ReadOutcome::Range { ops, complete }) => {
+                self.void_read(key, seq, &ops, complete);
+            }
             (then, ReadOutcome::Failed(error)) => self.read_failed(token, then, &error),
             // Nothing was found that could be gone on with.
             (
@@ -310,6 +315,7 @@ impl Core {
                 | Then::Remake { .. }
                 | Then::Recover { .. }
                 | Then::Note(_)
+                | Then::Void { .. }
                 | Then::Common { .. },
                 _,
             ) => {}
@@ -323,6 +329,7 @@ impl Core {
             Then::Remake { author, conversation } => self.try_again(Again::Remake { conversation, author }),
             Then::Recover { conversation } => self.recover_read(conversation, None),
             Then::Note(name) => self.note_unread(&name, error),
+            Then::Void { key, seq } => self.try_again(Again::Void { key, seq }),
             Then::Common { key, seq } => self.try_again(Again::Common { key, seq }),
             Then::Known { peer, fetched: true, .. } => self.looked_up(peer),
             // What waits is fetched again.
@@ -356,7 +363,7 @@ impl Core {
                 self.history_found(id, &request, found.first())?;
             }
             (Continue::Listing(limit), ReadOutcome::History(rows)) => self.history_read(id, &rows, limit),
-            (Continue::Notes, ReadOutcome::Notes(rows)) => self.notes_read(id, &rows),
+            (Continue::Notes(limit), ReadOutcome::Notes(rows)) => self.notes_read(id, &rows, limit),
             (Continue::NoNote(name), ReadOutcome::Notes(rows)) => return Err(notes::no_note(&name, &rows)),
             (Continue::Verify, ReadOutcome::Verify(reply)) => self.answer(id, Reply::LogVerify(reply)),
             _ => return Err(Error::new(ErrorCode::Internal, "the store answered something else than was asked")),

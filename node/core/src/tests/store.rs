@@ -256,13 +256,14 @@ impl Disk {
                 let of = self.all(|write| write.note.as_ref() == Some(name));
                 ReadOutcome::Note(of.into_iter().map(|placed| placed.op).collect())
             }
-            Read::Notes { .. } => {
+            Read::Notes { after, limit, .. } => {
                 let names: BTreeSet<_> = self.ops.values().filter_map(|write| write.note.clone()).collect();
                 let row = |name: fedp2p_protocols::name::NoteName| {
                     let mut of = self.all(|write| write.note.as_ref() == Some(&name));
                     NoteRow { edits: of.len() as u32, last: of.pop().unwrap(), name }
                 };
-                ReadOutcome::Notes(names.into_iter().map(row).collect())
+                let page = names.into_iter().filter(|name| after.as_ref().is_none_or(|after| name > after));
+                ReadOutcome::Notes(page.take(*limit as usize).map(row).collect())
             }
             Read::Verify => ReadOutcome::Failed(StoreError::Other("not here".to_owned())),
             Read::Changes { author, .. } => {
