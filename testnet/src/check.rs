@@ -45,6 +45,8 @@ pub enum Invariant {
     Tasks,
     /// Nothing that can be done is left.
     Forgotten,
+    /// Every note is the same everywhere, and no edit that was acknowledged is lost.
+    Notes,
     /// Nothing is stored, shown or handed out twice.
     Once,
     /// Nothing is told to other nodes before it is stored.
@@ -86,6 +88,7 @@ impl fmt::Display for Invariant {
             Self::Losers => "losers are told",
             Self::Tasks => "tasks are the same everywhere, and end once and for all",
             Self::Forgotten => "no task is forgotten",
+            Self::Notes => "notes are the same everywhere and lose nothing",
             Self::Once => "nothing twice",
             Self::Published => "nothing is told before it is stored",
             Self::Bounded => "queues keep to their bounds",
@@ -209,6 +212,7 @@ impl Sim {
         self.check_votes();
         self.check_claims();
         self.check_tasks();
+        self.check_notes();
         self.check_deliveries();
         self.check_unanswered();
         self.check_restart();

@@ -62,9 +62,14 @@ impl Sim {
         Caller { name, kind: if agent == 0 { AgentKind::Person } else { AgentKind::Ai } }
     }
 
+    /// What the next call will be known by.
+    pub(crate) fn next_call(&self) -> CallId {
+        CallId(self.clients.next_call + 1)
+    }
+
     pub(crate) fn call(&mut self, node: usize, agent: usize, request: Request) -> CallId {
-        self.clients.next_call += 1;
-        let id = CallId(self.clients.next_call);
+        let id = self.next_call();
+        self.clients.next_call = id.0;
         let caller = self.caller(node, agent);
         let incarnation = self.nodes[node].incarnation;
         let asked = Asked { node, incarnation, agent, request: request.name(), at: self.now };
@@ -110,6 +115,7 @@ impl Sim {
                 let mode = modes[dice.index(modes.len())];
                 Request::AttentionSet(api::attention_set::Request { mode, urgent: Vec::new() })
             }
+            What::Note => return self.edit_some_note(node, agent, &mut dice),
             What::History => Request::History(api::history::Request::default()),
             What::Agents => Request::Agents(api::agents::Request {}),
             What::Peers => Request::Peers(api::peers::Request {}),
@@ -137,6 +143,7 @@ impl Sim {
         };
         let invite = self.clients.invites.remove(&call);
         let surfaced = self.clients.surfacing.remove(&call).unwrap_or_default();
+        self.note_answered(node, call, &answer);
         match answer {
             Answer::Ok(Reply::Surfaced(_)) => {
                 self.clients.surfaced.extend(surfaced.into_iter().map(|id| (asked.node, asked.agent, id)));

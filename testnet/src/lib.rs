@@ -15,6 +15,7 @@
 //! | `adversary` | what hostile members do |
 //! | `sim` | the queue of events and the loop |
 //! | `node`, `disk`, `mesh`, `link`, `clients` | a process, its store, the network between, those who call |
+//! | `leases`, `notes`, `tasks` | what clients do with these, and what must hold of them |
 //! | `watch`, `check` | what must hold at every step, and at the end |
 //! | `leases`, `tasks`, `polls` | what clients do with claims, tasks and questions, and what must hold of those |
 //! | `tell` | what happens, in words |
@@ -38,6 +39,7 @@ mod leases;
 mod link;
 mod mesh;
 mod node;
+mod notes;
 mod plan;
 pub mod plot;
 mod polls;

@@ -31,6 +31,7 @@ pub(crate) enum What {
     Task,
     Role,
     Attention,
+    Note,
     History,
     Agents,
     Peers,
@@ -289,7 +290,8 @@ impl Planner<'_> {
     }
 
     fn call(&mut self) -> Act {
-        let what = self.what();
+        let notes = self.scenario.notes;
+        let what = if notes > 0 && self.dice.percent(notes) { What::Note } else { self.what() };
         let agent = if self.scenario.nodes <= 32 { self.dice.index(2) } else { 0 };
         Act::Call { node: self.honest(), agent, what, dice: self.dice.number() }
     }

@@ -163,6 +163,8 @@ pub struct Scenario {
     pub calls: u32,
     /// What they mostly do.
     pub focus: Focus,
+    /// How many of a hundred calls edit notes, besides those that do other things.
+    pub notes: u64,
     /// For how long things go wrong, in seconds.
     pub seconds: u64,
     /// Whether the nodes join by tickets, one after the other, while the first ones already talk.
@@ -187,6 +189,7 @@ impl Default for Scenario {
             degree: 6,
             calls: 60,
             focus: Focus::Everything,
+            notes: 0,
             seconds: 20,
             tickets: false,
             large: false,
@@ -251,6 +254,7 @@ macro_rules! files {
 files! {
     "calm" "tickets" "lossy-line" "partition" "one-way" "flapping" "thin-links" "crashes" "power" "full-disk"
     "clocks" "clock-jumps" "a-day-off" "backup" "backup-alone" "twin" "slow" "sleepers" "comings-and-goings" "liar"
+    "notes" "notes-forked"
     "forgers" "forkers" "bombs" "floods" "liars-in-sync" "strangers" "everything" "hostile" "crowd"
     "claims" "claims-power" "claims-lost" "tasks" "tasks-crashes" "votes" "usurpers" "idlers" "ballot-stuffers"
     "hundred" "three-hundred" "thousand"

@@ -264,6 +264,10 @@ impl Sim {
             let held = |node: &Node| node.counts() && node.disk.by_id.contains_key(&promise.id);
             promise.excused |= !nodes.iter().any(held);
         }
+        for written in &mut self.notebook.written {
+            let held = |node: &Node| node.counts() && node.disk.by_id.contains_key(&written.op);
+            written.excused |= !nodes.iter().any(held);
+        }
     }
 
     fn freeze(&mut self, node: usize, asleep: bool, span: Duration) {

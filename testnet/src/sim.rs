@@ -22,6 +22,7 @@ use crate::dice::{Dice, Stream};
 use crate::leases::Leases;
 use crate::mesh::Mesh;
 use crate::node::Node;
+use crate::notes::Notebook;
 use crate::plan::{Act, Plan};
 use crate::scenario::Scenario;
 use crate::tell;
@@ -107,6 +108,7 @@ pub(crate) struct Sim {
     pub(crate) mesh: Mesh,
     pub(crate) clients: Clients,
     pub(crate) leases: Leases,
+    pub(crate) notebook: Notebook,
     pub(crate) exchanges: BTreeMap<Exchange, Purpose>,
     next_exchange: u64,
     queue: BinaryHeap<Reverse<Queued>>,
@@ -136,6 +138,7 @@ impl Sim {
             mesh: Mesh::new(&plan.scenario, plan.seed),
             clients: Clients::default(),
             leases: Leases::default(),
+            notebook: Notebook::default(),
             exchanges: BTreeMap::new(),
             next_exchange: 0,
             queue: BinaryHeap::new(),
@@ -358,7 +361,7 @@ impl Sim {
         }
     }
 
-    fn effect(&mut self, node: usize, effect: Effect) {
+    pub(crate) fn effect(&mut self, node: usize, effect: Effect) {
         let incarnation = self.nodes[node].incarnation;
         if self.trace.is_some()
             && let Some(text) = tell::effect(self, &effect)

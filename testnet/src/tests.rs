@@ -53,6 +53,8 @@ scenarios! {
     machines_that_sleep_catch_up "sleepers" 2;
     nodes_come_late_and_go_for_good "comings-and-goings" 2;
     a_liar_keeps_nobody_from_agreeing "liar" 2;
+    notes_that_both_halves_of_a_cut_network_edit_lose_nothing "notes" 3;
+    notes_lose_nothing_to_logs_that_fork "notes-forked" 3;
     forged_and_misplaced_entries_change_nothing "forgers" 2;
     forks_by_a_member_are_proven_everywhere "forkers" 2;
     hostile_changes_spoil_nothing "bombs" 2;

@@ -16,7 +16,7 @@ use crate::sim::Sim;
 /// After how many inputs a node's queues are looked at.
 const LOOK_EVERY: u32 = 8;
 /// Calls that change something, whose answers must come after the change is stored.
-const WRITES: [&str; 24] = [
+const WRITES: [&str; 26] = [
     "send",
     "state",
     "vote_new",
@@ -41,6 +41,8 @@ const WRITES: [&str; 24] = [
     "task_update",
     "task_bid",
     "task_award",
+    "note_append",
+    "note_edit",
 ];
 
 /// The types of frames that are looked at, as their first byte tells them.
