@@ -46,7 +46,7 @@ macro_rules! targets {
     };
 }
 
-targets! { op frame hello join ticket payload socket gate core }
+targets! { op frame hello join ticket payload socket gate note core }
 
 #[test]
 fn the_corpus_is_small() {

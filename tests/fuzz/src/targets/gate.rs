@@ -115,10 +115,10 @@ impl Attempt {
 }
 
 /// How many ways to tamper there are.
-const TAMPERINGS: u8 = 16;
+pub(super) const TAMPERINGS: u8 = 16;
 
 /// Makes the bytes of a change, wrong in the way that the input wants.
-fn tamper(forge: &mut Forge, input: &mut Input<'_>) -> Vec<u8> {
+pub(super) fn tamper(forge: &mut Forge, input: &mut Input<'_>) -> Vec<u8> {
     match input.byte() % TAMPERINGS {
         0 => forge.seq = input.number(),
         1 => forge.start_op = input.number(),

@@ -3,6 +3,7 @@
 mod core;
 mod gate;
 mod messages;
+mod note;
 mod wire;
 
 use crate::Target;
@@ -83,6 +84,32 @@ pub const ALL: &[Target] = &[
             "UnknownObject",
             "OutOfScope",
             "Predecessor",
+            "Checksum",
+            "NotCanonical",
+        ],
+    },
+    Target {
+        name: "note",
+        run: note::run,
+        seeds: note::seeds,
+        rounds: 3_000,
+        depths: &[
+            "counts",
+            "carried",
+            "waits",
+            "NotNext",
+            "TooManyOps",
+            "OtherObject",
+            "UnknownCharacter",
+            "Malformed",
+            "ExtraBytes",
+            "UnknownColumn",
+            "Unsupported",
+            "UnknownActor",
+            "WrongActor",
+            "Sequence",
+            "StartOp",
+            "Time",
             "Checksum",
             "NotCanonical",
         ],
