@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use fedp2p_protocols::name::AgentName;
 
 use crate::command::{
-    ack, agent, approve, attention, claim, completions, demo, digest, doctor, guard, history, hook, inbox, invite,
-    join, log, mcp, note, pin, pulse, role, send, setup, state, task, up, vote, wait,
+    ack, agent, agents, approve, attention, claim, completions, demo, digest, doctor, guard, history, hook, inbox,
+    invite, join, log, mcp, note, pin, pulse, role, send, setup, state, task, up, vote, wait,
 };
 use crate::shell;
 use crate::ui::colour::When;
@@ -83,9 +83,7 @@ pub(crate) enum Command {
     Invite(invite::Arguments),
     Join(join::Arguments),
     Agent(agent::Arguments),
-    /// List the agents of the mesh
-    #[command(after_help = "Examples:\n  fedp2p agents\n  fedp2p agents --json")]
-    Agents,
+    Agents(agents::Arguments),
     Send(send::Arguments),
     Inbox(inbox::Arguments),
     Ack(ack::Arguments),

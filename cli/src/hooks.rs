@@ -20,29 +20,53 @@ const ASIDE: &str = "before-fedp2p";
 pub(crate) enum Hook {
     /// Before a commit, which it can stop.
     Before,
+    /// Before a merge commits by itself, which it can stop.
+    BeforeMerge,
     /// After a commit.
     After,
+    /// After a merge.
+    AfterMerge,
 }
 
 impl Hook {
-    /// Both.
-    pub(crate) const ALL: [Self; 2] = [Self::Before, Self::After];
+    /// All.
+    pub(crate) const ALL: [Self; 4] = [Self::Before, Self::BeforeMerge, Self::After, Self::AfterMerge];
 
     /// What git calls it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Before => "pre-commit",
+            Self::BeforeMerge => "pre-merge-commit",
             Self::After => "post-commit",
+            Self::AfterMerge => "post-merge",
         }
+    }
+
+    /// Whether it can stop what it is run for.
+    fn stops(self) -> bool {
+        matches!(self, Self::Before | Self::BeforeMerge)
     }
 
     /// The script. `program` is where this program is, and `flags` lead it to the same home.
     fn script(self, program: &str, flags: &str) -> String {
         let name = self.name();
-        let then = if self == Self::Before { "|| exit $?" } else { "|| true" };
+        let then = if self.stops() { "|| exit $?" } else { "|| true" };
+        // Only a refusal stops a commit, not a guard that cannot look.
+        let stop = "if [ $? -eq 1 ]; then exit 1; fi";
         let ask = match self {
-            // Only a refusal stops a commit, not a guard that cannot look.
-            Self::Before => format!("{program}{flags} guard check >&2\nif [ $? -eq 1 ]; then exit 1; fi"),
+            // Git does not tell its hooks that a commit takes the place of the last one; how it was called does.
+            Self::Before => format!(
+                "args=$({{ tr '\\0' ' ' </proc/$PPID/cmdline || ps -o args= -p $PPID; }} 2>/dev/null)\n\
+                 amend=\ncase \" $args\" in *\" --am\"*) amend=\" --amend\" ;; esac\n\
+                 {program}{flags} guard check$amend >&2\n{stop}"
+            ),
+            Self::BeforeMerge => format!("{program}{flags} guard check --merge >&2\n{stop}"),
+            // What was only moved forward is committed by others.
+            Self::AfterMerge => format!(
+                "if [ \"$1\" = 1 ]; then exit 0; fi\n\
+                 case \"$(git reflog -1 --format=%gs)\" in *Fast-forward*) exit 0 ;; esac\n\
+                 {program}{flags} guard record >&2"
+            ),
             // A rebase commits again what was committed before.
             Self::After => format!(
                 "git_dir=$(git rev-parse --git-dir)\n\

@@ -12,6 +12,7 @@
 //! | [`identity`] | what an agent is called that was not given a name |
 //! | [`mcp`] | the server that AI tools talk to |
 //! | [`repository`], [`hooks`] | the git repository that one is in, and the guard's hooks there |
+//! | [`page`] | which part of a long list is shown |
 //! | [`shell`] | words as a shell takes them |
 //! | [`ui`] | everything that prints |
 //! | [`error`] | what can go wrong, hints and exit codes |
@@ -31,6 +32,7 @@ mod error;
 mod hooks;
 mod identity;
 mod mcp;
+mod page;
 mod repository;
 mod setup;
 mod shell;

@@ -1,5 +1,6 @@
 //! The git repository that a command is about: where it is, what all call it, and what is in its index.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
@@ -7,6 +8,17 @@ use std::process::Command;
 use fedp2p_protocols::name::{RepositoryName, normalise};
 
 use crate::error::Error;
+
+/// The commit that is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// One of what is staged, or of a merge that stopped.
+    Commit,
+    /// The same in the place of the last one.
+    Amend,
+    /// One that a merge makes by itself.
+    Merge,
+}
 
 /// A repository with a work tree.
 #[derive(Debug, Clone)]
@@ -87,20 +99,54 @@ impl Repository {
         Ok(if names.is_empty() { "**".to_owned() } else { names.join("/") })
     }
 
-    /// The files that the next commit would change.
+    /// The files that the next commit would change. Of a commit with several parents these are the files that are as in none
+    /// of them: who takes a file as it stands on one side edits nothing.
     ///
     /// # Errors
     /// If git cannot be run or refuses.
-    pub(crate) fn staged(&self) -> Result<Vec<String>, Error> {
-        self.files(["diff", "--cached", "--name-only", "--no-renames", "--no-relative", "-z"])
+    pub(crate) fn staged(&self, next: Next) -> Result<Vec<String>, Error> {
+        let parents = match next {
+            Next::Amend => self.parents_of_head()?,
+            Next::Commit => self.merged_by_hand()?,
+            Next::Merge => merged_by_git(),
+        };
+        let changed = |from: &str| {
+            self.files(["diff", "--cached", "--name-only", "--no-renames", "--no-relative", "-z", from, "--"])
+        };
+        let mut files = match next {
+            Next::Commit | Next::Merge => {
+                self.files(["diff", "--cached", "--name-only", "--no-renames", "--no-relative", "-z"])?
+            }
+            Next::Amend if parents.is_empty() => self.files(["ls-files", "--full-name", "-z", ":/"])?,
+            Next::Amend => changed(&parents[0])?,
+        };
+        let beside = if next == Next::Amend { parents.get(1..).unwrap_or_default() } else { &parents[..] };
+        for parent in beside {
+            let of_this: BTreeSet<String> = changed(parent)?.into_iter().collect();
+            files.retain(|file| of_this.contains(file));
+        }
+        Ok(files)
     }
 
-    /// The files that the last commit changed.
+    /// The parents of the last commit, if there is one.
+    fn parents_of_head(&self) -> Result<Vec<String>, Error> {
+        let line = self.git(["rev-list", "--parents", "-n", "1", "HEAD"])?.unwrap_or_default();
+        Ok(line.split_whitespace().skip(1).map(str::to_owned).collect())
+    }
+
+    /// What a merge brings in that stopped and is committed by hand, if one is under way.
+    fn merged_by_hand(&self) -> Result<Vec<String>, Error> {
+        let path = self.git(["rev-parse", "--path-format=absolute", "--git-path", "MERGE_HEAD"])?;
+        let heads = path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        Ok(heads.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// The files that the last commit changed, of a merge those that are as in none of its parents.
     ///
     /// # Errors
     /// If git cannot be run or refuses.
     pub(crate) fn committed(&self) -> Result<Vec<String>, Error> {
-        self.files(["diff-tree", "--root", "--no-commit-id", "--name-only", "--no-renames", "-r", "-z", "HEAD"])
+        self.files(["diff-tree", "--root", "--no-commit-id", "--name-only", "--no-renames", "-c", "-r", "-z", "HEAD"])
     }
 
     fn files<const N: usize>(&self, arguments: [&str; N]) -> Result<Vec<String>, Error> {
@@ -110,6 +156,12 @@ impl Repository {
         })?;
         Ok(listed.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
     }
+}
+
+/// What a merge brings in that commits by itself: git names it in the environment of its hooks.
+fn merged_by_git() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter_map(|name| name.strip_prefix("GITHEAD_").map(str::to_owned)).collect()
 }
 
 /// The last part of where a repository was cloned from.

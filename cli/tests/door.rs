@@ -198,8 +198,9 @@ fn refusals_exit_with_1_and_ask_what_was_meant() {
 
 #[test]
 fn a_person_speaks_as_the_user_and_an_agent_as_itself() {
-    let place =
-        Place::with_daemon(api::VERSION, |_| Some(Answer::Ok(Reply::Agents(agents::Reply { agents: Vec::new() }))));
+    let place = Place::with_daemon(api::VERSION, |_| {
+        Some(Answer::Ok(Reply::Agents(agents::Reply { agents: Vec::new(), more: 0, next: None })))
+    });
     place.run(&["agents"]);
     place.run(&["agents", "--agent", "coder"]);
     place.command(&["agents"]).env("FEDP2P_AGENT", "tester").output().unwrap();

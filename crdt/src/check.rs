@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use fedp2p_protocols::attention::{Attention, MAX_THROUGH};
 use fedp2p_protocols::claim::{Acknowledgement, Claim, End, Glob, Mode, Reserved, Resource};
 use fedp2p_protocols::limits::{
-    MAX_CHANGE_OPS, MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_ELECTORATE, MAX_GLOBS, MAX_GLOBS_BYTES, MAX_OPTION_BYTES,
-    MAX_OPTIONS, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES, MAX_REPLACED, MAX_TASK_AFTER,
-    MAX_TASK_DATA_BYTES, MAX_TASK_NOTE_BYTES, MAX_TASK_RESULT_BYTES, MAX_TASK_TEXT_BYTES, MAX_TASK_TITLE_BYTES,
-    MIN_CLAIM_TTL_S,
+    MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_ELECTORATE, MAX_GLOBS, MAX_GLOBS_BYTES, MAX_OPTION_BYTES, MAX_OPTIONS,
+    MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES, MAX_REASON_BYTES, MAX_REPLACED, MAX_TASK_AFTER, MAX_TASK_DATA_BYTES,
+    MAX_TASK_NOTE_BYTES, MAX_TASK_RESULT_BYTES, MAX_TASK_TEXT_BYTES, MAX_TASK_TITLE_BYTES, MAX_VOTERS, MIN_CLAIM_TTL_S,
 };
 use fedp2p_protocols::pulse::{Attendance, PulseTooLong};
 use fedp2p_protocols::task::{Bid, Grant, State, Statement, Task};
@@ -17,8 +16,8 @@ use fedp2p_protocols::vote::{APPROVE, Ballot, Closing, Count, DENY, Electorate, 
 use crate::content::{Agent, Record};
 use crate::value::Mismatch;
 
-/// Most ballots that a closing entry counts: no more fit in one change.
-pub const MAX_COUNTED: usize = MAX_CHANGE_OPS as usize;
+/// Most ballots that a closing entry counts: so many always fit in one change.
+pub const MAX_COUNTED: usize = MAX_VOTERS;
 
 /// Something is not well formed or over a limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

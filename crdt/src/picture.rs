@@ -16,7 +16,7 @@ use fedp2p_protocols::vote::{AgentId, Ballot, BallotKey, Proposal, ProposalKey, 
 use crate::content::{Agent, BallotPlace, BidPlace, Content, StatementPlace};
 use crate::digest::Digest;
 
-pub use crate::standing::{BallotState, Cast, Phase, Standing, standing};
+pub use crate::standing::{BallotState, Cast, Phase, Place, Standing, standing};
 
 /// What all documents of a conversation say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

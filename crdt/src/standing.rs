@@ -1,14 +1,16 @@
 //! The standing of one proposal: who may vote, which ballots count, and what they say.
 //!
 //! An open proposal counts each voter's highest-numbered ballot, if the voter is in the electorate and the ballot names
-//! what is asked now and choices that the options and the mechanism allow. A closed proposal counts exactly what its
+//! what is asked now and choices that the options and the mechanism allow. Where those who are asked are not named, only so
+//! many agents of a node are in it. A closed proposal counts exactly what its
 //! closing entry says, so that its result never changes; ballots that say otherwise by now are shown as disputed, and
 //! later ones as late. Only an approval needs more than the asker's word: it holds if every ballot that is counted was
 //! given by a person for just this question.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fedp2p_protocols::id::ProposalHash;
+use fedp2p_protocols::id::{NodeId, ProposalHash};
+use fedp2p_protocols::limits::{MAX_VOTERS, MAX_VOTERS_OF_NODE};
 use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::vote::{
     AgentId, Ballot, BallotKey, Cause, Choices, Closing, Count, Counted, Electorate, Mechanism, Outcome, Proposal,
@@ -49,6 +51,17 @@ pub struct Cast<'a> {
     pub ballot: &'a Ballot,
     /// Whether it counts.
     pub state: BallotState,
+}
+
+/// Whether an agent may answer a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Its answer would count.
+    Free,
+    /// It is asked, but its answer would not count: as many others of its node count as can, or of all.
+    Taken,
+    /// It is not asked.
+    NotAsked,
 }
 
 /// How far a proposal is.
@@ -182,7 +195,70 @@ pub fn standing<'a>(picture: &Picture<'a>, key: &ProposalKey) -> Option<Standing
     Some(standing)
 }
 
+/// Returns whether an agent of this kind may answer a proposal; it may be one that nobody knows yet.
+pub fn place(picture: &Picture<'_>, key: &ProposalKey, agent: &AgentId, kind: AgentKind) -> Place {
+    let Some(proposal) = picture.proposal(key) else { return Place::NotAsked };
+    let by_kind = match &proposal.rules.electorate {
+        _ if proposal.rules.mechanism == Mechanism::Signoff => false,
+        Electorate::All => true,
+        Electorate::People => kind == AgentKind::Person,
+        Electorate::Role(_) | Electorate::Agents(_) => false,
+    };
+    let mut asked = asked(picture, key, proposal);
+    if !asked.contains(agent) && !by_kind {
+        return Place::NotAsked;
+    }
+    let mut answered = answered(picture, key, proposal.hash());
+    let counted = bounded(picture, proposal, asked.clone(), &answered);
+    let had: Vec<AgentId> = answered.intersection(&counted).cloned().collect();
+    asked.insert(agent.clone());
+    answered.insert(agent.clone());
+    let counted = bounded(picture, proposal, asked, &answered);
+    // Nobody takes the place of one that has answered.
+    let free = counted.contains(agent) && had.iter().all(|other| counted.contains(other));
+    if free { Place::Free } else { Place::Taken }
+}
+
+/// Who has answered what is asked now, whatever they said.
+fn answered(picture: &Picture<'_>, key: &ProposalKey, asked: ProposalHash) -> BTreeSet<AgentId> {
+    picture.ballots(key).filter(|(_, ballot)| ballot.asked == asked).map(|(key, _)| key.voter).collect()
+}
+
+/// Those who are asked and of whom an answer counts.
 fn electorate(picture: &Picture<'_>, key: &ProposalKey, proposal: &Proposal) -> BTreeSet<AgentId> {
+    let answered = answered(picture, key, proposal.hash());
+    bounded(picture, proposal, asked(picture, key, proposal), &answered)
+}
+
+/// Leaves out of those who are asked, unless they are named, all but some of each node: a node can name as many agents as it
+/// likes. Those who have answered come before those who have not, so nobody loses a place to one that comes later.
+fn bounded(
+    picture: &Picture<'_>,
+    proposal: &Proposal,
+    asked: BTreeSet<AgentId>,
+    answered: &BTreeSet<AgentId>,
+) -> BTreeSet<AgentId> {
+    let named = matches!(proposal.rules.electorate, Electorate::Agents(_));
+    if named || asked.len() <= MAX_VOTERS_OF_NODE {
+        return asked;
+    }
+    let mut of_nodes: BTreeMap<NodeId, Vec<(bool, bool, AgentId)>> = BTreeMap::new();
+    for agent in asked {
+        let machine = picture.kind(&agent) != Some(AgentKind::Person);
+        of_nodes.entry(agent.node).or_default().push((!answered.contains(&agent), machine, agent));
+    }
+    let mut places: Vec<(usize, bool, AgentId)> = Vec::new();
+    for mut agents in of_nodes.into_values() {
+        agents.sort();
+        let first = agents.into_iter().take(MAX_VOTERS_OF_NODE).enumerate();
+        places.extend(first.map(|(place, (silent, _, agent))| (place, silent, agent)));
+    }
+    places.sort();
+    places.into_iter().take(MAX_VOTERS).map(|(_, _, agent)| agent).collect()
+}
+
+/// Everybody who is asked.
+fn asked(picture: &Picture<'_>, key: &ProposalKey, proposal: &Proposal) -> BTreeSet<AgentId> {
     let of = |wanted: fn(AgentKind) -> bool| {
         let agents = picture.agents().filter(|(_, _, agent)| wanted(agent.kind));
         agents.map(|(node, name, _)| AgentId { node, name: name.clone() }).collect()
@@ -204,9 +280,8 @@ fn electorate(picture: &Picture<'_>, key: &ProposalKey, proposal: &Proposal) -> 
 fn seen(picture: &Picture<'_>, key: &ProposalKey, proposal: &Proposal) -> BTreeSet<AgentId> {
     let asked = proposal.hash();
     let said = picture.seen(key).filter(|(_, seen)| seen.asked == asked).map(|(agent, _)| agent);
-    let voted = picture.ballots(key).filter(|(_, ballot)| ballot.asked == asked).map(|(key, _)| key.voter);
     let asker = AgentId { node: key.node, name: proposal.by.clone() };
-    said.chain(voted).chain([asker]).collect()
+    said.chain(answered(picture, key, asked)).chain([asker]).collect()
 }
 
 /// What counts while the proposal is open.

@@ -59,6 +59,14 @@ pub const MAX_EXPIRY_S: u32 = 7 * 24 * 3600;
 /// Most messages that an AI agent writes into one thread within [`THREAD_WINDOW`] without an answer from a person or a
 /// result from somebody else.
 pub const MAX_THREAD_MESSAGES: usize = 20;
+/// Most messages that an AI agent writes to one agent, or to everybody, within [`THREAD_WINDOW`] without a word from a person
+/// or a result from that agent.
+pub const MAX_PEER_MESSAGES: usize = 60;
+/// Most that an AI agent says within [`THREAD_WINDOW`] without a word from a person: messages, notes on tasks, questions for an
+/// approval.
+pub const MAX_AGENT_MESSAGES: usize = 300;
+/// Most approvals that an AI agent asks for within [`THREAD_WINDOW`] without a word from a person.
+pub const MAX_AGENT_APPROVALS: usize = 20;
 /// See [`MAX_THREAD_MESSAGES`].
 pub const THREAD_WINDOW: Duration = Duration::from_secs(3600);
 /// Longest text of a message, in bytes.
@@ -89,6 +97,11 @@ pub const MAX_SEEN: usize = 1000;
 pub const MAX_AGENTS: usize = 512;
 /// Most agents that a proposal may name as its electorate.
 pub const MAX_ELECTORATE: usize = 100;
+/// Most agents of one node that count where a question does not name those who are asked.
+pub const MAX_VOTERS_OF_NODE: usize = 32;
+/// Most agents that count there at all, so that the entry that closes a question always fits into one change: at worst it
+/// takes two operations for each, one for the node and one for the ballot.
+pub const MAX_VOTERS: usize = 160;
 /// Longest reason that a ballot may give, in bytes.
 pub const MAX_REASON_BYTES: usize = 1024;
 /// Shortest PIN, in bytes.
@@ -164,3 +177,7 @@ pub const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_PAGE: u32 = 1000;
 /// Most characters of a note that one reply shows: several times a note's own limit, and far below that of a reply.
 pub const MAX_NOTE_PAGE: usize = 1 << 18;
+/// Most bytes of rows, as JSON, that one listing returns; the first row comes in any case.
+pub const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Most ballots that count nothing and are shown with a question.
+pub const MAX_IDLE_BALLOTS: usize = 200;

@@ -166,10 +166,12 @@ impl Sim {
         };
         let held = logs.filter_map(head).collect::<Vec<_>>().join(" ");
         let names: BTreeSet<String> = self.honest().into_iter().map(|node| format!("n{node}")).collect();
-        let Some(Reply::Pulse(pulse)) = self.ask(node, Request::Pulse(api::pulse::Request {})) else { return None };
+        let Some(Reply::Pulse(pulse)) = self.ask(node, Request::Pulse(api::pulse::Request::default())) else {
+            return None;
+        };
         let rows = pulse.agents.iter().filter(|row| names.contains(row.address.node.as_str()));
         let said: Vec<String> = rows.map(|row| format!("{} {:?} {}", row.address, row.pulse, row.at)).collect();
-        let votes = Request::VoteList(api::vote_list::Request { all: true });
+        let votes = Request::VoteList(api::vote_list::Request { all: true, ..Default::default() });
         let Some(Reply::VoteList(votes)) = self.ask(node, votes) else { return None };
         let shown = format!("{} {:?}", said.join(" "), votes.proposals);
         let digest = |text: &str| blake3::hash(text.as_bytes()).to_hex().to_string();

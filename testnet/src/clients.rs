@@ -117,7 +117,7 @@ impl Sim {
             }
             What::Note => return self.edit_some_note(node, agent, &mut dice),
             What::History => Request::History(api::history::Request::default()),
-            What::Agents => Request::Agents(api::agents::Request {}),
+            What::Agents => Request::Agents(api::agents::Request::default()),
             What::Peers => Request::Peers(api::peers::Request {}),
         };
         self.call(node, agent, request);

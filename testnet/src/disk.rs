@@ -122,6 +122,8 @@ impl Disk {
                 }
                 self.inbox.insert((agent.clone(), *position));
             }
+            // No client of the simulator changes its attention.
+            Write::Judged { .. } => {}
             Write::Cursor { agent, position, held } => {
                 self.held.retain(|(of, at)| !*held || of != agent || at > position);
                 let cursor = self.cursors.entry(agent.clone()).or_default();
@@ -272,6 +274,7 @@ impl Disk {
                     held: (all - waiting.len()) as u64,
                 }
             }
+            Read::Held { .. } => ReadOutcome::Held(Vec::new()),
             Read::InboxUpTo { agent, position, held, .. } => {
                 let mut surfaced = BTreeMap::new();
                 for placed in self.waiting(agent, *held).filter(|at| at <= position).filter_map(|at| self.placed(at)) {

@@ -173,7 +173,7 @@ impl Sim {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut last = Vec::new();
         for node in self.honest() {
-            let list = Request::VoteList(vote_list::Request { all: true });
+            let list = Request::VoteList(vote_list::Request { all: true, ..Default::default() });
             if let Some(Reply::VoteList(mut list)) = self.ask(node, list) {
                 // How far an open one is depends on the clock that looks.
                 for proposal in list.proposals.iter_mut().filter(|proposal| proposal.open) {

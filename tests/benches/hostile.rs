@@ -126,10 +126,10 @@ struct Measured {
 
 /// Each `reader` is an agent of its own: a new watch of the same one would begin with everything that it got before.
 fn measure([from, to]: [&Node; 2], reader: &str) -> Measured {
-    let mut inbox = to.session_as(reader, AgentKind::Ai).watch(&[Topic::Inbox]);
+    let mut inbox = to.session_as(reader, AgentKind::Person).watch(&[Topic::Inbox]);
     let recipient = format!("{reader}@beta");
     from.wait_for_agents(std::slice::from_ref(&recipient));
-    let mut writer = from.session_as("writer", AgentKind::Ai);
+    let mut writer = from.session_as("writer", AgentKind::Person);
     let request = message(&[&recipient], TEXT);
     writer.call(request.clone()).unwrap();
     next(&mut inbox);

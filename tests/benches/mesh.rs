@@ -69,9 +69,9 @@ fn message_latency() -> Vec<Row> {
     const COUNT: usize = 1000;
     let world = World::new();
     let [alpha, beta] = mesh(&world);
-    let mut inbox = beta.session_as("reader", AgentKind::Ai).watch(&[Topic::Inbox]);
+    let mut inbox = beta.session_as("reader", AgentKind::Person).watch(&[Topic::Inbox]);
     alpha.wait_for_agents(&["reader@n1".to_owned()]);
-    let mut writer = alpha.session_as("writer", AgentKind::Ai);
+    let mut writer = alpha.session_as("writer", AgentKind::Person);
     let request = message(&["reader@n1"], &"x".repeat(300));
     let mut samples = Vec::new();
     for _ in 0..=COUNT {
@@ -95,8 +95,8 @@ fn pulse_latency() -> Vec<Row> {
     const COUNT: usize = 1000;
     let world = World::new();
     let [alpha, beta, gamma] = mesh(&world);
-    let mut readers = [&beta, &gamma].map(|node| node.session_as("reader", AgentKind::Ai).watch(&[Topic::Pulse]));
-    let mut writer = alpha.session_as("writer", AgentKind::Ai);
+    let mut readers = [&beta, &gamma].map(|node| node.session_as("reader", AgentKind::Person).watch(&[Topic::Pulse]));
+    let mut writer = alpha.session_as("writer", AgentKind::Person);
     let mut samples = Vec::new();
     for number in 0..=COUNT {
         let pulse = Pulse {
@@ -195,7 +195,7 @@ fn catch_up(count: usize, what: &'static str, budget: &'static str) -> Vec<Row> 
     std::thread::scope(|scope| {
         for _ in 0..WRITERS {
             scope.spawn(|| {
-                let mut writer = alpha.session_as("writer", AgentKind::Ai);
+                let mut writer = alpha.session_as("writer", AgentKind::Person);
                 for _ in 0..count / WRITERS {
                     writer.call(request.clone()).unwrap();
                 }

@@ -68,7 +68,7 @@ fn main() {
         (0..DAEMONS * AGENTS_EACH).map(|agent| (format!("a{agent}"), agent % DAEMONS)).collect();
     let addresses: Vec<String> = agents.iter().map(|(name, node)| format!("{name}@n{node}")).collect();
     for (name, node) in &agents {
-        nodes[*node].session_as(name, AgentKind::Ai).call(inbox::Request::default()).unwrap();
+        nodes[*node].session_as(name, AgentKind::Person).call(inbox::Request::default()).unwrap();
     }
     nodes.iter().for_each(|node| node.wait_for_agents(&addresses));
     let (stop, start) = (AtomicBool::new(false), Instant::now());
@@ -110,7 +110,7 @@ fn work(home: &Home, name: &str, at: usize, addresses: &[String], stop: &AtomicB
     let mut dice = Dice::new(at as u64);
     runtime.block_on(async {
         while !stop.load(Ordering::Relaxed) {
-            let caller = Caller { name: name.parse().unwrap(), kind: AgentKind::Ai };
+            let caller = Caller { name: name.parse().unwrap(), kind: AgentKind::Person };
             if let Ok(mut client) = Client::connect(home, caller).await {
                 while !stop.load(Ordering::Relaxed) {
                     tokio::time::sleep(PAUSE).await;
@@ -206,7 +206,7 @@ fn prove(nodes: &[Node], agents: &[(String, usize)], mut diaries: BTreeMap<Strin
         let diary = diaries.get_mut(&format!("{name}@n{node}")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut client = nodes[*node].client(name, AgentKind::Ai).await;
+            let mut client = nodes[*node].client(name, AgentKind::Person).await;
             while take(&mut client, diary).await.unwrap() {}
         });
     }

@@ -453,7 +453,7 @@ impl Node {
     #[track_caller]
     pub fn wait_for_agents(&self, addresses: &[String]) {
         eventually(&format!("{} has heard of {addresses:?}", self.name), || {
-            let agents = self.call(agents::Request {}).agents;
+            let agents = self.call(agents::Request::default()).agents;
             let known: Vec<String> = agents.iter().map(|agent| agent.address.to_string()).collect();
             holds(addresses.iter().all(|address| known.contains(address)), known)
         });

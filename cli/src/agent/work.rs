@@ -166,7 +166,8 @@ impl Runner {
         runner.events = Some(runner.hold().await?);
         if let Some(role) = &runner.settings.role {
             let agent = runner.shared.me.to_string();
-            let has = calls.attempt(&role_list::Request { role: Some(role.clone()) }).await?.roles;
+            let has =
+                calls.attempt(&role_list::Request { role: Some(role.clone()), ..Default::default() }).await?.roles;
             if !has.iter().any(|has| has.agent == runner.shared.me) {
                 let role = role.clone();
                 let assign = role_assign::Request { agent, role, subtask: None, subtask_id: None, conversation: None };

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::vote;
 use crate::context::Context;
 use crate::error::Error;
+use crate::page::{self, Page};
 use crate::ui::time::parse_duration;
 use crate::ui::{Output, ballot, secret};
 
@@ -79,6 +80,8 @@ Examples:
         /// What is decided too
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        page: Page,
     },
 }
 
@@ -110,7 +113,7 @@ struct Ask {
 pub(crate) async fn approve(arguments: Approve, context: &Context) -> Result<(), Error> {
     match (arguments.action, arguments.answer) {
         (Some(Action::Ask(ask)), _) => ask_people(ask, context).await,
-        (Some(Action::List { all }), _) => list(all, context).await,
+        (Some(Action::List { all, page }), _) => list(all, page, context).await,
         (None, Some(answer)) => reply(answer, true, context).await,
         (None, None) => Err(Error::usage("nothing to approve was named", "\"fedp2p approve list\" shows what waits")),
     }
@@ -205,11 +208,14 @@ async fn decision(
     Ok(true)
 }
 
-async fn list(all: bool, context: &Context) -> Result<(), Error> {
-    let mut reply = context.ask(vote_list::Request { all }).await?;
-    reply.proposals.retain(|proposal| proposal.rules.mechanism == Mechanism::Signoff);
-    if reply.proposals.is_empty() {
+async fn list(all: bool, page: Page, context: &Context) -> Result<(), Error> {
+    let Page { limit, after } = page;
+    let begins = after.is_none();
+    let reply = context.ask(vote_list::Request { all, mechanism: Some(Mechanism::Signoff), limit, after }).await?;
+    if reply.proposals.is_empty() && begins {
         context.out.note("nothing waits for an approval");
     }
-    context.show::<vote_list::Request>(&reply, |out| vote::words(&reply.proposals, out))
+    context.show::<vote_list::Request>(&reply, |out| vote::words(&reply.proposals, out))?;
+    page::note(context, reply.more, reply.next.as_deref());
+    Ok(())
 }

@@ -10,6 +10,7 @@ use fedp2p_protocols::name::RepositoryName;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::page::{self, Page};
 use crate::repository::Repository;
 use crate::ui::lease;
 use crate::ui::time::parse_duration;
@@ -64,6 +65,8 @@ Examples:
         /// Only those of this agent
         #[arg(long, value_name = "AGENT")]
         by: Option<String>,
+        #[command(flatten)]
+        page: Page,
     },
     /// Show one claim and who acknowledges it
     #[command(after_help = "Examples:\n  fedp2p claim show 12\n  fedp2p claim show 12@taichi --json")]
@@ -127,15 +130,18 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
             }
             context.show::<claim_renew::Request>(&reply, |out| lease::table(&reply.claims, out))
         }
-        Action::List { all, by } => {
-            let reply = context.ask(claim_list::Request { id: None, by, all }).await?;
-            if reply.claims.is_empty() {
+        Action::List { all, by, page: Page { limit, after } } => {
+            let begins = after.is_none();
+            let reply = context.ask(claim_list::Request { id: None, by, all, limit, after }).await?;
+            if reply.claims.is_empty() && begins {
                 context.out.note(&format!("nobody holds anything: \"{} claim take\" claims", context.program));
             }
-            context.show::<claim_list::Request>(&reply, |out| lease::table(&reply.claims, out))
+            context.show::<claim_list::Request>(&reply, |out| lease::table(&reply.claims, out))?;
+            page::note(context, reply.more, reply.next.as_deref());
+            Ok(())
         }
         Action::Show { id } => {
-            let reply = context.ask(claim_list::Request { id: Some(id), by: None, all: true }).await?;
+            let reply = context.ask(claim_list::Request { id: Some(id), all: true, ..Default::default() }).await?;
             let words = |out: &_| reply.claims.iter().map(|claim| lease::claim(claim, out)).collect();
             context.show::<claim_list::Request>(&reply, words)
         }

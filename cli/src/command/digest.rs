@@ -10,8 +10,9 @@ use crate::ui::escape;
 /// Read what you must know now, in few words
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Unread messages, urgent ones first, decisions to take, the newest summary of each thread, and what the others are about.
-Nothing is marked as read. A token is taken to have four bytes; the text is never longer than you allow.
+The newest summary, urgent and other unread messages, decisions to take, what became of your tasks, questions and claims,
+what there is to do, and what the others are about. Nothing is marked as read. A token is taken to have four bytes; the
+text is never longer than you allow, and says what it leaves out.
 
 Examples:
   fedp2p digest
@@ -30,9 +31,6 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     })?;
     if reply.text.is_empty() {
         context.out.note("there is nothing to know");
-    }
-    if reply.left_out > 0 {
-        context.out.note(&format!("{} lines had no room: more with --tokens", reply.left_out));
     }
     Ok(())
 }

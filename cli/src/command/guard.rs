@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::Error;
 use crate::hooks::{self, Hook};
-use crate::repository::Repository;
+use crate::repository::{Next, Repository};
 use crate::shell::quoted;
 use crate::ui::escape;
 use crate::ui::time::Clock;
@@ -45,8 +45,9 @@ pub(crate) struct Arguments {
 enum Action {
     /// Set hooks in a repository that stop commits of files that another agent holds
     #[command(after_help = "\
-Hooks that are there already go on being run, before these. FEDP2P_GUARD=off lets a commit pass; that, and commits with
---no-verify, are told to those who hold the files. Without a daemon commits pass.
+Hooks that are there already go on being run, before these. Amended commits are checked as a whole, merges for the files
+that they would leave as they are on no side. FEDP2P_GUARD=off lets a commit pass; that, and commits with --no-verify, are
+told to those who hold the files. Without a daemon commits pass.
 
 Examples:
   fedp2p guard install
@@ -56,8 +57,21 @@ Examples:
     #[command(after_help = "Examples:\n  fedp2p guard remove")]
     Remove,
     /// Say which staged files another agent holds
-    #[command(after_help = "Examples:\n  fedp2p guard check\n  fedp2p guard check --json")]
-    Check,
+    #[command(after_help = "\
+A merge is checked for the files that it would leave as they are on no side.
+
+Examples:
+  fedp2p guard check
+  fedp2p guard check --amend
+  fedp2p guard check --json")]
+    Check {
+        /// For a commit that takes the place of the last one
+        #[arg(long)]
+        amend: bool,
+        /// For the commit that a merge is about to make; its hook says so
+        #[arg(long, conflicts_with = "amend", hide = true)]
+        merge: bool,
+    },
     /// Tell those who hold files of the last commit that it went past the guard
     #[command(after_help = "Examples:\n  fedp2p guard record")]
     Record,
@@ -84,7 +98,9 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
             let changed = hooks::remove(&repository)?;
             told(context, &repository, "guard_remove", changed, ["taken out", "not there"])
         }
-        Action::Check => check(&repository, context).await,
+        Action::Check { amend: true, .. } => check(&repository, Next::Amend, context).await,
+        Action::Check { merge: true, .. } => check(&repository, Next::Merge, context).await,
+        Action::Check { .. } => check(&repository, Next::Commit, context).await,
         Action::Record => record(&repository, context).await,
     }
 }
@@ -114,8 +130,8 @@ fn told(
     Ok(context.out.print(&format!("hooks {word} in {}: {}\n", escape::line(&repository), hooks.join(", ")))?)
 }
 
-async fn check(repository: &Repository, context: &Context) -> Result<(), Error> {
-    let held = held(repository, repository.staged()?, context).await;
+async fn check(repository: &Repository, next: Next, context: &Context) -> Result<(), Error> {
+    let held = held(repository, repository.staged(next)?, context).await;
     let (reply, warning) = match held {
         Ok(held) => (claim_check::Reply { held }, None),
         Err(error) => (claim_check::Reply { held: Vec::new() }, Some(error)),

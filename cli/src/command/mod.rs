@@ -73,7 +73,7 @@ fn dispatch(command: Command, globals: &Globals, out: &Output) -> Result<(), Err
         Command::Invite(arguments) => block_on(invite::run(&arguments, &context()?)),
         Command::Join(arguments) => block_on(join::run(arguments, &context()?)),
         Command::Agent(arguments) => block_on(agent::run(arguments, &context()?, globals.agent.as_ref())),
-        Command::Agents => block_on(agents::run(&context()?)),
+        Command::Agents(arguments) => block_on(agents::run(arguments, &context()?)),
         Command::Send(arguments) => block_on(send::run(arguments, &context()?)),
         Command::Inbox(arguments) => block_on(inbox::run(&arguments, &context()?)),
         Command::Ack(arguments) => block_on(ack::run(arguments, &context()?)),

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::page::{self, Page};
 use crate::ui::show;
 
 /// How often the ages are drawn anew while nothing happens.
@@ -28,8 +29,10 @@ Examples:
   fedp2p pulse --json")]
 pub(crate) struct Arguments {
     /// Stay and show every change
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["limit", "after"])]
     watch: bool,
+    #[command(flatten)]
+    page: Page,
 }
 
 /// Shows the Common Operating Picture.
@@ -37,15 +40,19 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     if arguments.watch {
         return follow(context).await;
     }
-    let reply = context.ask(pulse::Request {}).await?;
-    if reply.agents.is_empty() {
+    let Page { limit, after } = arguments.page.clone();
+    let begins = after.is_none();
+    let reply = context.ask(pulse::Request { limit, after }).await?;
+    if reply.agents.is_empty() && begins {
         let program = &context.program;
         context.out.note(&format!("nobody has said anything yet: \"{program} state --summary ...\" does"));
         if !context.out.json() {
             return Ok(());
         }
     }
-    context.show::<pulse::Request>(&reply, |out| show::pulses(&reply.agents, out))
+    context.show::<pulse::Request>(&reply, |out| show::pulses(&reply.agents, out))?;
+    page::note(context, reply.more, reply.next.as_deref());
+    Ok(())
 }
 
 /// Shows the picture, then every change: on a terminal by drawing it anew, elsewhere as one table after another or,
@@ -55,7 +62,7 @@ async fn follow(context: &Context) -> Result<(), Error> {
     let mut events = context.connect().await?.watch(watch::Request { topics, ..Default::default() }).await?;
     let mut client = context.connect().await?;
     loop {
-        let reply = client.call(pulse::Request {}).await?;
+        let reply = client.call(pulse::Request::default()).await?;
         if context.out.json() {
             context.show::<pulse::Request>(&reply, |_| String::new())?;
             while let Some(event) = events.next().await? {

@@ -7,6 +7,7 @@ use fedp2p_protocols::name::RoleName;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::page::{self, Page};
 use crate::ui::Output;
 use crate::ui::colour::Style;
 use crate::ui::table::{Cell, Column, Table};
@@ -63,6 +64,8 @@ Examples:
     List {
         /// Only those who have this role
         role: Option<RoleName>,
+        #[command(flatten)]
+        page: Page,
     },
 }
 
@@ -81,14 +84,20 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
             let said = format!("{} is no {} any more\n", reply.role.agent, reply.role.role);
             context.show::<role_remove::Request>(&reply, |_| said)
         }
-        Action::List { role } => {
-            let reply = context.ask(role_list::Request { role }).await?;
-            if reply.roles.is_empty() {
-                context.out.note(&format!("no roles: \"{} role assign\" gives one", context.program));
-            }
-            context.show::<role_list::Request>(&reply, |out| words(&reply.roles, out))
-        }
+        Action::List { role, page } => list(role, page, context).await,
     }
+}
+
+async fn list(role: Option<RoleName>, page: Page, context: &Context) -> Result<(), Error> {
+    let Page { limit, after } = page;
+    let begins = after.is_none();
+    let reply = context.ask(role_list::Request { role, limit, after }).await?;
+    if reply.roles.is_empty() && begins {
+        context.out.note(&format!("no roles: \"{} role assign\" gives one", context.program));
+    }
+    context.show::<role_list::Request>(&reply, |out| words(&reply.roles, out))?;
+    page::note(context, reply.more, reply.next.as_deref());
+    Ok(())
 }
 
 fn words(roles: &[Role], out: &Output) -> String {

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::page::{self, Page};
 use crate::ui::task as show;
 use crate::ui::time::parse_duration;
 
@@ -77,16 +78,14 @@ Examples:
         /// Only those that you hold or may take
         #[arg(long)]
         mine: bool,
-        /// At most this many
-        #[arg(long, value_name = "NUMBER")]
-        limit: Option<u32>,
+        #[command(flatten)]
+        page: Page,
     },
     /// List the tasks that you may take now
     #[command(after_help = "Examples:\n  fedp2p task ready\n  fedp2p task ready --agent coder --json")]
     Ready {
-        /// At most this many
-        #[arg(long, value_name = "NUMBER")]
-        limit: Option<u32>,
+        #[command(flatten)]
+        page: Page,
     },
     /// Show all tasks side by side, by how far they are
     #[command(after_help = "Examples:\n  fedp2p task board\n  fedp2p task board --mine")]
@@ -397,11 +396,13 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         }
         Action::Cancel { id, reason } => one(task_cancel::Request { id, reason }, context).await,
         Action::Show { id } => one(task_show::Request { id }, context).await,
-        Action::List { all, state, mine, limit } => {
+        Action::List { all, state, mine, page: Page { limit, after } } => {
             let states = state.into_iter().map(State::from).collect();
-            list(task_list::Request { all, states, mine, ready: false, limit }, context).await
+            list(task_list::Request { all, states, mine, ready: false, limit, after }, context).await
         }
-        Action::Ready { limit } => list(task_list::Request { ready: true, limit, ..Default::default() }, context).await,
+        Action::Ready { page: Page { limit, after } } => {
+            list(task_list::Request { ready: true, limit, after, ..Default::default() }, context).await
+        }
         Action::Board { mine } => {
             let reply = context.ask(task_list::Request { all: true, mine, ..Default::default() }).await?;
             context.show::<task_list::Request>(&reply, |out| show::board(&reply, out))
@@ -450,11 +451,13 @@ async fn next(ttl_s: Option<u32>, context: &Context) -> Result<(), Error> {
 }
 
 async fn list(request: task_list::Request, context: &Context) -> Result<(), Error> {
-    let ready = request.ready;
+    let (ready, begins) = (request.ready, request.after.is_none());
     let reply = context.ask(request).await?;
-    if reply.tasks.is_empty() {
+    if reply.tasks.is_empty() && begins {
         let what = if ready { format!("nothing is ready for {}", context.caller.name) } else { "no tasks".to_owned() };
         context.out.note(&format!("{what}: \"{} task new\" makes one", context.program));
     }
-    context.show::<task_list::Request>(&reply, |out| show::list(&reply, out))
+    context.show::<task_list::Request>(&reply, |out| show::list(&reply, out))?;
+    page::note(context, reply.more, reply.next.as_deref());
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! `fedp2p vote`.
 
+use std::io;
+
 use clap::{Args, Subcommand, ValueEnum};
 use fedp2p_protocols::api::proposal::Proposal;
 use fedp2p_protocols::api::{Operation, vote_ack, vote_cast, vote_close, vote_list, vote_new, vote_show};
@@ -7,10 +9,11 @@ use fedp2p_protocols::vote::{Base, Mechanism, Share};
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::page::{self, Page};
 use crate::ui::colour::Style;
 use crate::ui::table::{Cell, Column, Table};
 use crate::ui::time::{Clock, parse_duration};
-use crate::ui::{Output, ballot};
+use crate::ui::{Output, ballot, secret};
 
 /// Decide together
 #[derive(Debug, Args)]
@@ -46,32 +49,7 @@ Examples:
         #[arg(long, value_name = "NUMBER")]
         revision: Option<u32>,
     },
-    /// Answer a question
-    #[command(after_help = "\
-A later answer replaces an earlier one. Where a question takes several choices, name them all; in a ranked vote, the
-best first.
-
-Examples:
-  fedp2p vote cast auth-decision OAuth2
-  fedp2p vote cast auth-decision JWT --reason \"no state to keep\" --agent coder
-  fedp2p vote cast where-shall-we-meet Oslo Rome
-  fedp2p vote cast auth-decision --withdraw")]
-    Cast {
-        /// Its id, or id@node where two nodes chose the same
-        id: String,
-        /// The option, or several; capitals do not matter
-        #[arg(required_unless_present = "withdraw", conflicts_with = "withdraw", value_name = "CHOICE")]
-        choices: Vec<String>,
-        /// Say why
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-        /// Refuse unless this is still the current revision of the question
-        #[arg(long, value_name = "NUMBER")]
-        revision: Option<u32>,
-        /// Take your answer back
-        #[arg(long)]
-        withdraw: bool,
-    },
+    Cast(Cast),
     /// Show a question and its answers
     #[command(after_help = "\
 Examples:
@@ -87,6 +65,8 @@ Examples:
         /// Closed ones too
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        page: Page,
     },
     /// Close a question of yours
     #[command(after_help = "\
@@ -102,6 +82,42 @@ Examples:
         #[arg(long)]
         withdraw: bool,
     },
+}
+
+/// Answer a question
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A later answer replaces an earlier one. Where a question takes several choices, name them all; in a ranked vote, the
+best first. Once your node has a PIN, your vote as a person takes it wherever not everybody may vote; that it was given
+stands with the vote.
+
+Examples:
+  fedp2p vote cast auth-decision OAuth2
+  fedp2p vote cast auth-decision JWT --reason \"no state to keep\" --agent coder
+  fedp2p vote cast where-shall-we-meet Oslo Rome
+  fedp2p vote cast delete-the-old-data yes --pin
+  fedp2p vote cast auth-decision --withdraw")]
+struct Cast {
+    /// Its id, or id@node where two nodes chose the same
+    id: String,
+    /// The option, or several; capitals do not matter
+    #[arg(required_unless_present = "withdraw", conflicts_with = "withdraw", value_name = "CHOICE")]
+    choices: Vec<String>,
+    /// Say why
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Answer this revision of the question, and nothing else
+    #[arg(long, value_name = "NUMBER")]
+    revision: Option<u32>,
+    /// Take your answer back
+    #[arg(long)]
+    withdraw: bool,
+    /// Prove with the PIN of your node that a person votes; it is asked for on the terminal
+    #[arg(long)]
+    pin: bool,
+    /// Read the PIN from stdin instead of the terminal
+    #[arg(long)]
+    pin_stdin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -199,12 +215,10 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
     match arguments.action {
         Action::New(new) => one(vote_new::Request::from(new), context).await,
         Action::Ack { id, revision } => one(vote_ack::Request { id, revision }, context).await,
-        Action::Cast { id, choices, reason, revision, withdraw: _ } => {
-            one(vote_cast::Request { id, choices, reason, revision }, context).await
-        }
+        Action::Cast(arguments) => cast(arguments, context).await,
         Action::Show { id } => one(vote_show::Request { id }, context).await,
         Action::Close { id, withdraw } => one(vote_close::Request { id, withdraw }, context).await,
-        Action::List { all } => list(all, context).await,
+        Action::List { all, page } => list(all, page, context).await,
     }
 }
 
@@ -214,13 +228,30 @@ async fn one<O: Operation<Reply = Box<Proposal>>>(operation: O, context: &Contex
     context.show::<O>(&reply, |out| ballot::proposal(&reply, out))
 }
 
-async fn list(all: bool, context: &Context) -> Result<(), Error> {
-    let reply = context.ask(vote_list::Request { all }).await?;
-    if reply.proposals.is_empty() {
+async fn list(all: bool, page: Page, context: &Context) -> Result<(), Error> {
+    let Page { limit, after } = page;
+    let begins = after.is_none();
+    let reply = context.ask(vote_list::Request { all, limit, after, ..Default::default() }).await?;
+    if reply.proposals.is_empty() && begins {
         let which = if all { "questions" } else { "open questions" };
         context.out.note(&format!("no {which}: \"{} vote new\" asks one", context.program));
     }
-    context.show::<vote_list::Request>(&reply, |out| words(&reply.proposals, out))
+    context.show::<vote_list::Request>(&reply, |out| words(&reply.proposals, out))?;
+    page::note(context, reply.more, reply.next.as_deref());
+    Ok(())
+}
+
+/// The answer to a question, and what it takes.
+async fn cast(cast: Cast, context: &Context) -> Result<(), Error> {
+    let pin = if cast.pin_stdin {
+        Some(secret::next(&mut io::stdin().lock())?)
+    } else if cast.pin {
+        Some(secret::ask("PIN to vote: ")?)
+    } else {
+        None
+    };
+    let Cast { id, choices, reason, revision, .. } = cast;
+    one(vote_cast::Request { id, choices, reason, revision, pin }, context).await
 }
 
 /// The table of proposals.

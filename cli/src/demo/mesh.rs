@@ -284,7 +284,7 @@ async fn meet(stage: &mut Stage<'_>) -> Result<(), Error> {
     for who in Who::ALL {
         let mut client = stage.mesh.client(who).await?;
         until(&format!("{who} to know all agents"), async || {
-            let known = client.call(agents::Request {}).await?.agents;
+            let known = client.call(agents::Request::default()).await?.agents;
             let knows = |other: Who| known.iter().any(|agent| agent.address.to_string() == other.address());
             Ok(Who::ALL.into_iter().all(knows).then_some(()))
         })

@@ -80,7 +80,7 @@ fn state_request(pulse: Pulse) -> state::Request {
 async fn picture(mesh: &Mesh, who: Who) -> Result<Vec<pulse::Row>, Error> {
     let mut client = mesh.client(who).await?;
     until(&format!("{who} to see what everybody says"), async || {
-        let rows = client.call(pulse::Request {}).await?.agents;
+        let rows = client.call(pulse::Request::default()).await?.agents;
         let shows = |other: Who| {
             let expected = said(other);
             rows.iter().any(|row| {
@@ -144,8 +144,7 @@ pub(super) async fn vote(stage: &mut Stage<'_>) -> Result<(), Error> {
 
 /// Returns the result with the options that got a vote.
 fn decision(proposal: &Proposal) -> Decision {
-    let votes = proposal.votes.iter().filter(|(_, count)| **count > 0);
-    Decision { winner: proposal.winner.clone(), votes: votes.map(|(option, count)| (option.clone(), *count)).collect() }
+    Decision { winner: proposal.winner.clone(), votes: proposal.votes.clone() }
 }
 
 /// Waits until a node shows the proposal as `is` wants it.

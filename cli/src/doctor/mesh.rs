@@ -133,7 +133,7 @@ fn tcp(address: &str) -> Option<SocketAddr> {
 /// Looks whether the clocks of others are ahead of ours, as far as their pulses say.
 async fn clocks(client: &mut Client) -> Result<Option<Finding>, Error> {
     let latest = now() + u64::try_from(MAX_AHEAD.as_millis()).unwrap_or(u64::MAX);
-    let rows = client.call(pulse::Request {}).await?.agents;
+    let rows = client.call(pulse::Request::default()).await?.agents;
     let ahead = rows.into_iter().find(|row| row.at > latest);
     Ok(ahead.map(|row| {
         let found = format!("the clock of {} is ahead of this machine's by more than two minutes", row.address.node);

@@ -58,6 +58,9 @@ pub(crate) fn proposal(proposal: &Proposal, output: &Output) -> String {
         out.push('\n');
         out.push_str(&ballots(proposal, &clock, output));
     }
+    if proposal.more_ballots > 0 {
+        out.push_str(&format!("and {} more that do not count\n", proposal.more_ballots));
+    }
     out
 }
 
@@ -151,6 +154,7 @@ fn ballots(proposal: &Proposal, clock: &Clock, output: &Output) -> String {
         Column::fixed("Voter"),
         Column::text("Choice"),
         Column::fixed("Counts"),
+        Column::fixed("Proof"),
         Column::text("Reason"),
         Column::fixed("At"),
     ]);
@@ -168,6 +172,7 @@ fn ballots(proposal: &Proposal, clock: &Clock, output: &Output) -> String {
             ballot.voter.to_string().into(),
             ballot.choices.join(", ").into(),
             counts,
+            Cell::maybe(ballot.proven.then_some("PIN")),
             Cell::maybe(ballot.reason.as_deref()),
             clock.moment(ballot.at).into(),
         ]);
@@ -218,12 +223,13 @@ mod tests {
             closed: None,
             cause: None,
             winner: Some("OAuth2".to_owned()),
-            votes: votes([2, 1, 0]),
+            votes: votes([2, 1, 0]).into_iter().filter(|(_, count)| *count > 0).collect(),
             rounds: Vec::new(),
             outcome: Outcome::Decided,
             why: "OAuth2 leads".to_owned(),
             settled: false,
             ballots: Vec::new(),
+            more_ballots: 0,
             silent: vec!["baby@baby".parse().unwrap()],
             waiting: Vec::new(),
             unfounded: Vec::new(),
@@ -233,7 +239,8 @@ mod tests {
     #[test]
     fn the_winner_of_a_closed_proposal_is_named() {
         let open = sample();
-        assert_eq!(tally(&open), "OAuth2 2, JWT 1, Custom 0");
+        assert_eq!(tally(&open), "OAuth2 2, JWT 1");
+        assert!(proposal(&open, &output()).lines().any(|line| line.starts_with("Custom") && line.contains('0')));
         let shown = proposal(&open, &output());
         assert!(shown.contains("leads") && shown.contains("have not voted: baby@baby"), "{shown}");
         let closed =

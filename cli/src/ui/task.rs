@@ -212,8 +212,7 @@ pub(crate) fn list(reply: &task_list::Reply, output: &Output) -> String {
             Cell::maybe(task.due.map(|due| clock.until(due)).as_deref()),
         ]);
     }
-    let more = if reply.more > 0 { format!("and {} more\n", reply.more) } else { String::new() };
-    table.render(output.width(), output.paint()) + &more
+    table.render(output.width(), output.paint())
 }
 
 /// Returns tasks side by side, by how far they are.
@@ -302,11 +301,13 @@ mod tests {
     #[test]
     fn every_task_stands_in_its_column_of_the_board() {
         let tasks = State::ALL.iter().map(|state| sample(state.as_str(), *state)).collect();
-        let shown = board(&task_list::Reply { tasks, more: 0 }, &Output::new(false, When::Never));
+        let shown = board(&task_list::Reply { tasks, more: 0, next: None }, &Output::new(false, When::Never));
         assert!(shown.ends_with("0 waiting, 1 ready, 1 in work, 1 need input, 4 over\n"), "{shown}");
         assert!(shown.contains("working: Do working") && shown.contains("(coder@baby)"), "{shown}");
         assert_eq!(
-            board(&task_list::Reply { tasks: Vec::new(), more: 0 }, &Output::new(false, When::Never)).lines().count(),
+            board(&task_list::Reply { tasks: Vec::new(), more: 0, next: None }, &Output::new(false, When::Never))
+                .lines()
+                .count(),
             1
         );
     }
@@ -314,7 +315,8 @@ mod tests {
     #[test]
     fn cards_are_short_whatever_a_title_says() {
         let task = Task { title: "x".repeat(256), ..sample("long", State::Submitted) };
-        let shown = board(&task_list::Reply { tasks: vec![task], more: 0 }, &Output::new(false, When::Never));
+        let shown =
+            board(&task_list::Reply { tasks: vec![task], more: 0, next: None }, &Output::new(false, When::Never));
         assert!(shown.lines().all(|line| line.width() < 120), "{shown}");
     }
 

@@ -79,7 +79,7 @@ pub(crate) fn key(number: u8, id: &str) -> ProposalKey {
 
 pub(crate) fn ballot(revision: u32, choice: &str) -> Ballot {
     let asked = Proposal { revision, ..proposal(&["a", "b"]) }.hash();
-    Ballot { revision, asked, choices: vec![choice.to_owned()], reason: None, at: 7 }
+    Ballot { revision, asked, choices: vec![choice.to_owned()], reason: None, proven: false, at: 7 }
 }
 
 pub(crate) fn ballot_key(number: u8, voter: &str, ballot: u32) -> BallotKey {
@@ -197,6 +197,7 @@ fn ballots() -> impl Strategy<Value = Ballot> {
         revision,
         choices,
         reason,
+        proven: at % 2 == 0,
         at,
     })
 }

@@ -87,6 +87,7 @@ pub(crate) fn is_state(write: &Write, me: &NodeId) -> bool {
         Write::Document { author, .. } => author != me,
         Write::Op(_)
         | Write::Inbox { .. }
+        | Write::Judged { .. }
         | Write::Cursor { .. }
         | Write::Surfaced { .. }
         | Write::Acknowledged { .. }
@@ -204,10 +205,8 @@ impl Core {
             return;
         };
         let agent = AgentId { node: op.header().author, name: name.clone() };
-        let levels = self.surfaced.entry(agent).or_default();
         for surfaced in &receipt.surfaced {
-            let level = levels.entry(surfaced.key()).or_default();
-            *level = (*level).max(surfaced.seq);
+            self.note_surfaced(agent.clone(), surfaced.key(), surfaced.seq);
         }
     }
 

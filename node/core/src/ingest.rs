@@ -494,7 +494,7 @@ impl Core {
         match header.kind {
             Kind::LogStart | Kind::Certificate => self.write_member(writes, op),
             Kind::Message => self.write_inbox(writes, op, position),
-            Kind::Receipt => write_receipt(writes, op),
+            Kind::Receipt => write_receipt(writes, op, &self.me()),
             Kind::ForkProof => self.proof_held(op),
             Kind::Change | Kind::Checkpoint | Kind::Note | Kind::Other(_) => {}
         }
@@ -524,7 +524,7 @@ impl Core {
         let Ok(message) = Message::decode(op.payload()) else { return };
         for agent in self.local_recipients(op, &message) {
             let held = self.is_held(op, &message, &agent);
-            writes.push(Write::Inbox { agent, position, held, expires: message.expires });
+            writes.push(Write::Inbox { agent, position, held, urgent: message.urgent, expires: message.expires });
         }
     }
 
@@ -542,12 +542,14 @@ impl Core {
 }
 
 /// What a receipt says, for the rows that deliveries are read from.
-pub(crate) fn write_receipt(writes: &mut Vec<Write>, op: &Verified) {
+///
+/// How far logs were handed out is only looked up for messages of this node, and for whether its agents read anything.
+pub(crate) fn write_receipt(writes: &mut Vec<Write>, op: &Verified, me: &NodeId) {
     let (Ok(receipt), Some(name)) = (Receipt::decode(op.payload()), &op.header().agent) else {
         return;
     };
     let agent = AgentId { node: op.header().author, name: name.clone() };
-    for surfaced in &receipt.surfaced {
+    for surfaced in receipt.surfaced.iter().filter(|surfaced| surfaced.author == *me || agent.node == *me) {
         writes.push(Write::Surfaced { agent: agent.clone(), key: surfaced.key(), seq: surfaced.seq });
     }
     for message in &receipt.handed {

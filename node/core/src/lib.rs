@@ -16,6 +16,7 @@
 //! | [`pin`] | what proves that a person answers |
 //! | `membership` | hellos, tickets, certificates that renew themselves |
 //! | `leases` | claims: what is promised, confirmed, renewed and ended |
+//! | `receipts` | how far messages were handed out |
 //! | `doors` | the operations of the API |
 //! | `tidy` | clearing away what is over |
 //! | `bounds` | how full every bounded queue is |
@@ -35,6 +36,7 @@ mod members;
 pub mod membership;
 mod pending;
 pub mod pin;
+mod receipts;
 mod recent;
 mod session;
 pub mod store;
@@ -50,9 +52,9 @@ use std::time::Duration;
 use fedp2p_protocols::api::{Caller, Request};
 use fedp2p_protocols::certificate::Chain;
 use fedp2p_protocols::id::{ConversationId, LogEpochId, LogId, NetworkId, NodeId, OpId, TicketId};
+use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::{NodeKey, Verified};
 use fedp2p_protocols::sync::LogKey;
-use fedp2p_protocols::vote::AgentId;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
@@ -112,7 +114,13 @@ pub struct Core {
     /// What people of this node prove themselves with.
     pin: Option<pin::Pin>,
     reaches: BTreeMap<(NodeId, LogKey), u64>,
-    surfaced: BTreeMap<AgentId, BTreeMap<LogKey, u64>>,
+    surfaced: receipts::Surfaced,
+    /// The agents of this node for whom what is held was judged since they last said what they want to be handed.
+    judged: BTreeSet<AgentName>,
+    /// What the AI agents of this node said lately.
+    budgets: doors::budget::Budgets,
+    /// What agents of this node were shown of questions.
+    shown: doors::shown::Shown,
 
     sessions: BTreeMap<NodeId, Session>,
     seen: BTreeMap<NodeId, Seen>,
@@ -202,7 +210,10 @@ impl Core {
             tickets: BTreeMap::new(),
             pin: None,
             reaches: BTreeMap::new(),
-            surfaced: BTreeMap::new(),
+            surfaced: receipts::Surfaced::default(),
+            judged: BTreeSet::new(),
+            budgets: doors::budget::Budgets::default(),
+            shown: doors::shown::Shown::default(),
             sessions: BTreeMap::new(),
             seen: BTreeMap::new(),
             fetching: BTreeMap::new(),
@@ -276,7 +287,7 @@ impl Core {
             self.reaches.insert((peer, key), height);
         }
         for (agent, key, seq) in stored.surfaced {
-            self.surfaced.entry(agent).or_default().insert(key, seq);
+            self.note_surfaced(agent, key, seq);
         }
         for (node, wall_ms) in stored.last_seen {
             self.seen.insert(node, Seen::long_ago(wall_ms));

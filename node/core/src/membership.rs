@@ -113,7 +113,8 @@ impl Core {
                 .hint("ask for a ticket on the node that founded the organisation"));
         }
         if !(60..=30 * 24 * 3600).contains(&request.valid_s) {
-            return Err(Error::new(ErrorCode::Invalid, "a ticket is valid for 1 minute to 30 days"));
+            return Err(Error::new(ErrorCode::Invalid, "a ticket is valid for 1 minute to 30 days")
+                .hint("an hour is enough for most"));
         }
         let mut addresses = self.listening.clone();
         addresses.truncate(MAX_ADDRESSES);

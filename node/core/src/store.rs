@@ -48,8 +48,20 @@ pub enum Write {
         position: u64,
         /// Whether it is held.
         held: bool,
+        /// Whether it is urgent.
+        urgent: bool,
         /// When it is not handed out any more, in milliseconds since 1970.
         expires: Option<u64>,
+    },
+    /// What was held for an agent of this node is let through by now, or held again. It does nothing to what was not
+    /// held or was handed out since.
+    Judged {
+        /// The agent.
+        agent: AgentName,
+        /// The message.
+        position: u64,
+        /// Whether it is held.
+        held: bool,
     },
     /// An agent of this node has been handed everything up to this position.
     Cursor {
@@ -237,8 +249,19 @@ pub enum Read {
         limit: u32,
         /// Also what is held.
         held: bool,
+        /// Only what is urgent; how much is held is not counted then.
+        urgent: bool,
         /// What expired before is left out, in milliseconds since 1970.
         now_ms: u64,
+    },
+    /// What was held for an agent of this node and was not handed out since, whether it was let through or not.
+    Held {
+        /// The agent.
+        agent: AgentName,
+        /// Only after this position.
+        after: u64,
+        /// At most this many.
+        limit: u32,
     },
     /// Everything at these positions or before that waits for an agent.
     InboxUpTo {
@@ -372,6 +395,8 @@ pub enum ReadOutcome {
         /// How many are held and not among these.
         held: u64,
     },
+    /// For [`Read::Held`]: by position, each with whether it is held on.
+    Held(Vec<(Placed, bool)>),
     /// For [`Read::InboxUpTo`].
     InboxUpTo {
         /// The last message of each log before the first that stays held, of those that do not expire.

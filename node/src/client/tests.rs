@@ -99,12 +99,12 @@ async fn refusal_leaves_the_connection_usable() {
         let refusal = api::Error::new(ErrorCode::NotFound, "nobody is called so");
         peer.say(&Answer::Error(refusal)).await;
         peer.hear().await;
-        peer.say(&Answer::Ok(Reply::Agents(agents::Reply { agents: Vec::new() }))).await;
+        peer.say(&Answer::Ok(Reply::Agents(agents::Reply { agents: Vec::new(), more: 0, next: None }))).await;
     };
     let calls = async {
         let refused = client.call(ack::Request::default()).await;
         assert!(matches!(refused, Err(CallError::Refused(e)) if e.code == ErrorCode::NotFound));
-        assert!(client.call(agents::Request {}).await.unwrap().agents.is_empty());
+        assert!(client.call(agents::Request::default()).await.unwrap().agents.is_empty());
     };
     tokio::join!(calls, answer);
 }
@@ -175,7 +175,7 @@ async fn connection_closed_after_the_request_leaves_the_outcome_unknown() {
     };
     let (lost, ()) = tokio::join!(client.call(send::Request::default()), close);
     assert!(matches!(lost, Err(CallError::Lost { access: Access::Write })), "{lost:?}");
-    let next = client.call(agents::Request {}).await;
+    let next = client.call(agents::Request::default()).await;
     assert!(matches!(next, Err(CallError::NotSent(_))), "{next:?}");
 }
 
@@ -211,7 +211,7 @@ async fn reply_to_another_question_is_a_protocol_error() {
         peer.hear().await;
         peer.say(&Answer::Ok(Reply::Down(down::Reply { pid: 1 }))).await;
     };
-    let (reply, ()) = tokio::join!(client.call(agents::Request {}), answer);
+    let (reply, ()) = tokio::join!(client.call(agents::Request::default()), answer);
     assert!(matches!(reply, Err(CallError::Protocol(None))), "{reply:?}");
 }
 

@@ -51,7 +51,14 @@ impl LogNumbers {
 pub(super) fn write(conn: &Connection, numbers: &mut LogNumbers, write: &Write) -> Result<(), Fault> {
     match write {
         Write::Op(write) => op(conn, numbers, write),
-        Write::Inbox { agent, position, held, expires } => inbox(conn, agent, *position, *held, *expires),
+        Write::Inbox { agent, position, held, urgent, expires } => {
+            inbox(conn, agent, *position, (*held, *urgent), *expires)
+        }
+        Write::Judged { agent, position, held } => run(
+            conn,
+            "UPDATE inbox SET held = ? WHERE agent = ? AND position = ? AND held",
+            (if *held { HELD } else { LET_THROUGH }, agent.as_str(), position),
+        ),
         Write::Cursor { agent, position, held } => cursor(conn, agent, *position, *held),
         Write::Handed { agent, message } => run(
             conn,
@@ -210,20 +217,35 @@ fn message(conn: &Connection, write: &OpWrite, number: i64, index: &MessageIndex
     Ok(())
 }
 
-fn inbox(conn: &Connection, agent: &AgentName, position: u64, held: bool, expires: Option<u64>) -> Result<(), Fault> {
+/// The column `held` of a message that is held.
+pub(super) const HELD: u8 = 1;
+/// The same of one that was held and is let through, so that it waits wherever the cursor stands.
+pub(super) const LET_THROUGH: u8 = 2;
+
+fn inbox(
+    conn: &Connection,
+    agent: &AgentName,
+    position: u64,
+    (held, urgent): (bool, bool),
+    expires: Option<u64>,
+) -> Result<(), Fault> {
     // An author may write any time; what no column holds is as good as never.
     let expires = expires.map(|expires| i64::try_from(expires).unwrap_or(i64::MAX));
     run(
         conn,
-        "INSERT OR IGNORE INTO inbox (agent, position, held, expires) VALUES (?, ?, ?, ?)",
-        (agent.as_str(), position, held, expires),
+        "INSERT OR IGNORE INTO inbox (agent, position, held, urgent, expires) VALUES (?, ?, ?, ?, ?)",
+        (agent.as_str(), position, if held { HELD } else { 0 }, urgent, expires),
     )
 }
 
 fn cursor(conn: &Connection, agent: &AgentName, position: u64, held: bool) -> Result<(), Fault> {
-    if held {
-        run(conn, "UPDATE inbox SET held = 0 WHERE agent = ? AND held AND position <= ?", (agent.as_str(), position))?;
-    }
+    run(
+        conn,
+        &format!(
+            "UPDATE inbox SET held = 0 WHERE agent = ?1 AND held AND position <= ?2 AND (?3 OR held = {LET_THROUGH})"
+        ),
+        (agent.as_str(), position, held),
+    )?;
     run(
         conn,
         // Two readers of one inbox may report in the other order.

@@ -196,12 +196,20 @@ fn bounds(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
 
 /// What waits for the agent ?1, whose cursor is ?2; ?3 says whether what is held does; what expired by ?4 does not.
 const WAITING: &str = "
-    waiting(position, expires) AS (
-        SELECT position, expires FROM inbox
+    waiting(position, expires, urgent) AS (
+        SELECT position, expires, urgent FROM inbox
         WHERE agent = ?1 AND position > ?2 AND NOT held AND (expires IS NULL OR expires > ?4)
         UNION ALL
-        SELECT position, expires FROM inbox INDEXED BY inbox_held
-        WHERE agent = ?1 AND held AND ?3 AND (expires IS NULL OR expires > ?4)
+        SELECT position, expires, urgent FROM inbox INDEXED BY inbox_held
+        WHERE agent = ?1 AND held AND (?3 OR held = 2) AND (expires IS NULL OR expires > ?4)
+    )";
+
+/// As [`WAITING`], of what is urgent only.
+const URGENT: &str = "
+    waiting(position) AS (
+        SELECT position FROM inbox INDEXED BY inbox_urgent
+        WHERE agent = ?1 AND urgent AND CASE held WHEN 0 THEN position > ?2 WHEN 2 THEN TRUE ELSE ?3 END
+            AND (expires IS NULL OR expires > ?4)
     )";
 
 /// Returns what waits for an agent, how much more there is, and how much is held besides.
@@ -209,30 +217,44 @@ pub(super) fn inbox(
     conn: &Connection,
     agent: &AgentName,
     limit: u32,
-    held: bool,
+    (held, urgent): (bool, bool),
     now_ms: u64,
 ) -> Result<ReadOutcome, Fault> {
     let after = cursor(conn, agent)?;
+    let waiting = if urgent { URGENT } else { WAITING };
     let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let mut statement =
-        conn.prepare_cached(&format!("WITH {WAITING} SELECT position FROM waiting ORDER BY position LIMIT ?5"))?;
+        conn.prepare_cached(&format!("WITH {waiting} SELECT position FROM waiting ORDER BY position LIMIT ?5"))?;
     let parameters = (agent.as_str(), after, held, now, limit);
     let positions: Vec<u64> = statement.query_map(parameters, |row| row.get(0))?.collect::<Result<_, _>>()?;
     let all: u64 = conn
-        .prepare_cached(&format!("WITH {WAITING} SELECT count(*) FROM waiting"))?
+        .prepare_cached(&format!("WITH {waiting} SELECT count(*) FROM waiting"))?
         .query_row((agent.as_str(), after, held, now), |row| row.get(0))?;
-    let held = match held {
+    let held = match held || urgent {
         true => 0,
         false => conn
             .prepare_cached(
                 "SELECT count(*) FROM inbox INDEXED BY inbox_held
-                 WHERE agent = ? AND held AND (expires IS NULL OR expires > ?)",
+                 WHERE agent = ? AND held AND held = 1 AND (expires IS NULL OR expires > ?)",
             )?
             .query_row((agent.as_str(), now), |row| row.get(0))?,
     };
     let more = all - positions.len() as u64;
     let messages = positions.into_iter().map(|position| row::at(conn, position));
     Ok(ReadOutcome::Inbox { messages: messages.collect::<Result<_, _>>()?, more, held })
+}
+
+/// Returns what was held for an agent and not handed out since, each with whether it is held on.
+pub(super) fn held(conn: &Connection, agent: &AgentName, after: u64, limit: u32) -> Result<ReadOutcome, Fault> {
+    let mut statement = conn.prepare_cached(
+        "SELECT position, held = 1 FROM inbox INDEXED BY inbox_held
+         WHERE agent = ? AND held AND position > ? ORDER BY position LIMIT ?",
+    )?;
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let rows = statement.query_map((agent.as_str(), after, limit), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found: Vec<(u64, bool)> = rows.collect::<Result<_, _>>()?;
+    let held = found.into_iter().map(|(position, held)| Ok((row::at(conn, position)?, held)));
+    Ok(ReadOutcome::Held(held.collect::<Result<_, Fault>>()?))
 }
 
 fn cursor(conn: &Connection, agent: &AgentName) -> Result<u64, Fault> {
@@ -251,7 +273,7 @@ const HANDED: &str = "
     ),
     stays(log_ref, low) AS (
         SELECT o.log_ref, min(o.seq) FROM inbox i INDEXED BY inbox_held CROSS JOIN ops o ON o.position = i.position
-        WHERE i.agent = ?1 AND i.held AND NOT (?3 AND i.position <= ?5) GROUP BY o.log_ref
+        WHERE i.agent = ?1 AND i.held AND NOT ((?3 OR i.held = 2) AND i.position <= ?5) GROUP BY o.log_ref
     )";
 
 /// Returns what was handed to an agent up to a position: the last entry of each log before the first that stays held,

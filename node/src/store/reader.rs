@@ -87,7 +87,10 @@ fn answer(conn: &Connection, read: &Read) -> Result<ReadOutcome, Fault> {
         }
         Read::At { key, seq } => at(conn, key, *seq),
         Read::Known(ids) => known(conn, ids),
-        Read::Inbox { agent, limit, held, now_ms } => history::inbox(conn, agent, *limit, *held, *now_ms),
+        Read::Inbox { agent, limit, held, urgent, now_ms } => {
+            history::inbox(conn, agent, *limit, (*held, *urgent), *now_ms)
+        }
+        Read::Held { agent, after, limit } => history::held(conn, agent, *after, *limit),
         Read::InboxUpTo { agent, position, held, now_ms } => {
             history::inbox_up_to(conn, agent, *position, *held, *now_ms)
         }

@@ -23,7 +23,12 @@ const BUSY_TIMEOUT_MS: u32 = 2_000;
 /// After a burst the log file shrinks to this again.
 const WAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
 
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,7 +39,7 @@ pub struct Proposal {
     pub cause: Option<Cause>,
     /// The option that has what it takes to win; absent if there is none.
     pub winner: Option<String>,
-    /// Votes for each option; in a ranked vote, first places.
+    /// Votes for each option that has any; in a ranked vote, first places.
     pub votes: BTreeMap<String, u32>,
     /// The rounds of a ranked vote: votes for each option that was still in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -50,8 +50,11 @@ pub struct Proposal {
     pub why: String,
     /// Whether no further ballot of those who may vote now can change the result.
     pub settled: bool,
-    /// Every voter's latest ballot.
+    /// Every voter's latest ballot; of those that do not count, 200 at most.
     pub ballots: Vec<Ballot>,
+    /// How many more there are that do not count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_ballots: u64,
     /// Those who may vote and of whom no ballot counts.
     pub silent: Vec<Address>,
     /// Those who have not acknowledged the current revision, where that is asked for.
@@ -60,6 +63,11 @@ pub struct Proposal {
     /// Voters of whom the closing entry counts a ballot that stands nowhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfounded: Vec<Address>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is that of serde")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How a proposal is decided.
@@ -132,6 +140,9 @@ pub struct Ballot {
     pub reason: Option<String>,
     /// The revision it answers.
     pub revision: u32,
+    /// Whether it was given with the PIN of the voter's node, as that node says. Without it whoever calls that node may have
+    /// answered in a person's name.
+    pub proven: bool,
     /// When, by the voter's clock.
     pub at: u64,
     /// Whether it counts, and if not, why.

@@ -22,6 +22,9 @@ pub struct Request {
     /// At most this many, 1 to 1,000; 1,000 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+    /// Only what comes after this: the `next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// The tasks, those first that are to be done first: by priority, by when they are due, by age.
@@ -30,5 +33,8 @@ pub struct Reply {
     /// As they stand.
     pub tasks: Vec<Task>,
     /// How many more there are.
-    pub more: u32,
+    pub more: u64,
+    /// What to give as `after` for the page after this one; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }

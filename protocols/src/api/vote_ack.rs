@@ -12,7 +12,8 @@ use super::proposal::Proposal;
 pub struct Request {
     /// The proposal: its id, or `id@node`.
     pub id: String,
-    /// The revision that was seen; the current one if absent. Refused if it is not the current one.
+    /// The revision that was seen. It may be left out if there was never another, or if the agent was shown the current one.
+    /// Refused if it is not the current one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u32>,
 }

@@ -184,6 +184,9 @@ pub struct Ballot {
     pub choices: Vec<String>,
     /// Why, if the voter said.
     pub reason: Option<String>,
+    /// Whether the voter's node was given its PIN with the answer, so that a person gave it.
+    #[serde(default)]
+    pub proven: bool,
     /// When, in milliseconds since 1970 by the voter's clock.
     pub at: u64,
 }

@@ -188,9 +188,9 @@ impl Stage {
         runtime.block_on(async {
             for (agent, count) in counts.into_iter().enumerate() {
                 let (node, name) = (&nodes[plan.node(agent)], Plan::name(agent));
-                let watch = crowd::watch(node, &name, AgentKind::Ai, Topic::Inbox).await;
+                let watch = crowd::watch(node, &name, AgentKind::Person, Topic::Inbox).await;
                 listeners.spawn(listen(watch, count, 0, *stamp));
-                clients.push(node.client(&name, AgentKind::Ai).await);
+                clients.push(node.client(&name, AgentKind::Person).await);
             }
             for node in nodes {
                 let watch = crowd::watch(node, PERSON, AgentKind::Person, Topic::Pulse).await;
@@ -228,7 +228,7 @@ impl Stage {
         let mut takers = JoinSet::new();
         runtime.block_on(async {
             for agent in 0..plan.agents {
-                let client = nodes[plan.node(agent)].client(&Plan::name(agent), AgentKind::Ai).await;
+                let client = nodes[plan.node(agent)].client(&Plan::name(agent), AgentKind::Person).await;
                 takers.spawn(async move { (agent, take_inbox(client).await) });
             }
             let mut entries = 0;

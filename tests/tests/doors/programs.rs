@@ -42,7 +42,7 @@ fn a_script_works_through_twenty_tasks_though_one_hangs_and_one_crashes() {
     runner.wait_for("\"why\":\"killed by signal 11\"");
     assert_eq!(runner.interrupt(), 0);
     runner.wait_for("\"event\":\"stopped\",\"failed\":1,\"handed_back\":0");
-    let agents = team.node.call(agents::Request {}).agents;
+    let agents = team.node.call(agents::Request::default()).agents;
     let worker = agents.iter().find(|agent| agent.address.to_string() == "worker@taichi").unwrap();
     assert_eq!((worker.kind, worker.status.as_deref()), (AgentKind::Ai, Some("STOPPED")));
 }

@@ -109,6 +109,65 @@ fn the_guard_stops_a_commit_of_what_another_holds_and_lets_it_pass_after_the_rel
 }
 
 #[test]
+fn the_guard_stops_merges_that_combine_and_amended_commits_of_what_another_holds() {
+    let world = World::new();
+    let [taichi, aorus] = world.mesh(["taichi", "aorus"]);
+    let checkout = Checkout::new(&taichi, world.path("work"));
+    let lines = |first: &str, last: &str| format!("{first}\n{}{last}\n", "same\n".repeat(20));
+    checkout.commit("src/a.rs", &lines("one", "two"), &[], &[]).ok();
+    checkout.git(&["checkout", "-q", "-b", "side"]).ok();
+    checkout.commit("src/a.rs", &lines("one", "changed here"), &[], &[]).ok();
+    checkout.commit("src/side.rs", "side", &[], &[]).ok();
+    checkout.git(&["checkout", "-q", "main"]).ok();
+    checkout.guard(&["install"]).ok();
+    aorus.json(&["claim", "take", "src", "--repository", "parser", "--agent", "coder"]);
+    let known = |held: bool| {
+        eventually("taichi knows what is held", || {
+            let listed = taichi.cli(&["claim", "list"]).ok().stdout;
+            holds(listed.contains("coder@aorus") == held, listed)
+        });
+    };
+    known(true);
+    // Files that a merge takes as they stand on one side are nobody's edit.
+    checkout.commit("README.md", "elsewhere", &[], &[]).ok();
+    let merge =
+        |flags: &[&str]| checkout.git_as("tester", &[&["merge", "-q", "--no-edit", "side"], flags].concat(), &[]);
+    merge(&["--no-commit"]).ok();
+    checkout.git(&["commit", "-q", "--no-edit"]).ok();
+    checkout.git(&["reset", "-q", "--hard", "HEAD~1"]).ok();
+    // One that both sides changed is.
+    aorus.cli(&["claim", "release", "--all", "--agent", "coder"]).ok();
+    known(false);
+    checkout.commit("src/a.rs", &lines("changed there", "two"), &[], &[]).ok();
+    aorus.json(&["claim", "take", "src/a.rs", "--repository", "parser", "--agent", "coder"]);
+    known(true);
+    let stopped = merge(&[]);
+    assert_ne!(stopped.code, 0, "{stopped:?}");
+    assert!(stopped.stderr.contains("src/a.rs") && stopped.stderr.contains("coder@aorus"), "{stopped:?}");
+    assert!(!stopped.stderr.contains("src/side.rs"), "{stopped:?}");
+    let by_hand = checkout.git(&["commit", "-q", "--no-edit"]);
+    assert_eq!(by_hand.code, 1, "{by_hand:?}");
+    checkout.git(&["merge", "--abort"]).ok();
+
+    // The last commit changed what is held by now.
+    for flags in [&["--amend", "--no-edit"][..], &["--amend", "-m", "again"]] {
+        let stopped = checkout.git(&[&["commit", "-q"], flags].concat());
+        assert_eq!(stopped.code, 1, "{stopped:?}");
+        assert!(stopped.stderr.contains("src/a.rs"), "{stopped:?}");
+    }
+    // What went past the guard is told once for each commit.
+    merge(&["--no-verify"]).ok();
+    checkout.git(&["commit", "-q", "--amend", "--no-edit", "--no-verify"]).ok();
+    eventually("the holder is told twice", || {
+        let inbox = aorus.cli(&["inbox", "--peek", "--agent", "coder"]).ok().stdout;
+        holds(inbox.matches("went past the guard").count() == 2, inbox)
+    });
+    aorus.cli(&["claim", "release", "--all", "--agent", "coder"]).ok();
+    known(false);
+    checkout.git(&["commit", "-q", "--amend", "-m", "again"]).ok();
+}
+
+#[test]
 fn hooks_that_were_there_are_run_first_and_come_back_byte_for_byte() {
     let world = World::new();
     let mut taichi = world.node("taichi");
@@ -137,7 +196,12 @@ fn hooks_that_were_there_are_run_first_and_come_back_byte_for_byte() {
     checkout.guard(&["remove"]).ok();
     assert_eq!((fs::read(&hook).unwrap(), mode(&hook)), (before, 0o750));
     let left: Vec<_> = fs::read_dir(hook.parent().unwrap()).unwrap().flatten().map(|entry| entry.file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_string_lossy().contains("fedp2p") || name == "post-commit"), "{left:?}");
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.to_string_lossy().contains("fedp2p") || name == "post-commit" || name == "post-merge"),
+        "{left:?}"
+    );
     let nothing = checkout.guard(&["remove"]).ok();
     assert!(nothing.stdout.contains("not there"), "{nothing:?}");
 }

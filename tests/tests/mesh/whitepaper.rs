@@ -1,4 +1,5 @@
-//! Section 4 of the whitepaper, call by call, on three machines that are called as they are there.
+//! Section 4 of the whitepaper, call by call, on three machines that are called as they are there. One call is refused:
+//! conversations beside the lobby do not exist yet, so its role is given there.
 
 use std::collections::BTreeMap;
 
@@ -32,21 +33,22 @@ fn mind_speak(nodes: [&Node; 3]) {
     let thinking = "Considering OAuth2 vs JWT tradeoffs";
     let wondering = "Should we support refresh tokens?";
     let offering = "Can help with crypto review when done";
-    let said = ["--summary", "Refactoring auth module", "--action", "EXECUTING", "--thinking", thinking];
+    let summary = "Refactoring auth module";
+    let said = ["--summary", summary, "--action", "EXECUTING", "--thinking", thinking];
     says(taichi, &[&["state"], &said[..], &["--wondering", wondering, "--offering", offering]].concat());
     says(baby, &["state", "--action", "IDLE", "--offering", "Data analysis"]);
     says(aorus, &["state", "--action", "WAITING", "--offering", "Systems optimization"]);
     let expected = BTreeMap::from([
-        ("taichi@taichi".to_owned(), ["EXECUTING", thinking, offering].map(Some)),
-        ("baby@baby".to_owned(), [Some("IDLE"), None, Some("Data analysis")]),
-        ("aorus@aorus".to_owned(), [Some("WAITING"), None, Some("Systems optimization")]),
+        ("taichi@taichi".to_owned(), ["EXECUTING", thinking, offering, summary, wondering].map(Some)),
+        ("baby@baby".to_owned(), [Some("IDLE"), None, Some("Data analysis"), None, None]),
+        ("aorus@aorus".to_owned(), [Some("WAITING"), None, Some("Systems optimization"), None, None]),
     ]);
     for node in nodes {
         eventually("the picture is complete", || {
             let pulse = says(node, &["pulse"]);
             let text = |value: &Value| value.as_str().map(str::to_owned);
             let row = |row: &Value| {
-                let said = ["action", "thinking", "offering"].map(|field| text(&row["pulse"][field]));
+                let said = FIELDS.map(|field| text(&row["pulse"][field]));
                 Some((text(&row["address"])?, said))
             };
             let rows: BTreeMap<_, _> = pulse["agents"].as_array().into_iter().flatten().filter_map(row).collect();
@@ -56,10 +58,24 @@ fn mind_speak(nodes: [&Node; 3]) {
                 });
             holds(same, pulse)
         });
+        // The column "Status" of the paper's table.
+        let agents = says(node, &["agents"]);
+        let rows = agents["agents"].as_array().unwrap();
+        for (agent, said) in &expected {
+            let row = rows.iter().find(|row| row["address"] == agent.as_str());
+            assert_eq!(row.and_then(|row| row["status"].as_str()), said[0], "{agents}");
+        }
+        let table = node.cli(&["pulse"]).ok().stdout;
+        for words in ["EXECUTING", "IDLE", "WAITING", "Data analysis"] {
+            assert!(table.contains(words), "{words}: {table}");
+        }
     }
 }
 
-/// 4.3: a question, three answers, and the result as it is printed there. Options without a vote are named with 0.
+/// The fields of a pulse that are compared.
+const FIELDS: [&str; 5] = ["action", "thinking", "offering", "summary", "wondering"];
+
+/// 4.3: a question, three answers, and the result exactly as it is printed there.
 fn consensus(nodes: [&Node; 3]) {
     let [taichi, baby, aorus] = nodes;
     let asked = ["Which auth approach?", "OAuth2", "JWT", "Custom", "--mechanism", "poll", "--id", "auth-decision"];
@@ -74,9 +90,7 @@ fn consensus(nodes: [&Node; 3]) {
     for node in nodes {
         eventually("all votes are counted", || {
             let shown = says(node, &["vote", "show", "auth-decision"]);
-            let mut votes = shown["votes"].as_object().cloned().unwrap_or_default();
-            votes.retain(|_, count| *count != json!(0));
-            let result = json!({ "winner": shown["winner"], "votes": votes });
+            let result = json!({ "winner": shown["winner"], "votes": shown["votes"] });
             let expected = json!({"winner": "OAuth2", "votes": {"OAuth2": 2, "JWT": 1}});
             holds(result == expected, shown)
         });
@@ -121,7 +135,7 @@ fn task_delegation(nodes: [&Node; 3]) {
 }
 
 #[test]
-fn the_whitepapers_scenario_plays_as_it_is_written() {
+fn the_whitepapers_scenario_plays_as_it_is_written_but_for_a_conversation_beside_the_lobby() {
     let world = World::new();
     let nodes = world.daemons_called(["taichi", "baby", "aorus"]);
     let nodes = [&nodes[0], &nodes[1], &nodes[2]];

@@ -10,6 +10,7 @@ use fedp2p_protocols::payload::{Message, MessageType};
 use fedp2p_protocols::vote::{APPROVE, AgentId, Ballot, DENY, Electorate, Mechanism, Proposal, ProposalKey};
 
 use super::Finish;
+use super::budget::What;
 use crate::Core;
 use crate::author::Entries;
 use crate::input::CallId;
@@ -53,9 +54,11 @@ impl Core {
             urgent: true,
             ..Message::default()
         };
+        self.check_spending(caller, &message.to, What::Approval)?;
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, vec![Entry::Proposal(id.clone(), proposal).into()])?;
-        self.append_message(&mut entries, &caller.name, &message).expect(FITS);
+        let op = self.append_message(&mut entries, &caller.name, &message).expect(FITS);
+        self.spend(caller, &message.to, What::Approval, Some((op.id(), None)));
         self.commit_call(entries, call, Finish::Vote(ProposalKey { node: self.me(), id }, Reply::ApprovalAsk));
         Ok(())
     }
@@ -95,7 +98,8 @@ impl Core {
         self.check_person(caller)?;
         self.registration(caller)?;
         if request.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
-            return Err(Error::new(ErrorCode::TooLarge, format!("a reason has at most {MAX_REASON_BYTES} bytes")));
+            return Err(Error::new(ErrorCode::TooLarge, format!("a reason has at most {MAX_REASON_BYTES} bytes"))
+                .hint("say it in fewer words, and the rest in a message"));
         }
         let (key, standing) = self.find_open(caller, &request.id, request.revision)?;
         let proposal = standing.proposal.clone();
@@ -114,6 +118,7 @@ impl Core {
             asked: proposal.hash(),
             choices: vec![choice.to_owned()],
             reason: request.reason.clone(),
+            proven: true,
             at: self.now.wall_ms,
         };
         let number = self.next_ballot(&key, &caller.name, &ballot)?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fedp2p_crdt::standing::{BallotState, Phase, Standing, standing};
 use fedp2p_protocols::api::proposal::{self, Asked, Counts};
+use fedp2p_protocols::limits::MAX_IDLE_BALLOTS;
 use fedp2p_protocols::vote::{AgentId, Cause, Electorate, Proposal, ProposalKey};
 
 use crate::Core;
@@ -21,6 +22,7 @@ impl Core {
         let id = if same_id > 1 { format!("{}@{}", key.id, self.members.display(&key.node)) } else { key.id.clone() };
         let closed = asked.closed.as_ref();
         let waiting = asked.rules.acknowledge_until.map(|_| standing.waiting().map(|agent| self.address(agent)));
+        let (ballots, more_ballots) = self.show_ballots(&standing);
         Some(proposal::Proposal {
             id,
             by: self.address(&AgentId { node: key.node, name: asked.by.clone() }),
@@ -40,31 +42,42 @@ impl Core {
             closed: closed.map(|closing| closing.at),
             cause: closed.map(|closing| closing.cause),
             winner: standing.tally.winner.clone(),
-            votes: standing.tally.votes.clone(),
+            votes: standing.tally.votes.clone().into_iter().filter(|(_, votes)| *votes > 0).collect(),
             rounds: standing.tally.rounds.clone(),
             outcome: standing.tally.outcome.clone(),
             why: why(&standing),
             settled: !standing.is_open() || standing.is_settled(),
-            ballots: self.show_ballots(&standing),
+            ballots,
+            more_ballots,
             silent: standing.silent().map(|agent| self.address(agent)).collect(),
             waiting: waiting.into_iter().flatten().collect(),
             unfounded: standing.missing.iter().map(|key| self.address(&key.voter)).collect(),
         })
     }
 
-    fn show_ballots(&self, standing: &Standing<'_>) -> Vec<proposal::Ballot> {
-        let shown = standing.ballots.iter().filter_map(|cast| {
-            let counts = counts(cast.state)?;
-            Some(proposal::Ballot {
+    /// The ballots that count, some of those that do not, and how many more there are of these.
+    fn show_ballots(&self, standing: &Standing<'_>) -> (Vec<proposal::Ballot>, u64) {
+        let (mut shown, mut idle, mut more) = (Vec::new(), 0, 0);
+        for cast in &standing.ballots {
+            let Some(counts) = counts(cast.state) else { continue };
+            if counts != Counts::Yes {
+                idle += 1;
+                if idle > MAX_IDLE_BALLOTS {
+                    more += 1;
+                    continue;
+                }
+            }
+            shown.push(proposal::Ballot {
                 voter: self.address(&cast.key.voter),
                 choices: cast.ballot.choices.clone(),
                 reason: cast.ballot.reason.clone(),
                 revision: cast.ballot.revision,
+                proven: cast.ballot.proven,
                 at: cast.ballot.at,
                 counts,
-            })
-        });
-        shown.collect()
+            });
+        }
+        (shown, more)
     }
 
     /// When the next proposal of this node reaches its deadline, on the monotonic clock.

@@ -15,6 +15,7 @@ use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::vote::AgentId;
 
 use super::Finish;
+use super::page::page;
 use crate::Core;
 use crate::author::Entries;
 use crate::input::CallId;
@@ -262,14 +263,20 @@ impl Core {
             let picture = self.documents.picture(&self.lobby);
             let claims = claims(&picture);
             let one = self.find_claim(&claims, id)?;
-            return Ok(claim_list::Reply { claims: vec![self.show_claim(&claims, one)] });
+            return Ok(claim_list::Reply { claims: vec![self.show_claim(&claims, one)], more: 0, next: None });
         }
+        let picture = self.documents.picture(&self.lobby);
+        let claims = claims(&picture);
         let by = request.by.as_deref().map(|text| self.resolve(text)).transpose()?;
-        let wanted = |standing: &Standing<'_>| {
+        let after = request.after.as_deref().map(|text| self.find_claim(&claims, text)).transpose()?;
+        let wanted = |standing: &&Standing<'_>| {
             let theirs = by.as_ref().is_none_or(|by| (by.node, &by.name) == (standing.fence.node, &standing.claim.by));
-            theirs && (request.all || standing.is_live())
+            let later = after.is_none_or(|after| standing.fence > after.fence);
+            theirs && later && (request.all || standing.is_live())
         };
-        Ok(claim_list::Reply { claims: self.show_claims(wanted) })
+        let show = |standing: &Standing<'_>| Some(self.show_claim(&claims, standing));
+        let page = page(claims.iter().filter(wanted), request.limit, show, |claim| claim.id.clone())?;
+        Ok(claim_list::Reply { claims: page.rows, more: page.more, next: page.next })
     }
 
     pub(crate) fn claim_check(
@@ -284,13 +291,22 @@ impl Core {
         let me = AgentId { node: self.me(), name: caller.name.clone() };
         let picture = self.documents.picture(&self.lobby);
         let claims = claims(&picture);
-        let foreign = |standing: &&Standing<'_>| {
-            let by_me = (me.node, &me.name) == (standing.fence.node, &standing.claim.by);
-            standing.is_live() && standing.claim.mode == Mode::Exclusive && !by_me && !self.has_run_out(standing)
-        };
+        let by_me = |standing: &Standing<'_>| (me.node, &me.name) == (standing.fence.node, &standing.claim.by);
+        let foreign = |standing: &&Standing<'_>| standing.is_live() && !by_me(standing) && !self.has_run_out(standing);
         let foreign: Vec<&Standing<'_>> = claims.iter().filter(foreign).collect();
+        let own: Vec<&Standing<'_>> = claims.iter().filter(|standing| by_me(standing)).collect();
+        let covers = |standing: &&Standing<'_>, path| standing.claim.resource.covers(&request.repository, path);
+        // Those who share a file keep out whoever wanted it alone and does not share it by now.
+        let wants_alone = |path| {
+            let wanted = |own: &&Standing<'_>| own.is_live() || matches!(own.state, State::Lost { .. });
+            let of = |mode| move |own: &&&Standing<'_>| own.claim.mode == mode;
+            let alone = own.iter().filter(of(Mode::Exclusive)).any(|own| wanted(own) && covers(own, path));
+            let shares = own.iter().filter(of(Mode::Shared)).any(|own| own.is_live() && covers(own, path));
+            alone && !shares
+        };
         let held = request.paths.iter().filter_map(|path| {
-            let holder = foreign.iter().find(|standing| standing.claim.resource.covers(&request.repository, path))?;
+            let keeps_out = |standing: &&&Standing<'_>| standing.claim.mode == Mode::Exclusive || wants_alone(path);
+            let holder = foreign.iter().filter(keeps_out).find(|standing| covers(standing, path))?;
             Some(claim_check::Held { path: path.clone(), claim: self.show_claim(&claims, holder) })
         });
         Ok(claim_check::Reply { held: held.collect() })
@@ -394,11 +410,12 @@ fn check_globs(files: &[String], mode: Mode) -> Result<Vec<Glob>, Error> {
 fn check_wish(wish: &Wish) -> Result<(), Error> {
     if !(MIN_CLAIM_TTL_S..=MAX_CLAIM_TTL_S).contains(&wish.ttl_s) {
         let message = format!("a lease is {MIN_CLAIM_TTL_S} to {MAX_CLAIM_TTL_S} seconds, not {}", wish.ttl_s);
-        return Err(Error::new(ErrorCode::Invalid, message));
+        return Err(Error::new(ErrorCode::Invalid, message)
+            .hint("a lease is renewed while its agent works: 900 is a good start"));
     }
     if wish.why.as_ref().is_some_and(|why| why.len() > MAX_CLAIM_WHY_BYTES) {
         let message = format!("what a claim is for has at most {MAX_CLAIM_WHY_BYTES} bytes");
-        return Err(Error::new(ErrorCode::TooLarge, message));
+        return Err(Error::new(ErrorCode::TooLarge, message).hint("say it in fewer words"));
     }
     Ok(())
 }

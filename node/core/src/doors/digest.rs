@@ -1,91 +1,84 @@
 //! The digest: what an agent must know now, within a number of tokens.
 //!
-//! A token is taken to have four bytes. The text never has more bytes than that; what has no room is counted. Each part
-//! takes at most half of the room that is left, so that a flood of messages does not hide decisions or summaries.
+//! A token is taken to have four bytes. The text never has more bytes than that. Each part takes at most half of the room
+//! that is left, or as much as its first line, those first that matter most: a flood of messages does not hide what is
+//! urgent, decisions or summaries. A line that does not fit whole is cut. What has no room is counted in the last line,
+//! with where to read on.
+
+mod text;
 
 use std::collections::BTreeSet;
 
+use fedp2p_crdt::claim::State as ClaimState;
 use fedp2p_crdt::standing::{Phase, standing};
-use fedp2p_crdt::task::Standing;
-use fedp2p_protocols::api::claim::Claim;
+use fedp2p_crdt::task::{Counts, Standing};
+use fedp2p_protocols::api::claim::{self as shown, Claim};
 use fedp2p_protocols::api::message::Message;
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, digest};
 use fedp2p_protocols::claim::Resource;
 use fedp2p_protocols::payload::MessageType;
-use fedp2p_protocols::task::Assignee;
-use fedp2p_protocols::vote::{AgentId, Mechanism};
+use fedp2p_protocols::task::{Assignee, Priority, State, Task};
+use fedp2p_protocols::vote::{AgentId, Cause, Mechanism};
 
+use super::attention::Wish;
 use super::tasks::may_take;
 use super::{Continue, Then};
 use crate::Core;
 use crate::input::CallId;
 use crate::store::{HistoryFilter, Placed, Read, Traced};
+use text::{Part, lay_out, plain};
 
 /// How many bytes a token is taken to have.
 const TOKEN_BYTES: usize = 4;
 /// How short and how long a digest may be, in tokens.
 const TOKENS: std::ops::RangeInclusive<u32> = 50..=32_000;
-/// Most bytes of one line.
-const LINE_BYTES: usize = 240;
-/// How many messages are looked at.
+/// How many urgent messages, how many others and how many summaries are looked at.
 const ROWS: u32 = 200;
+/// For how long it is news that a task or a question is over or a claim was lost, by the clock of who said so.
+const NEWS_MS: u64 = 24 * 3600 * 1000;
+
+/// What is urgent of what waits for an agent.
+#[derive(Debug)]
+pub(crate) struct Urgent {
+    pub(crate) messages: Vec<Placed>,
+    pub(crate) more: u64,
+}
 
 /// What waits for an agent.
 #[derive(Debug)]
 pub(crate) struct Unread {
+    pub(crate) urgent: Urgent,
+    /// The first of all that waits, urgent or not.
     pub(crate) messages: Vec<Placed>,
     pub(crate) more: u64,
     pub(crate) held: u64,
-}
-
-/// A text that grows up to a limit.
-#[derive(Debug)]
-struct Text {
-    text: String,
-    limit: usize,
-    left_out: u64,
-}
-
-impl Text {
-    /// Adds a part: its head, and as many of its lines as fit into `room`.
-    fn part(&mut self, head: &str, lines: Vec<String>, room: usize) {
-        let end = (self.text.len() + room).min(self.limit);
-        let mut begun = false;
-        for line in lines {
-            let head = if begun { "" } else { head };
-            let more = head.len() + usize::from(!begun) + line.len() + 3;
-            if self.text.len() + more > end {
-                self.left_out += 1;
-                continue;
-            }
-            if !begun {
-                self.text.push_str(head);
-                self.text.push('\n');
-                begun = true;
-            }
-            self.text.push_str("- ");
-            self.text.push_str(&line);
-            self.text.push('\n');
-        }
-    }
-
-    fn room(&self) -> usize {
-        self.limit - self.text.len()
-    }
 }
 
 impl Core {
     pub(crate) fn digest(&mut self, id: CallId, caller: Caller, request: &digest::Request) -> Result<(), Error> {
         if !TOKENS.contains(&request.tokens) {
             let message = format!("a digest has {} to {} tokens, not {}", TOKENS.start(), TOKENS.end(), request.tokens);
-            return Err(Error::new(ErrorCode::Invalid, message));
+            return Err(Error::new(ErrorCode::Invalid, message).hint("1000 is a good length"));
         }
         self.ensure_registered(&caller)?;
+        self.read_as(id, caller, Wish::Digest { tokens: request.tokens });
+        Ok(())
+    }
+
+    pub(crate) fn read_urgent(&mut self, id: CallId, caller: Caller, tokens: u32) {
+        let read = self.unread(&caller, true);
+        self.read(read, Then::Call(id, Continue::Urgent(caller, tokens)));
+    }
+
+    pub(crate) fn urgent_read(&mut self, id: CallId, caller: Caller, tokens: u32, urgent: Urgent) {
+        let read = self.unread(&caller, false);
+        self.read(read, Then::Call(id, Continue::Unread(caller, tokens, urgent)));
+    }
+
+    fn unread(&self, caller: &Caller, urgent: bool) -> Read {
         let agent = caller.name.clone();
         let held = self.is_open(&agent);
-        let read = Read::Inbox { agent, limit: ROWS, held, now_ms: self.now.wall_ms };
-        self.read(read, Then::Call(id, Continue::Unread(caller, request.tokens)));
-        Ok(())
+        Read::Inbox { agent, limit: ROWS, held, urgent, now_ms: self.now.wall_ms }
     }
 
     pub(crate) fn unread_read(&mut self, id: CallId, caller: Caller, tokens: u32, unread: Unread) {
@@ -101,36 +94,136 @@ impl Core {
         unread: &Unread,
         rows: &[Traced],
     ) {
+        let parts = self.parts(caller, unread, rows);
+        let laid_out = lay_out(parts, tokens as usize * TOKEN_BYTES);
+        let tokens = u32::try_from(laid_out.text.len().div_ceil(TOKEN_BYTES)).unwrap_or(u32::MAX);
+        let left_out = u32::try_from(laid_out.left_out).unwrap_or(u32::MAX);
+        self.answer(id, Reply::Digest(digest::Reply { text: laid_out.text, tokens, left_out }));
+    }
+
+    /// The parts of a digest, in their order, each with how much it matters.
+    fn parts(&self, caller: &Caller, unread: &Unread, rows: &[Traced]) -> Vec<Part> {
         let me = AgentId { node: self.me(), name: caller.name.clone() };
-        let limit = tokens as usize * TOKEN_BYTES;
-        let mut text = Text { text: String::new(), limit, left_out: unread.more };
-        let messages: Vec<Message> =
-            unread.messages.iter().filter_map(|placed| self.show_message(&placed.op, placed.position)).collect();
-        let (urgent, others): (Vec<&Message>, Vec<&Message>) = messages.iter().partition(|message| message.urgent);
-        let unread_lines = |messages: &[&Message]| messages.iter().map(|message| line(message)).collect::<Vec<_>>();
-        let summaries = self.newest_summaries(rows);
-        let newcomer = !self.surfaced.contains_key(&me);
-        let mut parts = vec![
-            ("Urgent and unread:", unread_lines(&urgent)),
-            ("To decide:", self.to_decide(&me)),
-            ("To do:", self.to_do(&me)),
-            ("Unread:", unread_lines(&others)),
-        ];
+        let shown = |placed: &Placed| self.show_message(&placed.op, placed.position);
+        let urgent: Vec<Message> = unread.urgent.messages.iter().filter_map(shown).collect();
+        let all = unread.messages.len() as u64 + unread.more;
+        let all_urgent = unread.urgent.messages.len() as u64 + unread.urgent.more;
+        let others: Vec<Message> = unread.messages.iter().filter_map(shown).filter(|message| !message.urgent).collect();
+        let not_looked_at = all.saturating_sub(all_urgent).saturating_sub(others.len() as u64);
+        let lines = |messages: &[Message]| messages.iter().map(line).collect::<Vec<_>>();
+        let mut summaries = self.newest_summaries(rows);
+        let older = summaries.split_off(summaries.len().min(1));
         // Whoever comes new starts from what was summed up.
-        parts.insert(if newcomer { 0 } else { parts.len() }, ("Summaries, newest first:", summaries));
-        if unread.held > 0 {
-            parts.push(("Held:", vec![format!("{} messages, which \"inbox --held\" shows", unread.held)]));
-        }
-        parts.push(("Files claimed:", self.claimed_files(&me)));
-        parts.push(("Agents:", self.what_agents_do(&me)));
-        let last = parts.len() - 1;
-        for (number, (head, lines)) in parts.into_iter().enumerate() {
-            let room = if number == last { text.room() } else { text.room() / 2 };
-            text.part(head, lines, room);
-        }
-        let tokens = u32::try_from(text.text.len().div_ceil(TOKEN_BYTES)).unwrap_or(u32::MAX);
-        let left_out = u32::try_from(text.left_out).unwrap_or(u32::MAX);
-        self.answer(id, Reply::Digest(digest::Reply { text: text.text, tokens, left_out }));
+        let newcomer = !self.surfaced.has_read(&me.name);
+        let all_summaries = "history --type summary";
+        let held = match unread.held {
+            0 => Vec::new(),
+            held => vec![format!("{held} messages, which \"fedp2p inbox --held\" shows")],
+        };
+        vec![
+            Part::new(1, "Newest summary:", summaries, "summaries", all_summaries),
+            Part::new(
+                if newcomer { 2 } else { 7 },
+                "Older summaries, newest first:",
+                older,
+                "summaries",
+                all_summaries,
+            ),
+            Part::new(0, "Urgent and unread:", lines(&urgent), "urgent", "inbox").and_more(unread.urgent.more),
+            Part::new(3, "To decide:", self.to_decide(&me), "to decide", "vote list"),
+            Part::new(4, "News of what is yours:", self.news(&me), "news", "task list --all"),
+            Part::new(5, "To do:", self.to_do(&me), "to do", "task list --mine"),
+            Part::new(6, "Unread:", lines(&others), "unread", "inbox").and_more(not_looked_at),
+            Part::new(8, "Held:", held, "held", "inbox --held"),
+            Part::new(9, "Files claimed:", self.claimed_files(&me), "claims", "claim list"),
+            Part::new(10, "Agents:", self.what_agents_do(&me), "agents", "pulse"),
+        ]
+    }
+
+    /// What became of what the agent made, asked and claimed: tasks that wait for it or are over, questions that are
+    /// closed, claims that were lost.
+    fn news(&self, me: &AgentId) -> Vec<String> {
+        let mut news = self.lost_claims(me);
+        news.extend(self.own_tasks(me));
+        news.extend(self.own_questions(me));
+        // What waits for the agent, then the newest.
+        news.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        news.into_iter().map(|(_, line)| plain(&line)).collect()
+    }
+
+    fn is_recent(&self, at: u64) -> bool {
+        at.saturating_add(NEWS_MS) > self.now.wall_ms
+    }
+
+    /// The agent's own tasks that wait for an answer, and those that others have ended.
+    fn own_tasks(&self, me: &AgentId) -> Vec<(u64, String)> {
+        let ambiguous = self.ambiguous_tasks();
+        let board = self.board();
+        let own = board.tasks().into_iter().filter(|task| task.key.node == me.node && task.task.by == me.name);
+        let line = |task: Standing<'_>| {
+            let (by, said_at, said) = match &task.task.closed {
+                Some(closed) => {
+                    let by = AgentId { node: closed.fence.node, name: closed.by.clone() };
+                    (by, closed.at, closed.result.as_ref().or(closed.note.as_ref()))
+                }
+                None => {
+                    let last = task.said.iter().rev().find(|said| said.counts == Counts::Yes)?;
+                    let statement = last.statement;
+                    (last.by.clone(), statement.at, statement.result.as_ref().or(statement.note.as_ref()))
+                }
+            };
+            let (at, what) = match task.state {
+                State::InputRequired => (u64::MAX, "waits for your answer"),
+                State::Completed | State::Failed | State::Rejected => (said_at, task.state.as_str()),
+                State::Submitted | State::Working | State::Canceled => return None,
+            };
+            if by == *me || !self.is_recent(at) {
+                return None;
+            }
+            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+            let (id, by) = (self.task_id(&task.key, &ambiguous), self.address(&by));
+            Some((at, format!("your task {id} {what} ({by}){said}")))
+        };
+        own.filter_map(line).collect()
+    }
+
+    /// The agent's own questions that were closed, but by itself.
+    fn own_questions(&self, me: &AgentId) -> Vec<(u64, String)> {
+        let picture = self.documents.picture(&self.lobby);
+        let own = picture.proposals().filter(|(key, proposal)| key.node == me.node && proposal.by == me.name);
+        let line = |(key, proposal): (fedp2p_protocols::vote::ProposalKey, &fedp2p_protocols::vote::Proposal)| {
+            let closing = proposal.closed.as_ref()?;
+            let own = matches!(closing.cause, Cause::Asker | Cause::Withdrawn);
+            if own || !self.is_recent(closing.at) {
+                return None;
+            }
+            let standing = standing(&picture, &key)?;
+            let outcome = match &standing.tally.winner {
+                Some(winner) => winner.clone(),
+                None => format!("undecided, {}", standing.tally.outcome),
+            };
+            Some((closing.at, format!("your question {} was answered: {outcome} ({})", key.id, proposal.question)))
+        };
+        own.filter_map(line).collect()
+    }
+
+    /// The agent's claims that gave way to another.
+    fn lost_claims(&self, me: &AgentId) -> Vec<(u64, String)> {
+        let lost = |standing: &fedp2p_crdt::claim::Standing<'_>| {
+            let own = (standing.fence.node, &standing.claim.by) == (me.node, &me.name);
+            let at = standing.claim.ended.map_or(u64::MAX, |ended| ended.at);
+            own && matches!(standing.state, ClaimState::Lost { .. }) && self.is_recent(at)
+        };
+        let mine = self.address(me);
+        let line = |claim: Claim| {
+            let winner = claim.lost_to.and_then(|winner| winner.by);
+            if claim.state != shown::State::Lost || winner.as_ref() == Some(&mine) {
+                return None;
+            }
+            let to = winner.map(|by| format!(" to {by}")).unwrap_or_default();
+            Some((u64::MAX, format!("your claim {} on {} was lost{to}", claim.id, claim.what)))
+        };
+        self.show_claims(lost).into_iter().filter_map(line).collect()
     }
 
     /// The newest summary of each thread, newest first.
@@ -199,9 +292,25 @@ impl Core {
                 2 => "begin, it is for you".to_owned(),
                 _ => "free".to_owned(),
             };
-            plain(&format!("{what}: {} ({})", self.task_id(&task.key, &ambiguous), task.task.title))
+            let (id, rest) = (self.task_id(&task.key, &ambiguous), self.pressing(task.task));
+            plain(&format!("{what}: {id} ({}){rest}", task.task.title))
         };
         found.into_iter().map(line).collect()
+    }
+
+    /// What presses with a task: its priority, unless it is like most, and when it is due.
+    fn pressing(&self, task: &Task) -> String {
+        let priority = match task.priority {
+            Priority::Normal => "",
+            Priority::Low => ", low priority",
+            Priority::High => ", high priority",
+            Priority::Urgent => ", urgent",
+        };
+        let due = task.due.map(|due| match due.checked_sub(self.now.wall_ms) {
+            Some(left) => format!(", due in {}", span(left)),
+            None => format!(", due {} ago", span(self.now.wall_ms - due)),
+        });
+        format!("{priority}{}", due.unwrap_or_default())
     }
 
     /// The files that are claimed, those of the agent itself first.
@@ -223,8 +332,7 @@ impl Core {
 
     /// What the other agents say of themselves.
     fn what_agents_do(&self, me: &AgentId) -> Vec<String> {
-        let mine = self.address(me);
-        let rows = self.pulse().agents.into_iter().filter(|row| row.address != mine);
+        let rows = self.pulses_of_others(me).into_iter();
         rows.map(|row| {
             let said: Vec<String> =
                 row.pulse.fields().into_iter().filter_map(|(name, said)| Some(format!("{name}: {}", said?))).collect();
@@ -239,51 +347,12 @@ fn line(message: &Message) -> String {
     plain(&format!("[{} {}] {}: {}", message.id.short(), message.kind.as_str(), message.from, message.text))
 }
 
-/// A text on one line, without what acts on a screen, and cut where it is long.
-fn plain(text: &str) -> String {
-    let mut out = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        out.extend(word.chars().filter(|c| !hides(*c)));
-        if out.len() > LINE_BYTES {
-            break;
-        }
-    }
-    if out.len() > LINE_BYTES {
-        let end = (0..=LINE_BYTES - 3).rev().find(|end| out.is_char_boundary(*end)).unwrap_or(0);
-        out.truncate(end);
-        out.push('…');
-    }
-    out
-}
-
-/// Whether a character turns the direction of reading around, or cannot be seen.
-fn hides(c: char) -> bool {
-    matches!(c, '\u{00ad}' | '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_short_and_does_nothing_to_a_screen() {
-        assert_eq!(plain("one\n two\u{1b}[2J \u{202e}three"), "one two [2J three");
-        let long = plain(&"ü".repeat(500));
-        assert!(long.len() <= LINE_BYTES && long.ends_with('…'));
-    }
-
-    #[test]
-    fn a_text_is_never_longer_than_it_may_be() {
-        for limit in 0..400 {
-            let mut text = Text { text: String::new(), limit, left_out: 0 };
-            text.part("Head:", vec!["x".repeat(90); 3], limit / 2);
-            text.part("Other:", vec!["y".repeat(20); 3], text.room());
-            assert!(text.text.len() <= limit);
-            let lines = text.text.lines().filter(|line| line.starts_with('-')).count() as u64;
-            assert_eq!(lines + text.left_out, 6);
-        }
+/// A span of time in words, about.
+fn span(ms: u64) -> String {
+    match ms / 1000 {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7_199 => format!("{} min", seconds / 60),
+        seconds @ 7_200..=172_799 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
     }
 }

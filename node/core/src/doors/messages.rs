@@ -6,7 +6,7 @@ use fedp2p_protocols::api::message::{Delivery, DeliveryState};
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, ack, history, inbox, message, send, surfaced, watch};
 use fedp2p_protocols::codec::DecodeError;
 use fedp2p_protocols::id::{ConversationId, OpId};
-use fedp2p_protocols::limits::{MAX_COVERS, MAX_EXPIRY_S, MAX_PAGE, MAX_THREAD_MESSAGES, THREAD_WINDOW};
+use fedp2p_protocols::limits::{MAX_COVERS, MAX_EXPIRY_S};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::op::{Kind, Verified};
 use fedp2p_protocols::payload::{Cover, MAX_RECEIPT_ENTRIES, Message, MessageType, Receipt, Surfaced};
@@ -14,6 +14,9 @@ use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::sync::LogKey;
 use fedp2p_protocols::vote::AgentId;
 
+use super::attention::Wish;
+use super::budget::What;
+use super::page::{Room, check_limit};
 use super::resolve::agent_name;
 use super::{Continue, Finish, Then, id_prefix};
 use crate::author::{Entries, check_size, log_key};
@@ -24,6 +27,9 @@ use crate::{Core, LOBBY};
 
 /// How many messages of a thread are looked at for the budget.
 const THREAD_ROWS: u32 = 256;
+
+/// Where the ids of messages are found.
+const IDS: &str = "ids stand in the first column of \"fedp2p inbox\"";
 
 /// The messages that one refers to.
 #[derive(Debug, Default)]
@@ -62,13 +68,6 @@ fn check_kind(request: &send::Request) -> Result<(), Error> {
 /// The agent that wrote an op.
 fn author_of(op: &Verified) -> AgentId {
     AgentId { node: op.header().author, name: agent_name(op.header().agent.as_ref()) }
-}
-
-fn check_limit(limit: u32) -> Result<u32, Error> {
-    if (1..=MAX_PAGE).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(Error::new(ErrorCode::Invalid, format!("a limit is 1 to {MAX_PAGE}, not {limit}")))
 }
 
 impl Core {
@@ -122,38 +121,6 @@ impl Core {
         }
     }
 
-    /// Checks that an AI agent leaves a thread to others after a while.
-    pub(crate) fn check_budget(&self, caller: &Caller, thread: &[Traced]) -> Result<(), Error> {
-        let me = AgentId { node: self.me(), name: caller.name.clone() };
-        let window = u64::try_from(THREAD_WINDOW.as_millis()).unwrap_or(u64::MAX);
-        let since = self.now.wall_ms.saturating_sub(window);
-        let mut spent = 0;
-        for traced in thread.iter().rev() {
-            let op = &traced.placed.op;
-            let author = author_of(op);
-            if author == me {
-                spent += usize::from(op.header().hlc.milliseconds() >= since);
-                continue;
-            }
-            let content = self.documents.content(&self.lobby, &author.node);
-            let person = content.agents.get(&author.name).is_some_and(|agent| agent.kind == AgentKind::Person);
-            if person || Message::decode(op.payload()).is_ok_and(|message| message.kind == MessageType::Result) {
-                break;
-            }
-        }
-        if spent < MAX_THREAD_MESSAGES {
-            return Ok(());
-        }
-        let minutes = THREAD_WINDOW.as_secs() / 60;
-        let message = format!(
-            "{} has written {spent} messages into this thread within {minutes} minutes, and neither a person nor a \
-             result has answered; the limit is {MAX_THREAD_MESSAGES}",
-            caller.name
-        );
-        Err(Error::new(ErrorCode::Conflict, message)
-            .hint("wait for an answer, ask a person, or do what was talked about"))
-    }
-
     pub(crate) fn send_with(
         &mut self,
         id: CallId,
@@ -182,9 +149,12 @@ impl Core {
         let too_large =
             |error: DecodeError| Error::new(ErrorCode::TooLarge, error.to_string()).hint("send a shorter message");
         check_size(&message.encode()).map_err(too_large)?;
+        let what = if message.kind == MessageType::Result { What::Result } else { What::Message };
+        self.check_spending(caller, &message.to, what)?;
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, Vec::new())?;
         let op = self.append_message(&mut entries, &caller.name, &message).map_err(too_large)?;
+        self.spend(caller, &message.to, what, Some((op.id(), message.reply_to)));
         self.commit_call(entries, id, Finish::Sent(op));
         Ok(())
     }
@@ -222,7 +192,7 @@ impl Core {
         let key = log_key(op);
         let seq = op.header().seq;
         let state = |agent: &AgentId| {
-            let surfaced = self.surfaced.get(agent).and_then(|levels| levels.get(&key)).copied().unwrap_or(0);
+            let surfaced = self.surfaced.level(agent, &key);
             let reach = self.reaches.get(&(agent.node, key)).copied().unwrap_or(0);
             if acknowledged.contains(agent) {
                 DeliveryState::Acknowledged
@@ -276,23 +246,37 @@ impl Core {
         let Some(shown) = self.show_message(&written.op, written.position) else { return };
         let Ok(message) = Message::decode(written.op.payload()) else { return };
         let mut inboxes = self.local_recipients(&written.op, &message);
+        self.answered_by(&written.op, &message, &inboxes);
         inboxes.retain(|agent| !self.is_held(&written.op, &message, agent));
         self.tell_inboxes(watch::Event::Message(shown), &inboxes);
     }
 
-    pub(crate) fn inbox(&mut self, id: CallId, caller: &Caller, request: &inbox::Request) -> Result<(), Error> {
+    pub(crate) fn inbox(&mut self, id: CallId, caller: Caller, request: &inbox::Request) -> Result<(), Error> {
         let limit = check_limit(request.limit)?;
-        self.ensure_registered(caller)?;
-        let agent = caller.name.clone();
-        let held = request.held || self.is_open(&agent);
-        let read = Read::Inbox { agent, limit, held, now_ms: self.now.wall_ms };
-        self.read(read, Then::Call(id, Continue::Inbox(held)));
+        self.ensure_registered(&caller)?;
+        self.read_as(id, caller, Wish::Inbox { limit, held: request.held });
         Ok(())
     }
 
+    pub(crate) fn read_inbox(&mut self, id: CallId, caller: &Caller, limit: u32, held: bool) {
+        let agent = caller.name.clone();
+        let held = held || self.is_open(&agent);
+        let read = Read::Inbox { agent, limit, held, urgent: false, now_ms: self.now.wall_ms };
+        self.read(read, Then::Call(id, Continue::Inbox(held)));
+    }
+
     pub(crate) fn inbox_read(&mut self, id: CallId, rows: &[Placed], more: u64, (held, with_held): (u64, bool)) {
-        let messages = rows.iter().filter_map(|placed| self.show_message(&placed.op, placed.position)).collect();
-        let cursor = rows.last().map_or(0, |placed| placed.position);
+        let mut room = Room::default();
+        let (mut messages, mut cursor, mut looked_at) = (Vec::new(), 0, 0);
+        for placed in rows {
+            let shown = self.show_message(&placed.op, placed.position);
+            if shown.as_ref().is_some_and(|shown| !room.takes(shown)) {
+                break;
+            }
+            messages.extend(shown);
+            (cursor, looked_at) = (placed.position, looked_at + 1);
+        }
+        let more = more + (rows.len() - looked_at) as u64;
         self.answer(id, Reply::Inbox(inbox::Reply { messages, cursor, more, held, with_held }));
     }
 
@@ -341,12 +325,12 @@ impl Core {
         let op = self
             .append(entries, lobby, Kind::Receipt, Some(agent), &receipt.encode())
             .expect("a receipt's lists are bounded below the size of an op");
-        crate::ingest::write_receipt(&mut entries.writes, &op);
+        crate::ingest::write_receipt(&mut entries.writes, &op, &self.me());
     }
 
     pub(crate) fn ack(&mut self, id: CallId, caller: Caller, request: ack::Request) -> Result<(), Error> {
         if request.ids.is_empty() || request.ids.len() > MAX_RECEIPT_ENTRIES {
-            return Err(Error::new(ErrorCode::Invalid, format!("give 1 to {MAX_RECEIPT_ENTRIES} ids")));
+            return Err(Error::new(ErrorCode::Invalid, format!("give 1 to {MAX_RECEIPT_ENTRIES} ids")).hint(IDS));
         }
         let prefixes = request.ids.iter().map(|text| id_prefix(text)).collect::<Result<Vec<_>, _>>()?;
         self.read(Read::Find(prefixes), Then::Call(id, Continue::Ack(caller, request.ids)));
@@ -365,7 +349,7 @@ impl Core {
         for (text, matches) in texts.iter().zip(found) {
             let placed = self.one_found(text, Some(matches))?;
             let message = Message::decode(placed.op.payload())
-                .map_err(|_| Error::new(ErrorCode::NotFound, format!("{text:?} is not a message")))?;
+                .map_err(|_| Error::new(ErrorCode::NotFound, format!("{text:?} is not a message")).hint(IDS))?;
             let header = placed.op.header();
             let author = AgentId { node: header.author, name: agent_name(header.agent.as_ref()) };
             if !message.is_for(&me, Some(&author)) {
@@ -457,17 +441,22 @@ impl Core {
 
     pub(crate) fn history_read(&mut self, id: CallId, rows: &[Traced], limit: u32) {
         let me = self.me();
-        let messages: Vec<message::Message> = rows
-            .iter()
-            .filter_map(|Traced { placed, acknowledged, handed }| {
-                let mut shown = self.show_message(&placed.op, placed.position)?;
-                if placed.op.header().author == me {
-                    shown.deliveries = self.deliveries(&placed.op, acknowledged, handed);
-                }
-                Some(shown)
-            })
-            .collect();
-        let before = rows.first().map(|row| row.placed.position).filter(|_| rows.len() == limit as usize);
+        let mut room = Room::default();
+        let (mut messages, mut first, mut full) = (Vec::new(), None, rows.len() == limit as usize);
+        for Traced { placed, acknowledged, handed } in rows.iter().rev() {
+            let mut shown = self.show_message(&placed.op, placed.position);
+            if let Some(shown) = shown.as_mut().filter(|_| placed.op.header().author == me) {
+                shown.deliveries = self.deliveries(&placed.op, acknowledged, handed);
+            }
+            if shown.as_ref().is_some_and(|shown| !room.takes(shown)) {
+                full = true;
+                break;
+            }
+            messages.extend(shown);
+            first = Some(placed.position);
+        }
+        messages.reverse();
+        let before = first.filter(|_| full);
         self.answer(id, Reply::History(history::Reply { messages, before }));
     }
 }

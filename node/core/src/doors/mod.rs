@@ -4,13 +4,16 @@
 mod approvals;
 mod attention;
 mod ballots;
+pub(crate) mod budget;
 pub(crate) mod claims;
 mod digest;
 mod messages;
 pub(crate) mod notes;
+mod page;
 pub(crate) mod picture;
 mod resolve;
 mod roles;
+pub(crate) mod shown;
 mod status;
 pub(crate) mod tasks;
 mod votes;
@@ -70,7 +73,9 @@ pub(crate) enum Continue {
     Reply(Caller, Box<fedp2p_protocols::api::send::Request>),
     Budget(Caller, Box<fedp2p_protocols::api::send::Request>, messages::References),
     Ack(Caller, Vec<String>),
-    Unread(Caller, u32),
+    Held(Caller, attention::Wish),
+    Urgent(Caller, u32),
+    Unread(Caller, u32, digest::Urgent),
     Summaries(Caller, u32, digest::Unread),
     History(Box<fedp2p_protocols::api::history::Request>),
     Listing(u32),
@@ -86,6 +91,10 @@ pub(crate) enum Finish {
     /// A message was sent.
     Sent(Arc<Verified>),
     Invited(invite::Reply),
+    /// An agent said what it wants to be handed.
+    Attention(AgentName, fedp2p_protocols::api::attention_set::Reply),
+    /// Some of what is held was judged; if there is a position, more comes after it.
+    Judged(Caller, attention::Wish, Option<u64>),
     /// A claim was made: it is shown as it stands then.
     Claim(fedp2p_protocols::claim::Fence),
     /// A proposal was changed: it is shown as it stands then.
@@ -170,31 +179,42 @@ impl Core {
                 self.answer(id, Reply::Status(status));
             }
             Request::Peers(_) => self.answer(id, Reply::Peers(self.peers())),
-            Request::Agents(_) => self.answer(id, Reply::Agents(self.agents())),
+            Request::Agents(request) => {
+                let agents = self.agents(&request)?;
+                self.answer(id, Reply::Agents(agents));
+            }
             Request::Invite(request) => self.invite(id, &request)?,
             Request::Join(request) => self.join(id, request)?,
             Request::Send(request) => self.send_message(id, caller, request)?,
-            Request::Inbox(request) => self.inbox(id, &caller, &request)?,
+            Request::Inbox(request) => self.inbox(id, caller, &request)?,
             Request::Surfaced(request) => self.surfaced(id, &caller, &request)?,
             Request::Ack(request) => self.ack(id, caller, request)?,
             Request::History(request) => self.history(id, request)?,
             Request::State(request) => self.update_state(id, &caller, &request)?,
             Request::AttentionSet(request) => self.attention_set(id, &caller, &request)?,
             Request::Digest(request) => self.digest(id, caller, &request)?,
-            Request::Pulse(_) => self.answer(id, Reply::Pulse(self.pulse())),
+            Request::Pulse(request) => {
+                let pulse = self.pulse(&request)?;
+                self.answer(id, Reply::Pulse(pulse));
+            }
             Request::VoteNew(request) => self.vote_new(id, &caller, request)?,
             Request::VoteAck(request) => self.vote_ack(id, &caller, &request)?,
             Request::VoteCast(request) => self.vote_cast(id, &caller, &request)?,
             Request::VoteShow(request) => {
-                let key = self.find_proposal(&request.id)?;
-                let shown = self.show_proposal(&key).expect("a proposal that was found is in the picture");
+                let shown = self.vote_show(&caller, &request.id)?;
                 self.answer(id, Reply::VoteShow(Box::new(shown)));
             }
-            Request::VoteList(request) => self.answer(id, Reply::VoteList(self.vote_list(&request))),
+            Request::VoteList(request) => {
+                let list = self.vote_list(&request)?;
+                self.answer(id, Reply::VoteList(list));
+            }
             Request::VoteClose(request) => self.vote_close(id, &caller, &request)?,
             Request::RoleAssign(request) => self.role_assign(id, &caller, &request)?,
             Request::RoleRemove(request) => self.role_remove(id, &caller, &request)?,
-            Request::RoleList(request) => self.answer(id, Reply::RoleList(self.role_list(&request))),
+            Request::RoleList(request) => {
+                let list = self.role_list(&request)?;
+                self.answer(id, Reply::RoleList(list));
+            }
             Request::ApprovalAsk(request) => self.approval_ask(id, &caller, request)?,
             Request::ApprovalAnswer(request) => self.approval_answer(id, &caller, &request)?,
             Request::PinSet(request) => self.pin_set(id, &caller, &request)?,
@@ -257,6 +277,8 @@ impl Core {
                 self.answer(id, Reply::Send(reply));
             }
             Finish::Invited(reply) => self.answer(id, Reply::Invite(reply)),
+            Finish::Attention(agent, reply) => self.attention_kept(id, &agent, reply),
+            Finish::Judged(caller, wish, more) => self.held_judged(id, caller, wish, more),
             Finish::Claim(fence) => self.finish_claim(id, &fence),
             Finish::Task(key, wrap) => {
                 if let Some(shown) = self.show_task(&key) {
@@ -342,8 +364,12 @@ impl Core {
             (Continue::Inbox(with), ReadOutcome::Inbox { messages, more, held }) => {
                 self.inbox_read(id, &messages, more, (held, with));
             }
-            (Continue::Unread(caller, tokens), ReadOutcome::Inbox { messages, more, held }) => {
-                self.unread_read(id, caller, tokens, digest::Unread { messages, more, held });
+            (Continue::Held(caller, wish), ReadOutcome::Held(rows)) => self.held_read(id, caller, wish, &rows),
+            (Continue::Urgent(caller, tokens), ReadOutcome::Inbox { messages, more, .. }) => {
+                self.urgent_read(id, caller, tokens, digest::Urgent { messages, more });
+            }
+            (Continue::Unread(caller, tokens, urgent), ReadOutcome::Inbox { messages, more, held }) => {
+                self.unread_read(id, caller, tokens, digest::Unread { urgent, messages, more, held });
             }
             (Continue::Summaries(caller, tokens, unread), ReadOutcome::History(rows)) => {
                 self.summaries_read(id, &caller, tokens, &unread, &rows);
@@ -355,7 +381,7 @@ impl Core {
                 self.send_found(id, caller, *request, &found)?;
             }
             (Continue::Budget(caller, request, references), ReadOutcome::History(thread)) => {
-                self.check_budget(&caller, &thread)?;
+                self.check_thread(&caller, &thread)?;
                 self.send_with(id, &caller, &request, references)?;
             }
             (Continue::Ack(caller, ids), ReadOutcome::Find(found)) => self.ack_found(id, &caller, &ids, &found)?,
@@ -375,14 +401,17 @@ impl Core {
         request
             .ticket
             .parse::<fedp2p_protocols::ticket::Ticket>()
-            .map_err(|error| Error::new(ErrorCode::Invalid, error.to_string()))
+            .map_err(|error| {
+                Error::new(ErrorCode::Invalid, error.to_string()).hint("copy the whole ticket, or ask for another")
+            })
             .and_then(|ticket| {
                 let own = self.chain.certificate();
                 if ticket.organisation == own.organisation {
                     return Err(Error::new(
                         ErrorCode::Conflict,
                         format!("this node belongs to {} already", own.organisation_name),
-                    ));
+                    )
+                    .hint("there is nothing to do"));
                 }
                 let others = self.members.iter().filter(|(node, _)| **node != self.me()).count();
                 crate::membership::may_leave(&own.organisation_name, self.root.is_some(), others)

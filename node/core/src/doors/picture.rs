@@ -9,11 +9,13 @@ use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, agents, pulse, stat
 use fedp2p_protocols::attention::Mode;
 use fedp2p_protocols::claim::{Claim, Fence};
 use fedp2p_protocols::id::{ConversationId, NodeId};
-use fedp2p_protocols::name::{AgentName, TaskId};
+use fedp2p_protocols::name::{Address, AgentName, TaskId};
 use fedp2p_protocols::op::Verified;
+use fedp2p_protocols::pulse::PulseTooLong;
 use fedp2p_protocols::task::TaskKey;
 use fedp2p_protocols::vote::{AgentId, Proposal, ProposalKey};
 
+use super::page::{no_place, page};
 use super::{Finish, Then};
 use crate::Core;
 use crate::author::Entries;
@@ -172,29 +174,49 @@ impl Core {
         Some(pulse::Row { address: self.address(id), kind: agent.kind, presence: self.agent_presence(id), pulse, at })
     }
 
-    pub(crate) fn pulse(&self) -> pulse::Reply {
-        let mut rows: Vec<pulse::Row> = self.all_agents().iter().filter_map(|agent| self.pulse_row(agent)).collect();
-        rows.sort_by(|a, b| a.address.cmp(&b.address));
-        pulse::Reply { agents: rows }
+    pub(crate) fn pulse(&self, request: &pulse::Request) -> Result<pulse::Reply, Error> {
+        let mut speaking = self.agents_after(request.after.as_deref())?;
+        speaking.retain(|id| self.agent(id).is_some_and(|agent| agent.said.is_some()));
+        let page = page(speaking, request.limit, |id| self.pulse_row(&id), |row| row.address.to_string())?;
+        Ok(pulse::Reply { agents: page.rows, more: page.more, next: page.next })
     }
 
-    pub(crate) fn agents(&self) -> agents::Reply {
-        let row = |id: &AgentId| {
-            let agent = self.agent(id)?;
+    /// What all agents but one say, by address.
+    pub(crate) fn pulses_of_others(&self, me: &AgentId) -> Vec<pulse::Row> {
+        let mut rows: Vec<pulse::Row> =
+            self.all_agents().iter().filter(|id| *id != me).filter_map(|id| self.pulse_row(id)).collect();
+        rows.sort_by(|a, b| a.address.cmp(&b.address));
+        rows
+    }
+
+    /// All agents by address, after the one that has this address.
+    fn agents_after(&self, after: Option<&str>) -> Result<Vec<AgentId>, Error> {
+        let after: Option<Address> =
+            after.map(|text| text.parse().map_err(|_| no_place(text, "agents"))).transpose()?;
+        let mut agents: Vec<(Address, AgentId)> =
+            self.all_agents().into_iter().map(|agent| (self.address(&agent), agent)).collect();
+        agents.retain(|(address, _)| after.as_ref().is_none_or(|after| address > after));
+        agents.sort();
+        Ok(agents.into_iter().map(|(_, agent)| agent).collect())
+    }
+
+    pub(crate) fn agents(&self, request: &agents::Request) -> Result<agents::Reply, Error> {
+        let row = |id: AgentId| {
+            let agent = self.agent(&id)?;
             let said = agent.said.as_ref();
             Some(agents::Agent {
-                address: self.address(id),
+                address: self.address(&id),
                 kind: agent.kind,
-                presence: self.agent_presence(id),
-                attention: self.mode(id),
+                presence: self.agent_presence(&id),
+                attention: self.mode(&id),
                 status: said.and_then(|said| said.pulse.status.clone().or_else(|| said.pulse.action.clone())),
                 summary: said.and_then(|said| said.pulse.summary.clone()),
                 updated: said.map(|said| said.at),
             })
         };
-        let mut agents: Vec<agents::Agent> = self.all_agents().iter().filter_map(row).collect();
-        agents.sort_by(|a, b| a.address.cmp(&b.address));
-        agents::Reply { agents }
+        let agents = self.agents_after(request.after.as_deref())?;
+        let page = page(agents, request.limit, row, |row| row.address.to_string())?;
+        Ok(agents::Reply { agents: page.rows, more: page.more, next: page.next })
     }
 
     pub(crate) fn update_state(&mut self, id: CallId, caller: &Caller, request: &state::Request) -> Result<(), Error> {
@@ -212,7 +234,9 @@ impl Core {
                 None => return Err(unknown_field(field, given.map(|(name, _)| name))),
             }
         }
-        pulse.check().map_err(|error| Error::new(ErrorCode::TooLarge, error.to_string()))?;
+        let too_long =
+            |error: PulseTooLong| Error::new(ErrorCode::TooLarge, error.to_string()).hint("say it in fewer words");
+        pulse.check().map_err(too_long)?;
         let at = self.now.wall_ms;
         let reply = Reply::State(state::Reply { pulse: pulse.clone(), at });
         let mut entries = Entries::default();

@@ -12,6 +12,8 @@ use crate::Core;
 /// How alike two names must be to be suggested, by Jaro and Winkler's measure.
 const ALIKE: f64 = 0.75;
 const MOST_SUGGESTIONS: usize = 3;
+/// Where everybody is found.
+const EVERYBODY: &str = "\"fedp2p agents\" lists everybody";
 /// Most characters of an id that is made of words.
 const MAX_MADE_ID: usize = 40;
 
@@ -41,13 +43,15 @@ impl Core {
         let agents = self.all_agents();
         let own_organisation = &self.chain.certificate().organisation_name;
         let found: Vec<&AgentId> = if text.contains('@') {
-            let address: Address =
-                text.parse().map_err(|error| Error::new(ErrorCode::Invalid, format!("{text:?}: {error}")))?;
+            let address: Address = text
+                .parse()
+                .map_err(|error| Error::new(ErrorCode::Invalid, format!("{text:?}: {error}")).hint(EVERYBODY))?;
             if address.organisation.as_ref().is_some_and(|organisation| organisation != own_organisation) {
                 return Err(Error::new(
                     ErrorCode::NotFound,
                     format!("{text:?} is in an organisation that this one does not exchange messages with"),
-                ));
+                )
+                .hint(EVERYBODY));
             }
             let fits =
                 |agent: &&AgentId| agent.name == address.agent && self.members.name(&agent.node) == Some(&address.node);
@@ -91,9 +95,7 @@ impl Core {
             let alike = strsim::jaro_winkler(text, agent.name.as_str()).max(strsim::jaro_winkler(text, &address));
             (alike, address)
         }));
-        Error::new(ErrorCode::NotFound, format!("nobody here is called {text:?}"))
-            .hint("\"fedp2p agents\" lists everybody")
-            .suggest(suggestions)
+        Error::new(ErrorCode::NotFound, format!("nobody here is called {text:?}")).hint(EVERYBODY).suggest(suggestions)
     }
 
     /// As [`Core::resolve`], for a caller that nobody may know yet and that may mean itself.

@@ -4,14 +4,18 @@ use fedp2p_crdt::content::{Edit, Entry, Place, RolePlace};
 use fedp2p_crdt::roles;
 use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, role_assign, role_list, role_remove};
 use fedp2p_protocols::limits::MAX_ROLES;
-use fedp2p_protocols::name::RoleName;
+use fedp2p_protocols::name::{Address, RoleName};
 use fedp2p_protocols::task::Grant;
 use fedp2p_protocols::vote::AgentId;
 
 use super::Finish;
+use super::page::{no_place, page};
 use crate::author::Entries;
 use crate::input::CallId;
 use crate::{Core, LOBBY};
+
+/// Where roles are found.
+const ROLES: &str = "\"fedp2p role list\" shows who has which role";
 
 impl Core {
     pub(crate) fn role_assign(
@@ -54,9 +58,7 @@ impl Core {
         if !roles::role(&picture, &place).is_some_and(|role| role.grant.has) {
             let has = self.roles_of(&place.agent).iter().map(ToString::to_string).collect();
             let message = format!("{} is no {}", self.address(&place.agent), place.role);
-            return Err(Error::new(ErrorCode::Conflict, message)
-                .hint("\"fedp2p role list\" shows who has which role")
-                .suggest(has));
+            return Err(Error::new(ErrorCode::Conflict, message).hint(ROLES).suggest(has));
         }
         let (edits, role) = self.grant(caller, place, false)?;
         self.may_be_over(1);
@@ -97,7 +99,9 @@ impl Core {
         Ok((edits, shown))
     }
 
-    pub(crate) fn role_list(&self, request: &role_list::Request) -> role_list::Reply {
+    pub(crate) fn role_list(&self, request: &role_list::Request) -> Result<role_list::Reply, Error> {
+        let after = request.after.as_deref().map(|text| role_place(text).ok_or_else(|| no_place(text, "roles")));
+        let after = after.transpose()?;
         let picture = self.documents.picture(&self.lobby);
         let wanted = |place: &RolePlace| request.role.as_ref().is_none_or(|role| *role == place.role);
         let found = roles::roles(&picture).into_iter().filter(|(place, role)| role.grant.has && wanted(place));
@@ -108,9 +112,11 @@ impl Core {
                 by: self.address(&AgentId { node: role.from, name: role.grant.by.clone() }),
                 at: role.grant.at,
             })
+            .filter(|row| after.as_ref().is_none_or(|(role, agent)| (&row.role, &row.agent) > (role, agent)))
             .collect();
         rows.sort_by(|a, b| (&a.role, &a.agent).cmp(&(&b.role, &b.agent)));
-        role_list::Reply { roles: rows }
+        let page = page(rows, request.limit, Some, |row| format!("{}:{}", row.role, row.agent))?;
+        Ok(role_list::Reply { roles: page.rows, more: page.more, next: page.next })
     }
 
     /// The roles that an agent has.
@@ -122,8 +128,9 @@ impl Core {
 
     /// Finds a role that somebody has.
     pub(crate) fn find_role(&self, text: &str) -> Result<RoleName, Error> {
-        let role: RoleName =
-            text.parse().map_err(|error| Error::new(ErrorCode::Invalid, format!("the role {text:?}: {error}")))?;
+        let role: RoleName = text
+            .parse()
+            .map_err(|error| Error::new(ErrorCode::Invalid, format!("the role {text:?}: {error}")).hint(ROLES))?;
         let picture = self.documents.picture(&self.lobby);
         if !roles::who_has(&picture, &role).is_empty() {
             return Ok(role);
@@ -146,4 +153,10 @@ impl Core {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// A place in the list of roles: `ROLE:AGENT@NODE`.
+fn role_place(text: &str) -> Option<(RoleName, Address)> {
+    let (role, agent) = text.split_once(':')?;
+    Some((role.parse().ok()?, agent.parse().ok()?))
 }

@@ -1,23 +1,29 @@
 //! Proposals and ballots at the doors: what is asked, answered and closed. `ballots` shows how they stand.
 
 use fedp2p_crdt::content::{BallotPlace, Entry, SeenPlace};
-use fedp2p_crdt::standing::{Phase, Standing, standing};
-use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, vote_ack, vote_cast, vote_close, vote_list, vote_new};
+use fedp2p_crdt::standing::{Phase, Place, Standing, place, standing};
+use fedp2p_protocols::api::{
+    Caller, Error, ErrorCode, Reply, proposal, vote_ack, vote_cast, vote_close, vote_list, vote_new,
+};
 use fedp2p_protocols::limits::{
     MAX_ELECTORATE, MAX_OPEN_QUESTIONS, MAX_OPTIONS, MAX_POLL_TIME_S, MAX_PROPOSAL_ID_BYTES, MAX_QUESTION_BYTES,
-    MAX_REASON_BYTES, MAX_SEEN,
+    MAX_REASON_BYTES, MAX_SEEN, MAX_VOTERS, MAX_VOTERS_OF_NODE,
 };
+use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::vote::{
     AgentId, Ballot, Cause, Count, Electorate, Mechanism, Proposal, ProposalKey, Rules, Seen,
 };
 
 use super::Finish;
+use super::page::page;
 use crate::Core;
 use crate::author::Entries;
 use crate::input::CallId;
 
 /// Where questions are found, and where those that have left.
 const LISTING: &str = "\"fedp2p vote list --all\" lists them; what was closed long ago is in the signed log only";
+/// Most bytes of a question that a refusal quotes.
+const MOST_QUOTED: usize = 200;
 
 impl Core {
     pub(crate) fn vote_new(&mut self, call: CallId, caller: &Caller, request: vote_new::Request) -> Result<(), Error> {
@@ -42,7 +48,8 @@ impl Core {
         let options = check_options(request.options)?;
         let question = request.question.trim().to_owned();
         if question.is_empty() || question.len() > MAX_QUESTION_BYTES {
-            return Err(Error::new(ErrorCode::Invalid, format!("a question has 1 to {MAX_QUESTION_BYTES} bytes")));
+            return Err(Error::new(ErrorCode::Invalid, format!("a question has 1 to {MAX_QUESTION_BYTES} bytes"))
+                .hint("ask in one sentence, and explain in a note or a message"));
         }
         let id = match request.id {
             Some(id) => check_id(id)?,
@@ -79,7 +86,8 @@ impl Core {
     fn rules(&self, caller: &Caller, request: &vote_new::Request) -> Result<Rules, Error> {
         let until = |what: &str, seconds: Option<u32>| match seconds {
             Some(seconds) if !(1..=MAX_POLL_TIME_S).contains(&seconds) => {
-                Err(Error::new(ErrorCode::Invalid, format!("{what} is 1 to {MAX_POLL_TIME_S} seconds from now")))
+                Err(Error::new(ErrorCode::Invalid, format!("{what} is 1 to {MAX_POLL_TIME_S} seconds from now"))
+                    .hint("choose a time within these, or none"))
             }
             seconds => Ok(seconds.map(|seconds| self.now.wall_ms + u64::from(seconds) * 1000)),
         };
@@ -107,7 +115,8 @@ impl Core {
             [one] if one == "people" => Ok(Electorate::People),
             [one] if one.starts_with("role:") => Ok(Electorate::Role(self.find_role(&one["role:".len()..])?)),
             texts if texts.len() > MAX_ELECTORATE => {
-                Err(Error::new(ErrorCode::TooLarge, format!("an electorate has at most {MAX_ELECTORATE} agents")))
+                Err(Error::new(ErrorCode::TooLarge, format!("an electorate has at most {MAX_ELECTORATE} agents"))
+                    .hint("give them a role, and ask it: role:NAME"))
             }
             texts => {
                 let found: std::collections::BTreeSet<AgentId> =
@@ -146,30 +155,53 @@ impl Core {
                 Error::new(ErrorCode::Conflict, format!("{id:?} is closed")).hint("see it with \"fedp2p vote show\"")
             );
         }
-        if seen.is_some_and(|revision| revision != proposal.revision) {
-            return Err(Error::new(
-                ErrorCode::Conflict,
-                format!("{id:?} has changed; its revision is {}", proposal.revision),
-            )
-            .hint("read it again and answer what it asks now"));
+        let agent = AgentId { node: self.me(), name: caller.name.clone() };
+        match place(&picture, &key, &agent, caller.kind) {
+            Place::Free => {}
+            Place::NotAsked => {
+                return Err(Error::new(ErrorCode::Forbidden, format!("{} is not asked in {id:?}", caller.name))
+                    .hint("\"fedp2p vote show\" names those who are"));
+            }
+            Place::Taken => {
+                let message = format!(
+                    "{id:?} takes the answers of {MAX_VOTERS_OF_NODE} agents of a node, and {MAX_VOTERS} in all, and others \
+                     have given them"
+                );
+                return Err(Error::new(ErrorCode::Conflict, message)
+                    .hint("whoever asks can name those who are asked: --electorate"));
+            }
         }
-        if !self.may_vote(caller, &standing) {
-            return Err(Error::new(ErrorCode::Forbidden, format!("{} is not asked in {id:?}", caller.name))
-                .hint("\"fedp2p vote show\" names those who are"));
-        }
+        self.check_seen(&agent, &standing, seen)?;
         Ok((key, standing))
     }
 
-    fn may_vote(&self, caller: &Caller, standing: &Standing<'_>) -> bool {
-        let agent = AgentId { node: self.me(), name: caller.name.clone() };
-        // One that speaks for the first time is in no picture yet.
-        let by_kind = match &standing.proposal.rules.electorate {
-            _ if standing.proposal.rules.mechanism == Mechanism::Signoff => false,
-            Electorate::All => true,
-            Electorate::People => caller.kind == fedp2p_protocols::pulse::AgentKind::Person,
-            Electorate::Role(_) | Electorate::Agents(_) => false,
+    /// Checks that an agent knows what it answers: it says which revision it saw, it was shown this one or acknowledged it, or
+    /// there was never another.
+    fn check_seen(&self, agent: &AgentId, standing: &Standing<'_>, revision: Option<u32>) -> Result<(), Error> {
+        let proposal = standing.proposal;
+        let knows = match (revision, self.shown.get(&agent.name, &standing.key)) {
+            (Some(revision), _) => revision == proposal.revision,
+            (None, _) if standing.seen.contains(agent) => true,
+            (None, Some(shown)) => *shown == standing.asked,
+            (None, None) => proposal.revision == 1,
         };
-        by_kind || standing.electorate.contains(&agent)
+        if knows {
+            return Ok(());
+        }
+        let (id, number) = (&standing.key.id, proposal.revision);
+        let question = &proposal.question[..proposal.question.floor_char_boundary(MOST_QUOTED)];
+        let saw = if revision.is_some() { "has changed" } else { "has changed, and this agent was not shown how" };
+        let message = format!("{id:?} {saw}: revision {number} asks {question:?} ({})", proposal.options.join(" | "));
+        Err(Error::new(ErrorCode::Conflict, message)
+            .hint(format!("read it with \"fedp2p vote show {id}\", and answer what it asks now: --revision {number}")))
+    }
+
+    /// Shows a proposal to an agent, which may answer it from then on.
+    pub(crate) fn vote_show(&mut self, caller: &Caller, id: &str) -> Result<proposal::Proposal, Error> {
+        let key = self.find_proposal(id)?;
+        let shown = self.show_proposal(&key).expect("a proposal that was found is in the picture");
+        self.shown.note(&caller.name, &key, shown.asked);
+        Ok(shown)
     }
 
     pub(crate) fn vote_ack(&mut self, call: CallId, caller: &Caller, request: &vote_ack::Request) -> Result<(), Error> {
@@ -221,25 +253,47 @@ impl Core {
             request.choices.iter().map(|choice| choose(&proposal.options, choice)).collect::<Result<_, _>>()?;
         check_choices(proposal, &choices)?;
         if request.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
-            return Err(Error::new(ErrorCode::TooLarge, format!("a reason has at most {MAX_REASON_BYTES} bytes")));
+            return Err(Error::new(ErrorCode::TooLarge, format!("a reason has at most {MAX_REASON_BYTES} bytes"))
+                .hint("say it in fewer words, and the rest in a message"));
         }
-        let ballot = Ballot {
+        let mut ballot = Ballot {
             revision: proposal.revision,
             asked: proposal.hash(),
             choices,
             reason: request.reason.clone(),
+            proven: false,
             at: self.now.wall_ms,
         };
+        let open = proposal.rules.electorate == Electorate::All;
         let number = self.next_ballot(&key, &caller.name, &ballot)?;
         if ballot.choices.is_empty() && number == 1 {
             return Err(Error::new(ErrorCode::Conflict, format!("{} has not voted on {:?}", caller.name, request.id))
                 .hint("name an option to vote"));
         }
+        ballot.proven = self.prove_voter(caller, open, request.pin.as_deref())?;
         let place = BallotPlace { proposal: key.clone(), voter: caller.name.clone(), number };
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, vec![Entry::Ballot(place, ballot).into()])?;
         self.commit_call(entries, call, Finish::Vote(key, Reply::VoteCast));
         Ok(())
+    }
+
+    /// Finds out whether a person votes: whoever calls without naming an agent says so. Where every agent may vote, one more
+    /// voice is no more than that of one more agent; elsewhere the voice of a person takes the PIN of the node, if there is
+    /// one.
+    fn prove_voter(&mut self, caller: &Caller, open: bool, pin: Option<&str>) -> Result<bool, Error> {
+        if pin.is_some() {
+            self.check_person(caller)?;
+        } else if caller.kind == AgentKind::Ai || self.pin.is_none() || open {
+            return Ok(false);
+        } else {
+            let message = format!("the vote of {} takes the PIN of the node where not everybody may vote", caller.name);
+            return Err(Error::new(ErrorCode::Forbidden, message).hint(
+                "give it with --pin, which asks for it on the terminal; an AI agent votes as itself: --agent NAME",
+            ));
+        }
+        self.check_pin(pin)?;
+        Ok(true)
     }
 
     pub(crate) fn vote_close(
@@ -257,7 +311,8 @@ impl Core {
                 .hint(format!("ask {by} to close it")));
         }
         if proposal.closed.is_some() {
-            return Err(Error::new(ErrorCode::Conflict, format!("{:?} is closed already", request.id)));
+            return Err(Error::new(ErrorCode::Conflict, format!("{:?} is closed already", request.id))
+                .hint("see its result with \"fedp2p vote show\""));
         }
         let cause = if request.withdraw { Cause::Withdrawn } else { Cause::Asker };
         let entry = self.closing(&key, cause).expect("an open proposal can be closed");
@@ -275,15 +330,25 @@ impl Core {
         Some(Entry::Proposal(key.id.clone(), Proposal { closed, ..standing.proposal.clone() }))
     }
 
-    pub(crate) fn vote_list(&self, request: &vote_list::Request) -> vote_list::Reply {
+    /// Lists proposals. That is not to have been shown one: lists are read for other ends too.
+    pub(crate) fn vote_list(&self, request: &vote_list::Request) -> Result<vote_list::Reply, Error> {
         let picture = self.documents.picture(&self.lobby);
+        let place = |key: ProposalKey| {
+            let opened = picture.proposal(&key).map_or(0, |proposal| proposal.opened);
+            (opened, key)
+        };
+        let after = request.after.as_deref().map(|text| self.find_proposal(text)).transpose()?.map(place);
         let mut keys: Vec<(u64, ProposalKey)> = picture
             .proposals()
             .filter(|(_, proposal)| request.all || proposal.closed.is_none())
-            .map(|(key, proposal)| (proposal.opened, key))
+            .filter(|(_, proposal)| request.mechanism.is_none_or(|only| only == proposal.rules.mechanism))
+            .map(|(key, _)| place(key))
+            .filter(|place| after.as_ref().is_none_or(|after| place > after))
             .collect();
         keys.sort();
-        vote_list::Reply { proposals: keys.iter().filter_map(|(_, key)| self.show_proposal(key)).collect() }
+        let show = |(_, key): (u64, ProposalKey)| self.show_proposal(&key);
+        let page = page(keys, request.limit, show, |shown| shown.id.clone())?;
+        Ok(vote_list::Reply { proposals: page.rows, more: page.more, next: page.next })
     }
 }
 
@@ -293,13 +358,14 @@ fn check_options(options: Vec<String>) -> Result<Vec<String>, Error> {
     folded.sort();
     folded.dedup();
     if folded.len() != options.len() {
-        return Err(Error::new(ErrorCode::Invalid, "two options are the same"));
+        return Err(Error::new(ErrorCode::Invalid, "two options are the same").hint("name each once"));
     }
     if !(2..=MAX_OPTIONS).contains(&options.len()) {
         return Err(Error::new(
             ErrorCode::Invalid,
             format!("a proposal has 2 to {MAX_OPTIONS} options, not {}", options.len()),
-        ));
+        )
+        .hint("name what can be answered, or ask in several steps"));
     }
     Ok(options)
 }
@@ -316,7 +382,7 @@ fn check_choices(proposal: &Proposal, choices: &[String]) -> Result<(), Error> {
         Mechanism::Poll | Mechanism::Vote | Mechanism::Signoff => "this question takes one choice",
         Mechanism::Approval | Mechanism::Ranked => "an option is named twice",
     };
-    Err(Error::new(ErrorCode::Invalid, message))
+    Err(Error::new(ErrorCode::Invalid, message).hint("\"fedp2p vote show\" says how it is decided"))
 }
 
 fn check_id(id: String) -> Result<String, Error> {

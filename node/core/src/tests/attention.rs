@@ -216,7 +216,8 @@ fn a_digest_says_what_matters_and_keeps_to_its_length() {
     for tokens in [50, 100, 300, 1000, 4000] {
         let digest = digest(&mut world, 1, "tester", tokens);
         assert!(digest.text.len() <= tokens as usize * 4 && digest.tokens <= tokens, "{tokens}: {digest:?}");
-        assert!(digest.text.starts_with("Urgent and unread:"), "{}", digest.text);
+        assert!(digest.text.starts_with("Newest summary:"), "{}", digest.text);
+        assert!(digest.text.contains("Urgent and unread:"), "{}", digest.text);
         assert_eq!(digest.left_out == 0, tokens == 4000, "{digest:?}");
     }
     let text = digest(&mut world, 1, "tester", 1000).text;
@@ -228,7 +229,7 @@ fn a_digest_says_what_matters_and_keeps_to_its_length() {
     // Nothing was marked, and whoever is new starts from the summaries.
     assert_eq!(read(&mut world, 1, "tester", false).messages.len(), 33);
     let text = digest(&mut world, 1, "newcomer", 300).text;
-    assert!(text.starts_with("Summaries, newest first:\n- ") && text.contains("a new summary"), "{text}");
+    assert!(text.starts_with("Newest summary:\n- ") && text.contains("a new summary"), "{text}");
     for tokens in [0, 49, 32_001] {
         refusal(world.call_as(1, "tester", Request::Digest(digest::Request { tokens })), ErrorCode::Invalid);
     }
@@ -278,4 +279,32 @@ fn a_digest_says_what_is_to_be_done_and_which_files_are_claimed() {
     assert!(text.contains(to_do), "{text}");
     let claimed = "Files claimed:\n- fedp2p:src/a.rs by coder@n0 (claim 2, confirmed, 59 s left, a rewrite)\n";
     assert!(text.contains(claimed), "{text}");
+}
+
+#[test]
+fn what_was_held_comes_when_the_attention_lets_it() {
+    let mut world = pair();
+    attention(&mut world, 1, "tester", Mode::Dnd, &["nobody"]);
+    let first = sent(&mut world, 0, "coder", message("tester", "to you"));
+    sent(&mut world, 0, "coder", message("", "to all"));
+    sent(&mut world, 0, "p0", send::Request { urgent: true, ..message("tester", "at once") });
+    world.wait(Duration::from_secs(1));
+    assert_eq!(taken(&mut world, 1, "tester", false), Vec::<String>::new());
+    // Whoever a person may break through gets what a person said before, and nothing else.
+    attention(&mut world, 1, "tester", Mode::Dnd, &["people"]);
+    assert_eq!(taken(&mut world, 1, "tester", false), ["at once"]);
+    attention(&mut world, 1, "tester", Mode::Focus, &[]);
+    assert_eq!(read(&mut world, 1, "tester", false).held, 1);
+    assert_eq!(state(&mut world, 0, &first), DeliveryState::Stored);
+    // What was let through and not taken is held again once the agent wants quiet.
+    attention(&mut world, 1, "tester", Mode::Dnd, &[]);
+    let inbox = read(&mut world, 1, "tester", false);
+    assert_eq!((inbox.messages.len(), inbox.held), (0, 2));
+    attention(&mut world, 1, "tester", Mode::Focus, &[]);
+    world.restart(1);
+    world.connect(0, 1);
+    assert_eq!(taken(&mut world, 1, "tester", false), ["to you"]);
+    assert_eq!(taken(&mut world, 1, "tester", false), Vec::<String>::new());
+    assert_eq!(state(&mut world, 0, &first), DeliveryState::Surfaced);
+    assert_eq!(taken(&mut world, 1, "tester", true), ["to all"]);
 }

@@ -195,7 +195,7 @@ fn a_lease_is_renewed_while_its_agent_calls_and_taken_over_when_it_does_not() {
     world.take(1, "coder", &["src"]).unwrap();
     for _ in 0..10 {
         world.wait(Duration::from_secs(25));
-        world.call_as(1, "coder", Request::Pulse(api::pulse::Request {})).unwrap();
+        world.call_as(1, "coder", Request::Pulse(api::pulse::Request::default())).unwrap();
     }
     assert_eq!(world.state(0, "1"), State::Confirmed);
     assert!(world.take(2, "tester", &["src"]).is_err());
@@ -216,7 +216,7 @@ fn what_a_vanished_node_holds_is_taken_over_and_it_sees_by_whom_when_it_comes_ba
     // The agent is alive where it is cut off.
     for _ in 0..4 {
         world.wait(Duration::from_secs(20));
-        world.call_as(1, "coder", Request::Pulse(api::pulse::Request {})).unwrap();
+        world.call_as(1, "coder", Request::Pulse(api::pulse::Request::default())).unwrap();
     }
     assert_eq!(world.state(0, "1"), State::Overdue);
     assert_eq!(world.state(1, "1"), State::Confirmed);
@@ -237,7 +237,7 @@ fn who_was_only_cut_off_from_fewer_holds_on() {
     world.disconnect(1, 2);
     for _ in 0..4 {
         world.wait(Duration::from_secs(20));
-        world.call_as(1, "coder", Request::Pulse(api::pulse::Request {})).unwrap();
+        world.call_as(1, "coder", Request::Pulse(api::pulse::Request::default())).unwrap();
     }
     world.take(2, "tester", &["src"]).unwrap();
     world.wait(SETTLED);

@@ -20,7 +20,7 @@ fn an_unknown_recipient_is_refused_with_who_was_perhaps_meant() {
 #[test]
 fn a_name_that_two_nodes_have_is_ambiguous() {
     let mut world = World::connected(3);
-    let request = Request::Agents(api::agents::Request {});
+    let request = Request::Agents(api::agents::Request::default());
     for n in [1, 2] {
         let pulse = Request::State(api::state::Request::default());
         world.call_as(n, "coder", pulse).unwrap();

@@ -26,7 +26,7 @@ fn a_failed_commit_takes_back_what_was_said() {
     refusal(world.call(0, state), ErrorCode::Storage);
     world.hosts[0].disk.full = false;
     world.assert_agreed();
-    let Ok(Reply::Pulse(picture)) = world.call(0, Request::Pulse(api::pulse::Request {})) else { panic!() };
+    let Ok(Reply::Pulse(picture)) = world.call(0, Request::Pulse(api::pulse::Request::default())) else { panic!() };
     assert_eq!(picture.agents[0].pulse.summary.as_deref(), Some("before"));
     world.say(0, "after");
     world.assert_agreed();

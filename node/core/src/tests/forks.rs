@@ -142,7 +142,7 @@ fn a_restored_backup_starts_a_new_log_and_gets_everything_back() {
     assert_ne!(world.status(0).log_epoch, epoch);
     assert!(world.status(0).forks.is_empty());
     assert!(world.ops(0) >= lost);
-    let Ok(Reply::Pulse(picture)) = world.call(0, Request::Pulse(api::pulse::Request {})) else { panic!() };
+    let Ok(Reply::Pulse(picture)) = world.call(0, Request::Pulse(api::pulse::Request::default())) else { panic!() };
     assert_eq!(picture.agents[0].pulse.summary.as_deref(), Some("after"));
     world.assert_agreed();
     world.send(0, &["p1"], "and it goes on").unwrap();
@@ -165,6 +165,6 @@ fn a_restored_backup_that_wrote_before_it_met_anybody_says_it_again_in_a_new_log
     assert_eq!(world.status(0).forks.len(), 1);
     assert_eq!(world.status(1).forks.len(), 1);
     world.assert_agreed();
-    let Ok(Reply::Pulse(picture)) = world.call(1, Request::Pulse(api::pulse::Request {})) else { panic!() };
+    let Ok(Reply::Pulse(picture)) = world.call(1, Request::Pulse(api::pulse::Request::default())) else { panic!() };
     assert_eq!(picture.agents[0].pulse.summary.as_deref(), Some("alone"));
 }

@@ -13,7 +13,7 @@ fn hold(world: &mut World, n: usize, agent: &str, hold: Hold) -> Result<CallId, 
 
 fn presence(world: &mut World, n: usize, agent: &str) -> Option<Presence> {
     world.wait(Duration::from_secs(1));
-    let reply = world.ask(n, agents::Request {});
+    let reply = world.ask(n, agents::Request::default());
     reply.agents.iter().find(|row| row.address.to_string() == agent).map(|row| row.presence)
 }
 
@@ -25,7 +25,7 @@ fn an_agent_is_there_as_long_as_a_client_speaks_for_it() {
     world.call_as(0, "coder", Request::State(api::state::Request::default())).unwrap();
     world.give(0, Input::CallEnded(call));
     assert_eq!(presence(&mut world, 1, "coder@n0"), Some(Presence::Gone));
-    let rows = world.ask(1, pulse::Request {}).agents;
+    let rows = world.ask(1, pulse::Request::default()).agents;
     assert_eq!(rows.iter().find(|row| row.address.to_string() == "coder@n0").unwrap().presence, Presence::Gone);
     hold(&mut world, 0, "coder", Hold::default()).unwrap();
     assert_eq!(presence(&mut world, 1, "coder@n0"), Some(Presence::Reachable));
@@ -44,7 +44,7 @@ fn two_clients_are_one_agent_only_if_the_second_is_told_to() {
     assert_eq!(presence(&mut world, 0, "coder@n0"), Some(Presence::Gone));
     // Calls need no hold and are not kept out by one.
     hold(&mut world, 0, "coder", Hold::default()).unwrap();
-    world.call_as(0, "coder", Request::Agents(agents::Request {})).unwrap();
+    world.call_as(0, "coder", Request::Agents(agents::Request::default())).unwrap();
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_made_up_name_that_did_nothing_is_forgotten() {
     let made_up = Hold { share: false, made_up: true };
     let call = hold(&mut world, 0, "tool-app-1234", made_up).unwrap();
     assert_eq!(presence(&mut world, 1, "tool-app-1234@n0"), Some(Presence::Reachable));
-    world.call_as(0, "tool-app-1234", Request::Agents(agents::Request {})).unwrap();
+    world.call_as(0, "tool-app-1234", Request::Agents(agents::Request::default())).unwrap();
     world.give(0, Input::CallEnded(call));
     assert_eq!(presence(&mut world, 1, "tool-app-1234@n0"), None);
     let call = hold(&mut world, 0, "tool-app-1234", made_up).unwrap();

@@ -4,7 +4,7 @@
 use fedp2p_crdt::content::{Agent, Content, Entry};
 use fedp2p_crdt::document::{Document, DocumentId};
 use fedp2p_protocols::name::AgentName;
-use fedp2p_protocols::payload::{Change, Checkpoint};
+use fedp2p_protocols::payload::{Change, Checkpoint, MAX_RECEIPT_ENTRIES, Receipt, Surfaced};
 
 use super::*;
 
@@ -86,4 +86,39 @@ fn hostile_changes_are_kept_as_evidence_and_left_out_of_every_picture() {
         assert_eq!(world.digests(n), digests);
     }
     check(&mut world);
+}
+
+/// What receipts name takes memory only where something follows from it.
+#[test]
+fn receipts_that_name_unknown_logs_or_ever_new_agents_are_not_remembered() {
+    let mut world = World::connected(2);
+    let (mut scribe, start) = Scribe::log(2, 3, 0);
+    world.push(1, 0, &start.iter().collect::<Vec<_>>());
+    let lobby = world.hosts[0].core.lobby;
+    let own = world.hosts[0].core.own_log(&lobby);
+    let before = world.hosts[0].core.surfaced.len();
+    let mut says = |world: &mut World, agent: &str, surfaced: Vec<Surfaced>| {
+        let mut header = scribe.header(Kind::Receipt);
+        header.agent = Some(agent.parse().unwrap());
+        let op = scribe.sign(header, &Receipt { surfaced, ..Receipt::default() }.encode());
+        world.push(1, 0, &[&op]);
+        assert!(world.holds(0, &op));
+    };
+    for number in 0..8u8 {
+        let unknown = (0..MAX_RECEIPT_ENTRIES).map(|at| {
+            let log = LogId::from_bytes(std::array::from_fn(|byte| [number, at as u8][byte % 2]));
+            Surfaced { author: own.author, log, seq: 7 }
+        });
+        let unknown: Vec<Surfaced> = unknown.collect();
+        let foreign = unknown.iter().map(|surfaced| Surfaced { author: key(77).id(), ..*surfaced }).collect();
+        says(&mut world, "ghost", unknown);
+        says(&mut world, "ghost", foreign);
+    }
+    assert_eq!(world.hosts[0].core.surfaced.len(), before);
+    for number in 0..1100 {
+        says(&mut world, &format!("ghost{number}"), vec![Surfaced { author: own.author, log: own.log, seq: 1 }]);
+    }
+    assert_eq!(world.hosts[0].core.surfaced.len(), before + 1024);
+    world.restart(0);
+    assert_eq!(world.hosts[0].core.surfaced.len(), before + 1024);
 }

@@ -141,7 +141,8 @@ fn a_question_is_closed_however_many_have_answered() {
     for voters in voters.chunks(30) {
         let edits = voters.iter().flat_map(|voter| {
             let place = BallotPlace { proposal: proposal.clone(), voter: voter.parse().unwrap(), number: 1 };
-            let ballot = Ballot { revision: 1, asked, choices: vec!["JWT".to_owned()], reason: None, at: 1 };
+            let ballot =
+                Ballot { revision: 1, asked, choices: vec!["JWT".to_owned()], reason: None, proven: false, at: 1 };
             [register(voter), Entry::Ballot(place, ballot).into()]
         });
         hostile.says(&mut world, &edits.collect::<Vec<Edit>>());

@@ -52,7 +52,10 @@ fn a_role_is_given_by_one_and_taken_by_another() {
     world.call(0, assign("p1", "analyst")).unwrap();
     assert_eq!(agreed(&mut world).len(), 2);
     world.restart(1);
-    assert_eq!(world.ask(1, role_list::Request { role: Some("analyst".parse().unwrap()) }).roles.len(), 2);
+    assert_eq!(
+        world.ask(1, role_list::Request { role: Some("analyst".parse().unwrap()), ..Default::default() }).roles.len(),
+        2
+    );
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) struct Disk {
     pub(super) logs: BTreeMap<LogKey, StoredLog>,
     inbox: BTreeSet<(AgentName, u64)>,
     held: BTreeSet<(AgentName, u64)>,
+    let_through: BTreeSet<(AgentName, u64)>,
+    urgent: BTreeSet<(AgentName, u64)>,
     expires: BTreeMap<(AgentName, u64), u64>,
     handed: BTreeMap<OpId, BTreeSet<AgentId>>,
     cursors: BTreeMap<AgentName, u64>,
@@ -53,14 +55,25 @@ impl Disk {
     fn write(&mut self, write: Write) {
         match write {
             Write::Op(write) => self.write_op(write),
-            Write::Inbox { agent, position, held, expires } => {
+            Write::Inbox { agent, position, held, urgent, expires } => {
                 if held {
                     self.held.insert((agent.clone(), position));
+                }
+                if urgent {
+                    self.urgent.insert((agent.clone(), position));
                 }
                 self.expires.extend(expires.map(|expires| ((agent.clone(), position), expires)));
                 self.inbox.insert((agent, position));
             }
+            Write::Judged { agent, position, held } => {
+                let place = (agent, position);
+                if self.held.remove(&place) | self.let_through.remove(&place) {
+                    let of = if held { &mut self.held } else { &mut self.let_through };
+                    of.insert(place);
+                }
+            }
             Write::Cursor { agent, position, held } => {
+                self.let_through.retain(|(of, at)| *of != agent || *at > position);
                 self.held.retain(|(of, at)| !held || *of != agent || *at > position);
                 let cursor = self.cursors.entry(agent).or_default();
                 *cursor = (*cursor).max(position);
@@ -138,7 +151,8 @@ impl Disk {
         let after = self.cursors.get(agent).copied().unwrap_or(0);
         let of = self.inbox.iter().filter(|(name, _)| name == agent);
         let fits = |place: &&(AgentName, u64)| {
-            let waits = if self.held.contains(*place) { held } else { place.1 > after };
+            let through = self.let_through.contains(*place);
+            let waits = if self.held.contains(*place) { held } else { through || place.1 > after };
             waits && self.expires.get(*place).is_none_or(|expires| *expires > now_ms)
         };
         of.filter(fits).map(|(_, at)| *at).collect()
@@ -151,7 +165,9 @@ impl Disk {
             (LogKey { author: header.author, log: header.log }, header.seq)
         };
         let mut low: BTreeMap<LogKey, u64> = BTreeMap::new();
-        for (_, at) in self.held.iter().filter(|(of, at)| of == agent && !(held && *at <= position)) {
+        let on = self.held.iter().filter(|(of, at)| of == agent && !(held && *at <= position));
+        let later = self.let_through.iter().filter(|(of, at)| of == agent && *at > position);
+        for (_, at) in on.chain(later) {
             let (key, seq) = place(*at);
             low.entry(key).and_modify(|low| *low = (*low).min(seq)).or_insert(seq);
         }
@@ -223,15 +239,26 @@ impl Disk {
                 rows.drain(..rows.len().saturating_sub(*limit as usize));
                 ReadOutcome::History(rows)
             }
-            Read::Inbox { agent, limit, held, now_ms } => {
-                let waiting = self.waiting(agent, *held, *now_ms);
-                let all = self.waiting(agent, true, *now_ms).len();
+            Read::Inbox { agent, limit, held, urgent, now_ms } => {
+                let is_urgent = |at: &u64| !urgent || self.urgent.contains(&(agent.clone(), *at));
+                let mut waiting = self.waiting(agent, *held, *now_ms);
+                waiting.retain(is_urgent);
+                let all = self.waiting(agent, true, *now_ms).iter().filter(|at| is_urgent(at)).count();
                 let messages: Vec<Placed> = waiting.iter().take(*limit as usize).map(|at| self.placed(*at)).collect();
                 ReadOutcome::Inbox {
                     more: (waiting.len() - messages.len()) as u64,
                     held: (all - waiting.len()) as u64,
                     messages,
                 }
+            }
+            Read::Held { agent, after, limit } => {
+                let all = self.held.iter().map(|place| (place, true));
+                let all = all.chain(self.let_through.iter().map(|place| (place, false)));
+                let of = all.filter(|((of, at), _)| of == agent && at > after);
+                let of: BTreeMap<u64, bool> = of.map(|((_, at), held)| (*at, held)).collect();
+                ReadOutcome::Held(
+                    of.into_iter().take(*limit as usize).map(|(at, held)| (self.placed(at), held)).collect(),
+                )
             }
             Read::InboxUpTo { agent, position, held, now_ms } => {
                 let (surfaced, exact) = self.handed_out(agent, *position, *held, *now_ms);

@@ -156,7 +156,7 @@ fn many_questions(count: usize) {
     world.wait(Duration::from_secs(60));
     all_agree(&mut world);
     for n in 0..3 {
-        let shown = world.ask(n, vote_list::Request { all: true }).proposals;
+        let shown = world.ask(n, vote_list::Request { all: true, ..Default::default() }).proposals;
         assert_eq!(shown.len(), 64, "n{n}");
         for number in count - 64..count {
             assert_eq!(tally(&mut world, n, &format!("q{number}")), tallies[number], "n{n}");

@@ -20,7 +20,7 @@ fn history(running: &mut Running, filter: HistoryFilter) -> Vec<Traced> {
 
 /// Returns the positions that wait for an agent, and how many more there are.
 fn inbox(running: &mut Running, agent: &str, limit: u32) -> (Vec<u64>, u64) {
-    let outcome = running.read(Read::Inbox { agent: name(agent), limit, held: false, now_ms: 1_000 });
+    let outcome = running.read(Read::Inbox { agent: name(agent), limit, held: false, urgent: false, now_ms: 1_000 });
     let ReadOutcome::Inbox { messages, more, .. } = outcome else { panic!("{outcome:?}") };
     (messages.iter().map(|placed| placed.position).collect(), more)
 }
@@ -210,7 +210,7 @@ fn an_inbox_starts_after_its_cursor() {
     let home = Home::new();
     let (mut ann, mut bob) = (Author::new(2), Author::new(3));
     let mut running = home.start();
-    let waits = |position| Write::Inbox { agent: name("coder"), position, held: false, expires: None };
+    let waits = |position| Write::Inbox { agent: name("coder"), position, held: false, urgent: false, expires: None };
     running.commit(vec![
         ann.say("1").at(1),
         bob.say("2").at(2),
@@ -222,7 +222,7 @@ fn an_inbox_starts_after_its_cursor() {
         waits(3),
         waits(5),
         waits(5),
-        Write::Inbox { agent: name("other"), position: 4, held: false, expires: None },
+        Write::Inbox { agent: name("other"), position: 4, held: false, urgent: false, expires: None },
     ]);
     assert_eq!(inbox(&mut running, "coder", 3), (vec![1, 2, 3], 1));
 
@@ -247,12 +247,12 @@ fn what_is_held_or_expired_is_left_out_and_what_stands_behind_it_is_named_by_its
     let mut running = home.start();
     let said: Vec<Said> = (1..=4).map(|number| ann.say(&number.to_string())).collect();
     let ids: Vec<OpId> = said.iter().map(|said| said.op.id()).collect();
-    let waits = |position, held, expires| Write::Inbox { agent: name("coder"), position, held, expires };
+    let waits = |position, held, expires| Write::Inbox { agent: name("coder"), position, held, urgent: false, expires };
     let mut writes: Vec<Write> = said.into_iter().zip(1..).map(|(said, position)| said.at(position)).collect();
     writes.extend([waits(1, false, None), waits(2, true, None), waits(3, false, Some(2_000)), waits(4, false, None)]);
     running.commit(writes);
     let look = |running: &mut Running, held, now_ms| {
-        let outcome = running.read(Read::Inbox { agent: name("coder"), limit: 9, held, now_ms });
+        let outcome = running.read(Read::Inbox { agent: name("coder"), limit: 9, held, urgent: false, now_ms });
         let ReadOutcome::Inbox { messages, more: 0, held } = outcome else { panic!("{outcome:?}") };
         (messages.iter().map(|placed| placed.position).collect::<Vec<_>>(), held)
     };
@@ -270,6 +270,50 @@ fn what_is_held_or_expired_is_left_out_and_what_stands_behind_it_is_named_by_its
     assert_eq!(look(&mut running, true, 0), (vec![2], 0));
     running.commit(vec![Write::Cursor { agent: name("coder"), position: 2, held: true }]);
     assert_eq!(look(&mut running, true, 0), (vec![], 0));
+}
+
+#[test]
+fn what_is_urgent_is_found_behind_the_rest_and_what_was_held_is_let_through_and_held_again() {
+    let home = Home::new();
+    let mut ann = Author::new(2);
+    let mut running = home.start();
+    let said: Vec<Said> = (1..=4).map(|number| ann.say(&number.to_string())).collect();
+    let third = said[2].op.id();
+    let waits = |position, held, urgent| Write::Inbox { agent: name("coder"), position, held, urgent, expires: None };
+    let mut writes: Vec<Write> = said.into_iter().zip(1..).map(|(said, position)| said.at(position)).collect();
+    writes.extend([waits(1, true, false), waits(2, false, false), waits(3, true, true), waits(4, false, true)]);
+    running.commit(writes);
+    let look = |running: &mut Running, held, urgent| {
+        let outcome = running.read(Read::Inbox { agent: name("coder"), limit: 9, held, urgent, now_ms: 0 });
+        let ReadOutcome::Inbox { messages, more: 0, held } = outcome else { panic!("{outcome:?}") };
+        (messages.iter().map(|placed| placed.position).collect::<Vec<_>>(), held)
+    };
+    let held = |running: &mut Running, after| {
+        let outcome = running.read(Read::Held { agent: name("coder"), after, limit: 9 });
+        let ReadOutcome::Held(rows) = outcome else { panic!("{outcome:?}") };
+        rows.iter().map(|(placed, held)| (placed.position, *held)).collect::<Vec<_>>()
+    };
+    let judge = |running: &mut Running, position, held| {
+        running.commit(vec![Write::Judged { agent: name("coder"), position, held }]);
+    };
+    assert_eq!((look(&mut running, false, true).0, look(&mut running, true, true).0), (vec![4], vec![3, 4]));
+    assert_eq!((held(&mut running, 0), held(&mut running, 1)), (vec![(1, true), (3, true)], vec![(3, true)]));
+
+    running.commit(vec![Write::Cursor { agent: name("coder"), position: 4, held: false }]);
+    assert_eq!(look(&mut running, false, false), (vec![], 2));
+    judge(&mut running, 3, false);
+    // What was never held stays as it is.
+    judge(&mut running, 2, true);
+    assert_eq!((look(&mut running, false, false), look(&mut running, false, true).0), ((vec![3], 1), vec![3]));
+    assert_eq!(held(&mut running, 0), [(1, true), (3, false)]);
+    judge(&mut running, 3, true);
+    assert_eq!(look(&mut running, false, false), (vec![], 2));
+    judge(&mut running, 3, false);
+    let outcome = running.read(Read::InboxUpTo { agent: name("coder"), position: 4, held: false, now_ms: 0 });
+    let ReadOutcome::InboxUpTo { surfaced, exact, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!((surfaced, exact), (vec![], vec![third]));
+    running.commit(vec![Write::Cursor { agent: name("coder"), position: 4, held: false }]);
+    assert_eq!((look(&mut running, false, false), held(&mut running, 0)), ((vec![], 1), vec![(1, true)]));
 }
 
 #[test]

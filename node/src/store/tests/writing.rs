@@ -134,8 +134,10 @@ fn a_commit_is_written_whole_or_not_at_all() {
     let home = Home::new();
     let mut running = home.start();
     let mut author = Author::new(2);
-    let mut writes =
-        vec![author.say("half").at(1), Write::Inbox { agent: name("coder"), position: 1, held: false, expires: None }];
+    let mut writes = vec![
+        author.say("half").at(1),
+        Write::Inbox { agent: name("coder"), position: 1, held: false, urgent: false, expires: None },
+    ];
     writes.extend(gap());
     running.try_commit(writes).unwrap_err();
     running.store.close().unwrap();

@@ -68,14 +68,14 @@ fn register(nodes: &[Node], agents: std::ops::Range<usize>) {
             thinking: Some("x".repeat(100)),
             ..Pulse::default()
         };
-        node.session_as(&name, AgentKind::Ai).call(state::Request { pulse, clear: vec![] }).unwrap();
+        node.session_as(&name, AgentKind::Person).call(state::Request { pulse, clear: vec![] }).unwrap();
         addresses.push(format!("{name}@{}", node.name()));
     }
     nodes.iter().for_each(|node| node.wait_for_agents(&addresses));
 }
 
 fn to_everybody(node: &Node) -> Samples {
-    let mut session = node.session_as("writer", AgentKind::Ai);
+    let mut session = node.session_as("writer", AgentKind::Person);
     let request = fedp2p_tests::crowd::say(None, "x".repeat(TEXT_BYTES));
     let sample = |_| {
         std::thread::sleep(PAUSE);

@@ -57,9 +57,9 @@ fn sizes(all: &[usize], most: usize) -> impl Iterator<Item = usize> {
 fn message_latency(from: &Node, to: &Node, count: usize) -> Samples {
     let stamp = Stamp::default();
     let reader = format!("reader@{}", to.name());
-    let mut inbox = to.session_as("reader", AgentKind::Ai).watch(&[Topic::Inbox]);
+    let mut inbox = to.session_as("reader", AgentKind::Person).watch(&[Topic::Inbox]);
     from.wait_for_agents(std::slice::from_ref(&reader));
-    let mut writer = from.session_as("writer", AgentKind::Ai);
+    let mut writer = from.session_as("writer", AgentKind::Person);
     let sample = |inbox: &mut Events, writer: &mut Session| {
         std::thread::sleep(PAUSE);
         let sent = writer.call(say(Some(&reader), stamp.text(TEXT_BYTES))).unwrap().id;
@@ -77,7 +77,7 @@ fn message_latency(from: &Node, to: &Node, count: usize) -> Samples {
 fn pulse_latency(at: &Node, seen_by: &[Node], count: usize) -> (Samples, Samples) {
     let stamp = Stamp::default();
     let mut watches: Vec<Events> = seen_by.iter().map(|node| node.session().watch(&[Topic::Pulse])).collect();
-    let mut writer = at.session_as("writer", AgentKind::Ai);
+    let mut writer = at.session_as("writer", AgentKind::Person);
     let (mut seen, mut calls) = (Samples::default(), Samples::default());
     for number in 0..=count {
         std::thread::sleep(PAUSE);
@@ -119,8 +119,8 @@ fn calls(node: &Node) -> [f64; 5] {
     let mut session = node.session_as(PERSON, AgentKind::Person);
     [
         call_ms(&mut session, &status::Request {}),
-        call_ms(&mut session, &agents_api::Request {}),
-        call_ms(&mut session, &pulse::Request {}),
+        call_ms(&mut session, &agents_api::Request::default()),
+        call_ms(&mut session, &pulse::Request::default()),
         call_ms(&mut session, &inbox::Request::default()),
         call_ms(&mut session, &history::Request::default()),
     ]

@@ -60,7 +60,7 @@ fn seed(nodes: &[Node]) {
     nodes[0].wait_for_agents(&["ada@n1".to_owned()]);
     let mut request = say(Some("ada@n0"), "the first".to_owned());
     request.correlation = Some("first".to_owned());
-    nodes[1].session_as("rare", AgentKind::Ai).call(request).unwrap();
+    nodes[1].session_as("rare", AgentKind::Person).call(request).unwrap();
 }
 
 /// Fills the store by messages to everybody, as fast as some clients can. Returns how many a second.
@@ -71,7 +71,7 @@ fn fill(node: &Node, size: usize) -> f64 {
     runtime.block_on(async {
         let mut writers = JoinSet::new();
         for _ in 0..WRITERS {
-            let mut client = node.client("filler", AgentKind::Ai).await;
+            let mut client = node.client("filler", AgentKind::Person).await;
             writers.spawn(async move {
                 for _ in 0..missing / WRITERS {
                     client.call(say(None, "x".repeat(TEXT_BYTES))).await.unwrap();

@@ -333,7 +333,7 @@ fn menu(input: &mut Input<'_>) -> Request {
             Request::State(api::state::Request { pulse, clear: Vec::new() })
         }
         2 => Request::Inbox(api::inbox::Request { limit: input.number() as u32, held: input.byte() & 1 == 1 }),
-        3 => Request::Pulse(api::pulse::Request {}),
+        3 => Request::Pulse(api::pulse::Request::default()),
         4 => Request::History(api::history::Request::default()),
         _ => Request::Peers(api::peers::Request {}),
     }

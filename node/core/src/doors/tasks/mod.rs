@@ -135,7 +135,8 @@ impl Core {
     ) -> Result<(), Error> {
         let (key, before) = self.own_task(caller, &request.id)?;
         if before.state.is_terminal() {
-            return Err(Error::new(ErrorCode::Conflict, format!("{:?} is {} already", request.id, before.state)));
+            let message = format!("{:?} is {} already", request.id, before.state);
+            return Err(Error::new(ErrorCode::Conflict, message).hint("there is nothing left to cancel"));
         }
         let reason = check_text("a reason", request.reason, MAX_TASK_NOTE_BYTES)?;
         let task = Task {
@@ -284,7 +285,8 @@ impl Core {
         if (1..=MAX_TASK_TIME_S).contains(&seconds) {
             return Ok(self.now.wall_ms + u64::from(seconds) * 1000);
         }
-        Err(Error::new(ErrorCode::Invalid, format!("{what} 1 to {MAX_TASK_TIME_S} seconds from now")))
+        Err(Error::new(ErrorCode::Invalid, format!("{what} 1 to {MAX_TASK_TIME_S} seconds from now"))
+            .hint("choose a time within these, or none"))
     }
 
     /// Checks that there is room for one more task, or for more in one.
@@ -324,7 +326,8 @@ fn length(text: &Option<String>) -> usize {
 }
 
 fn next(number: u32) -> Result<u32, Error> {
-    number.checked_add(1).ok_or_else(|| Error::new(ErrorCode::TooLarge, "the task was changed too often"))
+    let error = || Error::new(ErrorCode::TooLarge, "the task was changed too often").hint("make a new one");
+    number.checked_add(1).ok_or_else(error)
 }
 
 fn check_title(title: &str) -> Result<String, Error> {
@@ -340,7 +343,8 @@ fn check_title(title: &str) -> Result<String, Error> {
 fn check_text(what: &str, text: Option<String>, most: usize) -> Result<Option<String>, Error> {
     match text {
         Some(text) if text.len() > most => {
-            Err(Error::new(ErrorCode::TooLarge, format!("{what} has at most {most} bytes, not {}", text.len())))
+            Err(Error::new(ErrorCode::TooLarge, format!("{what} has at most {most} bytes, not {}", text.len()))
+                .hint("say it in fewer words, or in a note: \"fedp2p note append\""))
         }
         text => Ok(text.filter(|text| !text.trim().is_empty())),
     }

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use fedp2p_crdt::task::{Counts, Said, Standing, bids, is_among};
 use fedp2p_protocols::api::task;
-use fedp2p_protocols::api::{Caller, Error, ErrorCode, task_list};
+use fedp2p_protocols::api::{Caller, Error, task_list};
 use fedp2p_protocols::claim::Fence;
-use fedp2p_protocols::limits::MAX_PAGE;
 use fedp2p_protocols::name::TaskId;
 use fedp2p_protocols::task::{Assignee, Task, TaskKey};
 use fedp2p_protocols::vote::AgentId;
 
 use crate::Core;
+use crate::doors::page::page;
 
 impl Core {
     pub(crate) fn show_task(&self, key: &TaskKey) -> Option<task::Task> {
@@ -134,10 +134,8 @@ impl Core {
     }
 
     pub(crate) fn task_list(&self, caller: &Caller, request: &task_list::Request) -> Result<task_list::Reply, Error> {
-        let limit = request.limit.unwrap_or(MAX_PAGE);
-        if !(1..=MAX_PAGE).contains(&limit) {
-            return Err(Error::new(ErrorCode::Invalid, format!("a limit is 1 to {MAX_PAGE}, not {limit}")));
-        }
+        let after =
+            request.after.as_deref().map(|text| self.find_task(text)).transpose()?.map(|(_, standing)| standing);
         let agent = AgentId { node: self.me(), name: caller.name.clone() };
         let roles = self.roles_of(&agent);
         let board = self.board();
@@ -150,14 +148,17 @@ impl Core {
             };
             let may_take = may_take(standing.task, &agent, &roles);
             let holds = standing.holder.as_ref().is_some_and(|holder| holder.agent == agent);
-            state && (!request.mine || may_take || holds) && (!request.ready || (may_take && self.is_free(standing)))
+            let later = after.as_ref().is_none_or(|after| standing.order() > after.order());
+            let wanted =
+                (!request.mine || may_take || holds) && (!request.ready || (may_take && self.is_free(standing)));
+            state && later && wanted
         };
         let mut found: Vec<&Standing<'_>> = all.iter().filter(wanted).collect();
         found.sort_by(|a, b| a.order().cmp(&b.order()));
-        let more = found.len().saturating_sub(limit as usize);
         let ambiguous = self.ambiguous_tasks();
-        let tasks = found.iter().take(limit as usize).map(|standing| self.show_standing(standing, &ambiguous));
-        Ok(task_list::Reply { tasks: tasks.collect(), more: u32::try_from(more).unwrap_or(u32::MAX) })
+        let show = |standing: &Standing<'_>| Some(self.show_standing(standing, &ambiguous));
+        let page = page(found, request.limit, show, |task| task.id.clone())?;
+        Ok(task_list::Reply { tasks: page.rows, more: page.more, next: page.next })
     }
 }
 

@@ -16,6 +16,7 @@ use super::{check_id, check_text, check_title, length, may_take};
 use crate::Core;
 use crate::author::Entries;
 use crate::doors::Finish;
+use crate::doors::budget::What;
 use crate::input::CallId;
 
 /// Among how many of the tasks that press alike an agent chooses.
@@ -203,7 +204,16 @@ impl Core {
         if !holds {
             return Err(self.not_held(&standing, &request.id));
         }
-        self.say(call, caller, &key, state, note, result, finish(&key, Reply::TaskUpdate))
+        // What ends the work is always heard.
+        let chatter = note.is_some() && !state.is_terminal() && state != State::Submitted;
+        if chatter {
+            self.check_spending(caller, &[], What::Note)?;
+        }
+        self.say(call, caller, &key, state, note, result, finish(&key, Reply::TaskUpdate))?;
+        if chatter {
+            self.spend(caller, &[], What::Note, None);
+        }
+        Ok(())
     }
 
     /// Whether the caller holds a task, and nobody can take it away any more.
