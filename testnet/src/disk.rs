@@ -24,7 +24,8 @@ pub(crate) struct Disk {
     by_place: BTreeMap<(LogKey, u64), u64>,
     pub(crate) logs: BTreeMap<LogKey, StoredLog>,
     pub(crate) inbox: BTreeSet<(AgentName, u64)>,
-    held: BTreeSet<(AgentName, u64)>,
+    /// What was held and not handed out since, and whether it is held on.
+    held: BTreeMap<(AgentName, u64), bool>,
     handed: BTreeMap<OpId, BTreeSet<AgentId>>,
     cursors: BTreeMap<AgentName, u64>,
     reaches: BTreeMap<(NodeId, LogKey), u64>,
@@ -118,14 +119,17 @@ impl Disk {
             // No client of the simulator sends anything that expires.
             Write::Inbox { agent, position, held, .. } => {
                 if *held {
-                    self.held.insert((agent.clone(), *position));
+                    self.held.insert((agent.clone(), *position), true);
                 }
                 self.inbox.insert((agent.clone(), *position));
             }
-            // No client of the simulator changes its attention.
-            Write::Judged { .. } => {}
+            Write::Judged { agent, position, held } => {
+                if let Some(known) = self.held.get_mut(&(agent.clone(), *position)) {
+                    *known = *held;
+                }
+            }
             Write::Cursor { agent, position, held } => {
-                self.held.retain(|(of, at)| !*held || of != agent || at > position);
+                self.held.retain(|(of, at), on| of != agent || at > position || (*on && !*held));
                 let cursor = self.cursors.entry(agent.clone()).or_default();
                 *cursor = (*cursor).max(*position);
             }
@@ -274,7 +278,11 @@ impl Disk {
                     held: (all - waiting.len()) as u64,
                 }
             }
-            Read::Held { .. } => ReadOutcome::Held(Vec::new()),
+            Read::Held { agent, after, limit } => {
+                let of = self.held.range((agent.clone(), after + 1)..=(agent.clone(), u64::MAX));
+                let found = of.filter_map(|((_, position), on)| Some((self.placed(*position)?, *on)));
+                ReadOutcome::Held(found.take(*limit as usize).collect())
+            }
             Read::InboxUpTo { agent, position, held, .. } => {
                 let mut surfaced = BTreeMap::new();
                 for placed in self.waiting(agent, *held).filter(|at| at <= position).filter_map(|at| self.placed(at)) {
@@ -326,7 +334,10 @@ impl Disk {
     fn waiting(&self, agent: &AgentName, held: bool) -> impl Iterator<Item = u64> {
         let after = self.cursors.get(agent).copied().unwrap_or(0);
         let of = self.inbox.range((agent.clone(), 0)..=(agent.clone(), u64::MAX));
-        let waits = move |place: &&(AgentName, u64)| if self.held.contains(*place) { held } else { place.1 > after };
+        let waits = move |place: &&(AgentName, u64)| match self.held.get(*place) {
+            Some(on) => held || !on,
+            None => place.1 > after,
+        };
         of.filter(waits).map(|(_, position)| *position)
     }
 

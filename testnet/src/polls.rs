@@ -93,6 +93,7 @@ impl Sim {
             | What::Renew
             | What::Task
             | What::Role
+            | What::Note
             | What::Attention
             | What::History
             | What::Agents
@@ -138,7 +139,7 @@ impl Sim {
         let revision = dice.percent(50).then_some(shown.revision);
         self.gives(node, agent, &shown, &choices);
         let choices = choices.iter().map(|choice| choice.to_lowercase()).collect();
-        Request::VoteCast(vote_cast::Request { id, choices, revision, reason: None })
+        Request::VoteCast(vote_cast::Request { id, choices, revision, reason: None, pin: None })
     }
 
     fn some_answer(&mut self, node: usize, agent: usize, dice: &mut Dice) -> Request {

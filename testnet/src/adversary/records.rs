@@ -300,8 +300,14 @@ impl Campaign {
                 let option = &proposal.options[self.dice.index(proposal.options.len())];
                 let choices = [vec![option.clone()], vec![option.clone(), option.clone()], vec!["none".to_owned()]];
                 let choices = choices[self.dice.index(3)].clone();
-                let ballot =
-                    Ballot { revision: proposal.revision, asked: asked.hash(), choices, reason: None, at: EPOCH_MS };
+                let ballot = Ballot {
+                    revision: proposal.revision,
+                    asked: asked.hash(),
+                    choices,
+                    reason: None,
+                    at: EPOCH_MS,
+                    proven: false,
+                };
                 let voter = voter.parse().expect("a name");
                 edits.push(Entry::Ballot(BallotPlace { proposal: key.clone(), voter, number }, ballot).into());
             }

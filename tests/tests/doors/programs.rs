@@ -64,7 +64,8 @@ fn every_task_of_a_runner_that_is_killed_is_done_in_the_end() {
             holds(begun >= count, names)
         });
     };
-    let run = |name: &str| team.run(&["--name", name, "--concurrency", "3", "--lease", "10s", "--tasks", "--", &script]);
+    let run =
+        |name: &str| team.run(&["--name", name, "--concurrency", "3", "--lease", "10s", "--tasks", "--", &script]);
     team.make((1..=6).map(|number| format!("t{number}")));
     let mut first = run("one");
     begun("one", 3);

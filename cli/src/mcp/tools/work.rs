@@ -282,9 +282,10 @@ async fn list(asked: Tasks, link: &Link) -> Outcome<Board> {
         mine: asked.mine,
         ready: asked.ready,
         limit: Some(asked.limit.unwrap_or(30).clamp(1, 100)),
+        after: None,
     };
     let reply = link.call(request).await?;
     let said = format!("{} tasks", reply.tasks.len());
     let tasks = reply.tasks.into_iter().map(|task| Shown::of(task, 0)).collect();
-    Ok((Board { tasks, more: Some(u64::from(reply.more)).filter(|more| *more > 0) }, said))
+    Ok((Board { tasks, more: Some(reply.more).filter(|more| *more > 0) }, said))
 }
