@@ -125,6 +125,7 @@ macro_rules! sections {
 
         /// A record with its key.
         #[derive(Clone, Debug, PartialEq, Eq)]
+        #[expect(clippy::large_enum_variant, reason = "an entry lives as long as it takes to write it")]
         pub enum Entry {
             $($(#[$doc])* $variant($key, $record),)*
         }

@@ -266,10 +266,7 @@ impl<'a> Loop<'a> {
             let request = Request::Status(status::Request {});
             self.inputs.push_back(Input::Call { id: OWN_CALL, caller, request });
         }
-        let checked = match &input {
-            Input::Verified(token, _) => self.checked.remove(token),
-            _ => None,
-        };
+        let checked = if let Input::Verified(token, _) = &input { self.checked.remove(token) } else { None };
         let effects = self.core.handle(self.clock.now(), input);
         self.carry_out(effects);
         drop((checked, self.looked_at.take()));

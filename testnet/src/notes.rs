@@ -148,10 +148,12 @@ impl Sim {
         let mut found = None;
         while let Some(input) = inputs.pop() {
             for effect in self.nodes[node].core.as_mut()?.handle(clock, input) {
-                match effect {
-                    Effect::Reply(_, Answer::Ok(reply)) => found = Some(reply),
-                    Effect::Read(token, read) => inputs.push(Input::Read(token, self.nodes[node].disk.read(&read))),
-                    effect => self.effect(node, effect),
+                if let Effect::Reply(_, Answer::Ok(reply)) = effect {
+                    found = Some(reply);
+                } else if let Effect::Read(token, read) = effect {
+                    inputs.push(Input::Read(token, self.nodes[node].disk.read(&read)));
+                } else {
+                    self.effect(node, effect);
                 }
             }
         }

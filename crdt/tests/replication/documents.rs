@@ -226,7 +226,7 @@ fn large_contents_are_restated_in_several_small_changes() {
         content.ballots.insert(place(key(3, "p"), name.as_str(), 1), ballot(1, &"c".repeat(256)));
     }
     // So many voters that the closing entry hardly fits in a change.
-    let counted = (0..20u8).flat_map(|at| (0..17).map(move |voter| ballot_key(at, &format!("voter-{voter:02}"), 1)));
+    let counted = (0..20u8).flat_map(|at| (0..8).map(move |voter| ballot_key(at, &format!("voter-{voter:02}"), 1)));
     let mut decided = proposal(&["a"; 1]);
     decided.question = "q".repeat(2_048);
     decided.options = (0..32).map(|option| format!("{option:02}").repeat(128)).collect();

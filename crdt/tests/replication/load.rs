@@ -22,8 +22,10 @@ use crate::tasks::{task, task_key};
 /// How many changes an epoch has left at least when all is said that may be.
 const ROOM: usize = 40;
 
+type MakeEdit = fn(usize) -> Edit;
+
 /// Of each kind as many as there may be, one after the other.
-fn kinds() -> Vec<(usize, fn(usize) -> Edit)> {
+fn kinds() -> Vec<(usize, MakeEdit)> {
     vec![
         (MAX_AGENTS, |n| register(&format!("agent-number-{n}"))),
         (MAX_AGENTS, |n| {
@@ -107,7 +109,11 @@ fn write(mut document: Document, edits: &[Edit]) -> Document {
     match document.write(edits, 1) {
         Err(WriteError::EpochFull) => {
             document = again(&document).0;
-            document.write(edits, 1).unwrap();
+            return write(document, edits);
+        }
+        // Each fits into a change, if not all of them together.
+        Err(WriteError::TooLarge) if edits.len() > 1 => {
+            return edits.iter().fold(document, |document, edit| write(document, std::slice::from_ref(edit)));
         }
         written => drop(written.unwrap()),
     }

@@ -211,10 +211,8 @@ pub struct Done(#[expect(dead_code, reason = "its end is the word")] oneshot::Se
 impl Event {
     /// Takes out what is to be dropped once this was looked at.
     pub fn take_done(&mut self) -> Option<Done> {
-        match self {
-            Self::Frame { done, .. } => done.take(),
-            _ => None,
-        }
+        let Self::Frame { done, .. } = self else { return None };
+        done.take()
     }
 }
 

@@ -486,16 +486,14 @@ impl Core {
 
     /// Why the own document could not be edited.
     fn unwritten(&mut self, error: &WriteError) -> Error {
-        match error {
-            WriteError::Full => {
-                // What is over makes room.
-                self.may_be_over(1);
-                Error::new(ErrorCode::TooLarge, "this node's agents say as much as one node can keep").hint(
-                    "end what nobody needs: cancel tasks, close questions, release claims; or use an agent of another node",
-                )
-            }
-            error => Error::new(ErrorCode::Invalid, error.to_string()),
+        if !matches!(error, WriteError::Full) {
+            return Error::new(ErrorCode::Invalid, error.to_string());
         }
+        // What is over makes room.
+        self.may_be_over(1);
+        Error::new(ErrorCode::TooLarge, "this node's agents say as much as one node can keep").hint(
+            "end what nobody needs: cancel tasks, close questions, release claims; or use an agent of another node",
+        )
     }
 
     pub(crate) fn one_found<'a>(

@@ -113,8 +113,8 @@ mod tests {
         let list: Vec<String> =
             (0..9).map(|number| format!("{number}{}", "x".repeat(MAX_PAGE_BYTES / 2 - 100))).collect();
         assert_eq!(pages(&list, None).iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
-        let whole = vec!["x".repeat(2 * MAX_PAGE_BYTES)];
-        assert_eq!(pages(&whole, None), [whole.clone()]);
+        let whole = ["x".repeat(2 * MAX_PAGE_BYTES)];
+        assert_eq!(pages(&whole, None), [&whole]);
     }
 
     #[test]

@@ -109,7 +109,6 @@ pub const ALL: &[Target] = &[
             "WrongActor",
             "Sequence",
             "StartOp",
-            "Time",
             "Checksum",
             "NotCanonical",
         ],
