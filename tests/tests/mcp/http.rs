@@ -5,6 +5,8 @@ use fedp2p_tests::world::World;
 use fedp2p_tests::{eventually, holds};
 use serde_json::json;
 
+type Headers = Vec<(String, String)>;
+
 #[test]
 fn only_who_knows_the_token_and_is_no_page_of_another_site_is_answered() {
     let world = World::new();
@@ -12,7 +14,7 @@ fn only_who_knows_the_token_and_is_no_page_of_another_site_is_answered() {
     node.up(&[]);
     let place = Place::of(&node);
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}).to_string();
-    let with = |change: &dyn Fn(&mut Vec<(String, String)>)| {
+    let with = |change: &dyn Fn(&mut Headers)| {
         let mut headers = place.headers();
         change(&mut headers);
         place.send("POST", &headers, ping.as_bytes()).0

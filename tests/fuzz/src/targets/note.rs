@@ -148,10 +148,10 @@ fn forge(written: &Written, input: &mut Input<'_>) -> Vec<u8> {
         forge.actor = id().actor(&writer(FORGER), [&before, &after]).to_vec();
     };
     name(&mut forge);
-    if input.byte() % 2 == 0 {
+    if input.byte().is_multiple_of(2) {
         return forge.bytes();
     }
-    let again = input.byte() % 2 == 0;
+    let again = input.byte().is_multiple_of(2);
     let bytes = tamper(&mut forge, input);
     if again && bytes == forge.bytes() && forge.actor.len() == 16 {
         name(&mut forge);
