@@ -61,10 +61,10 @@ pub const MAX_EXPIRY_S: u32 = 7 * 24 * 3600;
 pub const MAX_THREAD_MESSAGES: usize = 20;
 /// Most messages that an AI agent writes to one agent, or to everybody, within [`THREAD_WINDOW`] without a word from a person
 /// or a result from that agent.
-pub const MAX_PEER_MESSAGES: usize = 60;
+pub const MAX_PEER_MESSAGES: usize = 600;
 /// Most that an AI agent says within [`THREAD_WINDOW`] without a word from a person: messages, notes on tasks, questions for an
 /// approval.
-pub const MAX_AGENT_MESSAGES: usize = 300;
+pub const MAX_AGENT_MESSAGES: usize = 1_000;
 /// Most approvals that an AI agent asks for within [`THREAD_WINDOW`] without a word from a person.
 pub const MAX_AGENT_APPROVALS: usize = 20;
 /// See [`MAX_THREAD_MESSAGES`].

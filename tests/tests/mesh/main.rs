@@ -7,6 +7,7 @@ mod attention;
 mod copies;
 mod crashes;
 mod crew;
+mod demo;
 mod envelopes;
 mod garbage;
 mod guard;

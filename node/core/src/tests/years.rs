@@ -133,12 +133,6 @@ fn tasks_that_are_over_leave_and_new_ones_are_made() {
     many_tasks(300);
 }
 
-#[test]
-#[ignore = "takes minutes"]
-fn ten_thousand_tasks_are_made_and_completed() {
-    many_tasks(10_000);
-}
-
 fn many_questions(count: usize) {
     let mut world = late(3);
     let mut tallies = Vec::new();
@@ -178,12 +172,6 @@ fn questions_that_are_closed_leave_and_tallies_stay() {
     many_questions(200);
 }
 
-#[test]
-#[ignore = "takes minutes"]
-fn five_thousand_questions_are_closed() {
-    many_questions(5_000);
-}
-
 /// Agents that call once and never again.
 fn many_agents(count: usize) {
     let mut world = late(3);
@@ -214,12 +202,6 @@ fn many_agents(count: usize) {
 #[test]
 fn agents_that_have_gone_leave_and_may_come_back() {
     many_agents(600);
-}
-
-#[test]
-#[ignore = "takes minutes"]
-fn three_thousand_agents_come_and_go() {
-    many_agents(3_000);
 }
 
 #[test]
