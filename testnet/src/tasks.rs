@@ -270,9 +270,13 @@ impl Sim {
         let (counter, node) = done.fence.split_once('@')?;
         let node = number(node).filter(|node| *node < self.nodes.len())?;
         let fence = Fence { counter: counter.parse().ok()?, node: self.nodes[node].id() };
-        let excused = |node: usize| self.nodes[node].twin || self.nodes[node].forgot || self.nodes[node].gone;
+        let excused = |node: usize| {
+            let node = &self.nodes[node];
+            node.twin || node.forgot || node.gone || node.adversary.is_some()
+        };
         let maker = number(&done.key.0).filter(|maker| *maker < self.nodes.len())?;
-        // Two copies of a home each say their own; one that was put back forgot what it had said, until others tell it.
+        // Two copies of a home each say their own; one that was put back forgot what it had said, until others tell it. A
+        // hostile member takes back its own tasks as it likes.
         if excused(done.node) || excused(maker) || !self.leases.ever_held.contains_key(&fence) {
             return None;
         }
