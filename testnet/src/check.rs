@@ -212,7 +212,7 @@ impl Sim {
         self.check_promises();
         self.check_inboxes();
         self.check_votes();
-        self.check_claims();
+        self.check_claims(Duration::ZERO);
         self.check_tasks();
         self.check_notes();
         self.check_deliveries();

@@ -15,6 +15,10 @@ use crate::tasks::number;
 /// The lease of claims that never run out in a run.
 pub(crate) const LONG_S: u32 = 24 * 3600;
 
+/// How long a claim that was taken over in a part that was cut off may stand as lost and its agent hear nothing: its node
+/// insists on it, after a second.
+pub(crate) const INSISTS: Duration = Duration::from_secs(5);
+
 /// What the nodes said of their own claims.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
@@ -26,6 +30,8 @@ pub(crate) struct Leases {
     held: BTreeMap<Fence, Claim>,
     /// What most members ever acknowledged, and on what.
     pub(crate) ever_held: BTreeMap<Fence, Resource>,
+    /// Since when claims have been seen as lost.
+    lost: BTreeMap<Fence, Duration>,
 }
 
 /// Whether two claims cannot both be held.
@@ -123,8 +129,9 @@ impl Sim {
         }
     }
 
-    /// All nodes show the same claims; of those that exclude each other one holds, and the others were told.
-    pub(crate) fn check_claims(&mut self) {
+    /// All nodes show the same claims; of those that exclude each other one holds, and the others were told, unless they
+    /// may still insist that long.
+    pub(crate) fn check_claims(&mut self, insists: Duration) {
         let mut shown: BTreeMap<String, usize> = BTreeMap::new();
         let mut last = Vec::new();
         for node in self.honest() {
@@ -152,13 +159,21 @@ impl Sim {
         for text in found {
             self.fault(Invariant::Holders, text);
         }
-        self.check_losers(&last);
+        self.check_losers(&last, insists);
     }
 
     /// Whoever lost a claim has a message that says so.
-    fn check_losers(&mut self, claims: &[Claim]) {
+    fn check_losers(&mut self, claims: &[Claim], insists: Duration) {
         let mut found = Vec::new();
-        for claim in claims.iter().filter(|claim| claim.state == State::Lost) {
+        let lost: Vec<&Claim> = claims.iter().filter(|claim| claim.state == State::Lost).collect();
+        let now = self.now;
+        let before = std::mem::take(&mut self.leases.lost);
+        let since = |claim: &&Claim| (claim.fence, before.get(&claim.fence).copied().unwrap_or(now));
+        self.leases.lost = lost.iter().map(since).collect();
+        for claim in lost {
+            if now < self.leases.lost[&claim.fence] + insists {
+                continue;
+            }
             // Of two copies of a home each tells its own clients, and only what one of them says counts.
             let counts = |node: &usize| {
                 let node = &self.nodes[*node];

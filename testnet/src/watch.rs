@@ -292,7 +292,7 @@ impl Sim {
             self.compared = now;
             if !self.scenario.large {
                 self.check_votes();
-                self.check_claims();
+                self.check_claims(crate::leases::INSISTS);
             }
         }
     }

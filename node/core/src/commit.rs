@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fedp2p_protocols::api::claim::Claim;
 use fedp2p_protocols::api::{Answer, Error, ErrorCode, watch};
 use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
 use fedp2p_protocols::joining;
@@ -53,6 +54,8 @@ pub(crate) struct InFlight {
     pub(crate) fetched: Option<(NodeId, u32, bool)>,
     /// Writes of what this node goes on knowing even if they fail.
     pub(crate) state: Vec<Write>,
+    /// The claims that those who watch are told of then, as they stood when this was written.
+    pub(crate) news: Vec<Claim>,
 }
 
 /// What is tried again some time after the store failed.
@@ -144,6 +147,9 @@ impl Core {
             if let Some(before) = commit.before {
                 let lobby = self.lobby;
                 self.tell_changes(&lobby, self.me(), &before);
+            }
+            for claim in commit.news {
+                self.tell(watch::Event::Claim(Box::new(claim)));
             }
             if let Some((peer, bytes, last)) = commit.fetched {
                 self.fetched(peer, bytes, last);
@@ -242,6 +248,7 @@ impl Core {
             if let Some((peer, _, _)) = commit.fetched {
                 self.abandon_fetches_of(&peer);
             }
+            self.untold(&commit.news);
         }
         // What stands in them is not stored.
         self.notes.lose();

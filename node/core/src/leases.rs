@@ -482,7 +482,7 @@ impl Core {
         self.leases.told.get(&standing.fence) != Some(&self.claim_state(standing))
     }
 
-    /// Tells those who watch which claims stand otherwise than when that was told last.
+    /// Tells those who watch which claims stand otherwise than when that was told last, once what makes them do so is stored.
     pub(crate) fn tell_claims(&mut self) {
         let picture = self.documents.picture(&self.lobby);
         let claims = claims(&picture);
@@ -495,8 +495,22 @@ impl Core {
             }
         }
         self.leases.told = told;
+        if let Some(last) = self.in_flight.back_mut() {
+            last.news.extend(news);
+            return;
+        }
         for claim in news {
             self.tell(watch::Event::Claim(Box::new(claim)));
+        }
+    }
+
+    /// What was to be told of these claims was not stored.
+    pub(crate) fn untold(&mut self, news: &[shown::Claim]) {
+        for claim in news {
+            self.leases.told.remove(&claim.fence);
+        }
+        if !news.is_empty() {
+            self.claims_changed();
         }
     }
 

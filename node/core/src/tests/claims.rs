@@ -111,6 +111,25 @@ fn a_released_claim_makes_way_and_its_successor_has_a_greater_number() {
 }
 
 #[test]
+fn nobody_is_told_of_a_claim_that_could_not_be_stored() {
+    let mut world = World::connected(2);
+    let told = |world: &World| -> Vec<String> {
+        let claims = world.hosts[0].events.iter().filter_map(|event| match event {
+            watch::Event::Claim(claim) => Some(format!("{} {}", claim.fence.counter, claim.what)),
+            _ => None,
+        });
+        claims.collect()
+    };
+    world.hosts[0].disk.full = true;
+    assert!(world.take(0, "coder", &["src"]).is_err());
+    assert_eq!(told(&world), [""; 0]);
+    world.hosts[0].disk.full = false;
+    assert_eq!(world.take(0, "coder", &["docs"]).unwrap().fence.counter, 1);
+    let told = told(&world);
+    assert!(!told.is_empty() && told.iter().all(|claim| claim == "1 fedp2p:docs"), "{told:?}");
+}
+
+#[test]
 fn sharers_share_and_keep_out_who_would_be_alone() {
     let mut world = World::connected(2);
     for n in 0..2 {
