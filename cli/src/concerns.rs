@@ -89,7 +89,8 @@ async fn open_to(client: &mut Client, me: &AgentName, open: Vec<Proposal>) -> Re
 pub(crate) fn is_lost_claim(message: &Message) -> bool {
     let says = message.data.as_ref().is_some_and(|data| data["lost_to"].is_object());
     let own = message.to.iter().any(|to| to.node == message.from.node);
-    says && own && message.verified && message.from.agent.as_str() == "node"
+    // An agent that calls itself like that has a kind.
+    says && own && message.verified && message.from.agent.as_str() == "node" && message.from_kind.is_none()
 }
 
 /// A message as a model reads it.

@@ -139,7 +139,9 @@ impl Sim {
         let revision = dice.percent(50).then_some(shown.revision);
         self.gives(node, agent, &shown, &choices);
         let choices = choices.iter().map(|choice| choice.to_lowercase()).collect();
-        Request::VoteCast(vote_cast::Request { id, choices, revision, reason: None, pin: None })
+        // The first agent of each node is its person.
+        let pin = (agent == 0 && self.clients.polls.pins.contains(&node)).then(|| PIN.to_owned());
+        Request::VoteCast(vote_cast::Request { id, choices, revision, reason: None, pin })
     }
 
     fn some_answer(&mut self, node: usize, agent: usize, dice: &mut Dice) -> Request {

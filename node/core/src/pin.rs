@@ -63,11 +63,14 @@ impl Pin {
         Self { salt, hash, failures: u32::from_be_bytes(failures), failed: u64::from_be_bytes(failed) }
     }
 
-    /// Until when no try is looked at, in milliseconds since 1970.
-    fn waits_until(&self) -> u64 {
+    /// For how many more milliseconds no try is looked at.
+    fn waits(&self, now: u64) -> u64 {
         match self.failures.checked_sub(FREE_TRIES) {
             None => 0,
-            Some(more) => self.failed.saturating_add(WAIT_MS << more.min(MOST_DOUBLINGS)),
+            Some(more) => {
+                let wait = WAIT_MS << more.min(MOST_DOUBLINGS);
+                self.failed.saturating_add(wait).saturating_sub(now)
+            }
         }
     }
 
@@ -123,6 +126,12 @@ impl Core {
     /// If there is none, none was given, it is wrong, or too many were.
     pub(crate) fn check_pin(&mut self, given: Option<&str>) -> Result<(), Error> {
         let now = self.now.wall_ms;
+        if let Some(pin) = self.pin.as_mut().filter(|pin| pin.failed > now) {
+            // A clock that was wrong noted this: it is as if it had been now.
+            pin.failed = now;
+            let writes = vec![Write::Pin(pin.clone())];
+            self.commit_entries(Entries { writes, ..Entries::default() });
+        }
         let Some(pin) = &mut self.pin else {
             return Err(Error::new(
                 ErrorCode::Forbidden,
@@ -134,7 +143,7 @@ impl Core {
             return Err(Error::new(ErrorCode::Forbidden, "this takes the PIN of the node")
                 .hint("call from a terminal, which asks for it, or give --pin-stdin"));
         };
-        let wait = pin.waits_until().saturating_sub(now);
+        let wait = pin.waits(now);
         if wait > 0 {
             let message = format!("too many wrong PINs: the next is looked at in {} s", wait.div_ceil(1000));
             return Err(Error::new(ErrorCode::Busy, message).hint("wait, and try again"));

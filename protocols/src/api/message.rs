@@ -21,7 +21,7 @@ pub struct Message {
     pub from_node: NodeId,
     /// The author's organisation.
     pub organisation: Option<OrganisationName>,
-    /// Who stands behind the author, if it has said so.
+    /// Who stands behind the author, if it has said so; nobody behind what a node says itself.
     pub from_kind: Option<AgentKind>,
     /// Whether the author's signature and membership were checked.
     pub verified: bool,

@@ -177,17 +177,6 @@ pub struct Award {
     pub before: Assignee,
 }
 
-/// How an attempt ended, as the creator's node saw it: the word that closes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Over {
-    /// The claim under which the last word was said.
-    pub fence: Fence,
-    /// That word: completed, failed or rejected.
-    pub state: State,
-    /// When that was seen, in milliseconds since 1970 by the creator's clock.
-    pub at: u64,
-}
-
 /// That a task was canceled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancellation {

@@ -55,6 +55,10 @@ pub struct Proposal {
     pub revision: u32,
     /// When it was opened, in milliseconds since 1970 by the asker's clock.
     pub opened: u64,
+    /// When the asker's node saw that all who were asked had acknowledged it, in milliseconds since 1970: from then on it
+    /// takes ballots, whoever else is asked later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<u64>,
     /// Present once it is closed.
     pub closed: Option<Closing>,
 }

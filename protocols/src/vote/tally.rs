@@ -103,12 +103,12 @@ impl Count<'_> {
         if self.rules.mechanism == Mechanism::Signoff {
             return self.signoff(&ballots);
         }
-        let rounds = self.rounds(&ballots);
+        let (rounds, stuck) = self.rounds(&ballots);
         let first = self.votes(&ballots, None);
         let last = rounds.last().unwrap_or(&first);
-        let leaders = leaders(last);
+        let leaders = if stuck { last.keys().copied().collect() } else { leaders(last) };
         let cast = u32::try_from(ballots.len()).unwrap_or(u32::MAX);
-        let outcome = self.outcome(cast, last, &leaders);
+        let outcome = self.outcome(cast, last, &leaders, stuck);
         let winner = match (&outcome, leaders.as_slice()) {
             (Outcome::Decided, [winner]) => Some(self.options[*winner].clone()),
             _ => None,
@@ -131,7 +131,7 @@ impl Count<'_> {
         Tally { winner: winner.cloned(), votes: self.named(&votes), outcome, rounds: Vec::new() }
     }
 
-    fn outcome(&self, cast: u32, votes: &BTreeMap<usize, u32>, leaders: &[usize]) -> Outcome {
+    fn outcome(&self, cast: u32, votes: &BTreeMap<usize, u32>, leaders: &[usize], stuck: bool) -> Outcome {
         let quorum = self.rules.quorum.map_or(0, |quorum| quorum.needed(self.eligible));
         let most = votes.values().copied().max().unwrap_or(0);
         let base = match self.rules.of {
@@ -143,7 +143,7 @@ impl Count<'_> {
             Outcome::Empty
         } else if cast < quorum {
             Outcome::NoQuorum { cast, needed: quorum }
-        } else if most < needed {
+        } else if most < needed && !stuck {
             Outcome::Short { votes: most, needed }
         } else if leaders.len() > 1 {
             Outcome::Tie { between: leaders.iter().map(|leader| self.options[*leader].clone()).collect() }
@@ -166,12 +166,13 @@ impl Count<'_> {
         votes
     }
 
-    /// Instant run-off: in each round the options with the fewest first places go out together, until one has more
-    /// than half of those that are left, or all that are left have the same.
-    fn rounds(&self, ballots: &[&Choices]) -> Vec<BTreeMap<usize, u32>> {
+    /// Instant run-off: in each round the option with the fewest first places goes out, until one has more than half of
+    /// those that are left, or all that are left have the same. Several with the fewest go out together if even together
+    /// they have fewer than the next; else it would depend on which of them goes first, and the count is stuck: a tie.
+    fn rounds(&self, ballots: &[&Choices]) -> (Vec<BTreeMap<usize, u32>>, bool) {
         let mut rounds = Vec::new();
         if self.rules.mechanism != Mechanism::Ranked {
-            return rounds;
+            return (rounds, false);
         }
         let mut left: BTreeSet<usize> = (0..self.options.len()).collect();
         loop {
@@ -180,7 +181,12 @@ impl Count<'_> {
             let sum: u32 = votes.values().sum();
             rounds.push(votes.clone());
             if most == least || most.is_none_or(|most| most > sum / 2) {
-                return rounds;
+                return (rounds, false);
+            }
+            let last: Vec<u32> = votes.values().filter(|votes| Some(**votes) == least).copied().collect();
+            let next = votes.values().filter(|votes| Some(**votes) > least).min();
+            if last.len() > 1 && next.is_some_and(|next| last.iter().sum::<u32>() >= *next) {
+                return (rounds, true);
             }
             left.retain(|option| votes.get(option) > least.as_ref());
         }
@@ -308,6 +314,24 @@ mod tests {
         assert_eq!(tally.votes["Custom"], 2);
         let tied = count(rules(Mechanism::Ranked), 9, &[&[0, 1], &[1, 0]]);
         assert_eq!(tied.outcome, Outcome::Tie { between: vec!["OAuth2".to_owned(), "JWT".to_owned()] });
+    }
+
+    #[test]
+    fn a_ranked_vote_in_which_the_last_are_alike_and_decide_is_a_tie() {
+        let ballots: Vec<&[usize]> = [vec![&[0][..]; 4], vec![&[1, 2, 0][..]; 3], vec![&[2, 1, 0][..]; 3]].concat();
+        let tally = count(rules(Mechanism::Ranked), 10, &ballots);
+        // Most prefer either of the last two to the first: whichever went out would make the other win.
+        let between = OPTIONS.map(str::to_owned).to_vec();
+        assert_eq!((tally.winner, tally.outcome), (None, Outcome::Tie { between }));
+        assert_eq!(tally.rounds.len(), 1);
+        // Those that even together are fewer than the next go out together.
+        let ballots: Vec<&[usize]> = [vec![&[0][..]; 4], vec![&[1][..]; 3], vec![&[2, 1][..]; 1]].concat();
+        let names = ["a", "b", "c", "d"].map(str::to_owned);
+        let choices: Vec<Choices> = ballots.iter().map(|choices| choices.to_vec()).collect();
+        let rules = rules(Mechanism::Ranked);
+        let tally = Count { options: &names, rules: &rules, eligible: 9 }.tally(&choices);
+        assert_eq!(tally.outcome, Outcome::Tie { between: names[..2].to_vec() });
+        assert_eq!(tally.rounds.len(), 3);
     }
 
     #[test]

@@ -334,6 +334,7 @@ impl Campaign {
                 rules: Rules::default(),
                 revision: 1 + number,
                 opened: EPOCH_MS,
+                acknowledged: None,
                 closed: self.dice.percent(70).then_some(closed),
             };
             edits.push(Entry::Proposal(format!("mine{number}"), proposal).into());

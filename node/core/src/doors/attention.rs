@@ -135,12 +135,16 @@ impl Core {
 
     /// Whether a message is held for an agent of this node, as things are now.
     pub(crate) fn is_held(&self, op: &Verified, message: &Message, agent: &AgentName) -> bool {
-        let author = AgentId { node: op.header().author, name: agent_name(op.header().agent.as_ref()) };
-        self.holds(&AgentId { node: self.me(), name: agent.clone() }, &author, message)
+        self.holds(op, &AgentId { node: self.me(), name: agent.clone() }, message)
     }
 
-    /// Whether a recipient's node holds a message, as far as is known here.
-    pub(crate) fn holds(&self, recipient: &AgentId, author: &AgentId, message: &Message) -> bool {
+    /// Whether a recipient's node holds a message, as far as is known here. What a node says itself to its own agents, of
+    /// what they lost, it never holds.
+    pub(crate) fn holds(&self, op: &Verified, recipient: &AgentId, message: &Message) -> bool {
+        let author = &AgentId { node: op.header().author, name: agent_name(op.header().agent.as_ref()) };
+        if op.header().agent.is_none() && author.node == recipient.node {
+            return false;
+        }
         let of = |node| self.documents.content(&self.lobby, node);
         let kind = of(&author.node).agents.get(&author.name).map(|agent| agent.kind);
         let attention = of(&recipient.node).attention.get(&recipient.name);

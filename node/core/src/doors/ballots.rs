@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fedp2p_crdt::content::Entry;
 use fedp2p_crdt::standing::{BallotState, Phase, Standing, standing};
 use fedp2p_protocols::api::proposal::{self, Asked, Counts};
 use fedp2p_protocols::limits::MAX_IDLE_BALLOTS;
@@ -127,6 +128,31 @@ impl Core {
         self.note_closings();
         // What could not be closed now is tried again in a while.
         self.next_closing = self.next_closing.map(|next| next.max(now + RETRY_MS));
+    }
+
+    /// Notes that all who are asked by a proposal of this node have acknowledged it, so that voting on it stays open. Where
+    /// nobody but the asker is known yet, nobody has.
+    pub(crate) fn note_acknowledged(&mut self, key: &ProposalKey) {
+        let (lobby, me) = (self.lobby, self.me());
+        if key.node != me || self.remaking.contains_key(&(lobby, me)) {
+            return;
+        }
+        let picture = self.documents.picture(&lobby);
+        let Some(standing) = standing(&picture, key) else { return };
+        let proposal = standing.proposal;
+        let gathers = standing.is_open() && proposal.rules.acknowledge_until.is_some();
+        let asker = AgentId { node: me, name: proposal.by.clone() };
+        let others = standing.electorate.iter().any(|agent| *agent != asker);
+        if !gathers || proposal.acknowledged.is_some() || !others || standing.waiting().next().is_some() {
+            return;
+        }
+        let by = proposal.by.clone();
+        let noted = Proposal { acknowledged: Some(self.now.wall_ms), ..proposal.clone() };
+        let mut entries = Entries { before: Some(self.glance(&lobby, &me)), ..Entries::default() };
+        match self.edit(&mut entries, lobby, Some(&by), &[Entry::Proposal(key.id.clone(), noted).into()]) {
+            Ok(()) => self.commit_entries(entries),
+            Err(error) => self.notice(format!("could not note that all have seen {:?}: {error}", key.id)),
+        }
     }
 
     /// Closes a proposal of this node if it wants to be closed early and its result can no longer change.

@@ -143,7 +143,8 @@ impl Core {
             if person {
                 self.budgets.said.remove(agent);
             } else if let Some(said) = self.budgets.said.get_mut(agent) {
-                said.retain(|said| !said.to.contains(&author));
+                // Two that answer each other with results would never run out of words.
+                said.retain(|said| said.what == What::Result || !said.to.contains(&author));
             }
         }
     }
@@ -162,6 +163,7 @@ impl Core {
         let window = u64::try_from(THREAD_WINDOW.as_millis()).unwrap_or(u64::MAX);
         let since = self.now.wall_ms.saturating_sub(window);
         let known: BTreeSet<OpId> = thread.iter().map(|traced| traced.placed.op.id()).collect();
+        let answers = results_of_work(thread);
         let mut spent = self.budgets.on_their_way(&caller.name, self.now.monotonic, &known);
         for traced in thread.iter().rev() {
             let op = &traced.placed.op;
@@ -170,8 +172,7 @@ impl Core {
                 spent += usize::from(op.header().hlc.milliseconds() >= since);
                 continue;
             }
-            let is_result = || Message::decode(op.payload()).is_ok_and(|message| message.kind == MessageType::Result);
-            if self.is_person(&author) || is_result() {
+            if self.is_person(&author) || answers.contains(&op.id()) {
                 break;
             }
         }
@@ -181,6 +182,18 @@ impl Core {
         let spent = format!("written {spent} messages into this thread");
         Err(spent_all(caller, &spent, "neither a person nor a result has answered", MAX_THREAD_MESSAGES))
     }
+}
+
+/// The results in a thread that answer no result: two that answer each other with them do no work.
+fn results_of_work(thread: &[Traced]) -> BTreeSet<OpId> {
+    let result = |traced: &Traced| {
+        let op = &traced.placed.op;
+        let message = Message::decode(op.payload()).ok().filter(|message| message.kind == MessageType::Result)?;
+        Some((op.id(), message.reply_to))
+    };
+    let results: BTreeMap<OpId, Option<OpId>> = thread.iter().filter_map(result).collect();
+    let answers_none = |to: &Option<OpId>| to.is_none_or(|to| !results.contains_key(&to));
+    results.iter().filter(|(_, to)| answers_none(to)).map(|(id, _)| *id).collect()
 }
 
 fn spent_all(caller: &Caller, spent: &str, unanswered: &str, limit: usize) -> Error {

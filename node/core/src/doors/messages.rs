@@ -202,7 +202,7 @@ impl Core {
                 DeliveryState::Expired
             } else if agent.node != self.me() && reach < seq {
                 DeliveryState::Queued
-            } else if self.holds(agent, &author, &message) {
+            } else if self.holds(op, agent, &message) {
                 DeliveryState::Held
             } else {
                 DeliveryState::Stored
@@ -225,7 +225,7 @@ impl Core {
             from: self.address(&agent),
             from_node: header.author,
             organisation: chain.map(|chain| chain.certificate().organisation_name.clone()),
-            from_kind: content.agents.get(&agent.name).map(|agent| agent.kind),
+            from_kind: header.agent.as_ref().and_then(|name| content.agents.get(name)).map(|agent| agent.kind),
             verified: chain.is_some() && counts,
             to: said.to.iter().map(|agent| self.address(agent)).collect(),
             kind: said.kind,

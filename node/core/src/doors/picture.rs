@@ -150,6 +150,7 @@ impl Core {
             if let Some(shown) = self.show_proposal(&key) {
                 self.tell(watch::Event::Vote(Box::new(shown)));
             }
+            self.note_acknowledged(&key);
             self.close_if_settled(&key);
         }
         if !tasks.is_empty() {

@@ -80,7 +80,7 @@ impl Core {
         };
         let opened = self.now.wall_ms;
         let by = caller.name.clone();
-        Ok((id, Proposal { by, question, options, rules, revision, opened, closed: None }))
+        Ok((id, Proposal { by, question, options, rules, revision, opened, acknowledged: None, closed: None }))
     }
 
     fn rules(&self, caller: &Caller, request: &vote_new::Request) -> Result<Rules, Error> {
@@ -264,13 +264,13 @@ impl Core {
             proven: false,
             at: self.now.wall_ms,
         };
-        let open = proposal.rules.electorate == Electorate::All;
+        let electorate = proposal.rules.electorate.clone();
         let number = self.next_ballot(&key, &caller.name, &ballot)?;
         if ballot.choices.is_empty() && number == 1 {
             return Err(Error::new(ErrorCode::Conflict, format!("{} has not voted on {:?}", caller.name, request.id))
                 .hint("name an option to vote"));
         }
-        ballot.proven = self.prove_voter(caller, open, request.pin.as_deref())?;
+        ballot.proven = self.prove_voter(caller, &electorate, request.pin.as_deref())?;
         let place = BallotPlace { proposal: key.clone(), voter: caller.name.clone(), number };
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, vec![Entry::Ballot(place, ballot).into()])?;
@@ -279,14 +279,24 @@ impl Core {
     }
 
     /// Finds out whether a person votes: whoever calls without naming an agent says so. Where every agent may vote, one more
-    /// voice is no more than that of one more agent; elsewhere the voice of a person takes the PIN of the node, if there is
-    /// one.
-    fn prove_voter(&mut self, caller: &Caller, open: bool, pin: Option<&str>) -> Result<bool, Error> {
+    /// voice is no more than that of one more agent; where people alone may, it takes the PIN of the node, and elsewhere if
+    /// there is one.
+    fn prove_voter(
+        &mut self,
+        caller: &Caller,
+        electorate: &Electorate,
+        pin: Option<&str>,
+    ) -> Result<bool, Error> {
+        let needless = match electorate {
+            Electorate::All => true,
+            Electorate::People => false,
+            Electorate::Role(_) | Electorate::Agents(_) => self.pin.is_none(),
+        };
         if pin.is_some() {
             self.check_person(caller)?;
-        } else if caller.kind == AgentKind::Ai || self.pin.is_none() || open {
+        } else if caller.kind == AgentKind::Ai || needless {
             return Ok(false);
-        } else {
+        } else if self.pin.is_some() {
             let message = format!("the vote of {} takes the PIN of the node where not everybody may vote", caller.name);
             return Err(Error::new(ErrorCode::Forbidden, message).hint(
                 "give it with --pin, which asks for it on the terminal; an AI agent votes as itself: --agent NAME",

@@ -129,6 +129,19 @@ fn wrong_pins_make_the_next_ones_wait_over_restarts_too() {
 }
 
 #[test]
+fn wrong_pins_that_a_clock_noted_far_ahead_do_not_wait_until_then() {
+    let mut world = asked(approval_ask::Request::default());
+    world.skew_ms += 24 * 3_600_000;
+    for _ in 0..5 {
+        refusal(world.call(1, answer(true, Some("guess"))), ErrorCode::Forbidden);
+    }
+    world.skew_ms -= 24 * 3_600_000;
+    refusal(world.call(1, answer(true, Some(PIN))), ErrorCode::Busy);
+    world.wait(Duration::from_secs(61));
+    world.call(1, answer(true, Some(PIN))).unwrap();
+}
+
+#[test]
 fn a_pin_is_changed_with_the_old_one_and_has_a_length() {
     let mut world = World::connected(1);
     refusal(world.call(0, set_pin("short", None)), ErrorCode::Invalid);

@@ -3,7 +3,7 @@
 use fedp2p_protocols::api::message::{DeliveryState, Message as Shown};
 use fedp2p_protocols::api::task::Bidding;
 use fedp2p_protocols::api::{
-    attention_set, claim_take, digest, history, inbox, send, surfaced, task_claim, task_new, vote_new,
+    attention_set, claim_take, digest, history, inbox, send, surfaced, task_cancel, task_claim, task_new, vote_new,
 };
 use fedp2p_protocols::attention::Mode;
 use fedp2p_protocols::claim;
@@ -279,6 +279,28 @@ fn a_digest_says_what_is_to_be_done_and_which_files_are_claimed() {
     assert!(text.contains(to_do), "{text}");
     let claimed = "Files claimed:\n- fedp2p:src/a.rs by coder@n0 (claim 2, confirmed, 59 s left, a rewrite)\n";
     assert!(text.contains(claimed), "{text}");
+}
+
+#[test]
+fn what_its_node_says_of_what_it_lost_reaches_an_agent_that_wants_quiet() {
+    for mode in [Mode::Focus, Mode::Dnd] {
+        let mut world = pair();
+        attention(&mut world, 1, "tester", mode, &[]);
+        let task = task_new::Request { title: "one".to_owned(), id: Some("t1".to_owned()), ..Default::default() };
+        world.call_as(0, "coder", Request::TaskNew(task)).unwrap();
+        let start = task_claim::Request { id: "t1".to_owned(), ..Default::default() };
+        world.call_as(1, "tester", Request::TaskClaim(start)).unwrap();
+        let cancel = task_cancel::Request { id: "t1".to_owned(), reason: None };
+        world.call_as(0, "coder", Request::TaskCancel(cancel)).unwrap();
+        world.wait(Duration::from_secs(1));
+        let told = taken(&mut world, 1, "tester", false);
+        assert!(told.iter().any(|text| text.contains("t1")), "{mode:?}: {told:?}");
+        // Others do not get through by speaking in its name.
+        let stop = send::Request { kind: MessageType::Status, urgent: true, ..message("tester", "stop") };
+        world.call_as(1, "node", Request::Send(stop)).unwrap();
+        world.wait(Duration::from_secs(1));
+        assert_eq!(taken(&mut world, 1, "tester", false), [""; 0]);
+    }
 }
 
 #[test]

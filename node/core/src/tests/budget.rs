@@ -67,6 +67,41 @@ fn a_result_of_the_other_one_and_time_give_back_what_was_spent() {
 }
 
 #[test]
+fn two_that_answer_each_other_with_results_come_to_an_end() {
+    let mut world = pair();
+    let mut refused = None;
+    for _ in 0..=MAX_AGENT_MESSAGES {
+        for (n, by, to) in [(0, "coder", "tester"), (1, "tester", "coder")] {
+            let result = send::Request { kind: MessageType::Result, ..message(to, "done") };
+            refused = refused.or(world.call_as(n, by, Request::Send(result)).err());
+        }
+        if refused.is_some() {
+            break;
+        }
+    }
+    let refused = refused.expect("what an agent says in all has a limit");
+    assert!(refused.message.contains(&format!("the limit is {MAX_AGENT_MESSAGES}")), "{refused:?}");
+}
+
+#[test]
+fn results_that_answer_results_do_not_keep_a_thread_going() {
+    let mut world = pair();
+    let (mut last, mut spoken) = (None, 0);
+    let refused = loop {
+        let (n, by, to) = if spoken % 2 == 0 { (0, "coder", "tester") } else { (1, "tester", "coder") };
+        let result = send::Request { kind: MessageType::Result, reply_to: last, ..message(to, "done") };
+        match world.call_as(n, by, Request::Send(result)) {
+            Ok(Reply::Send(sent)) => last = Some(sent.id.to_string()),
+            answer => break refusal(answer, ErrorCode::Conflict),
+        }
+        spoken += 1;
+        world.wait(Duration::from_secs(1));
+    };
+    assert!(spoken <= 2 * MAX_THREAD_MESSAGES + 2, "{spoken}");
+    assert!(refused.message.contains("into this thread"), "{refused:?}");
+}
+
+#[test]
 fn calls_that_come_at_once_do_not_pass_the_budget_of_a_thread_together() {
     let mut world = pair();
     let first = world.call(1, Request::Send(message("coder", "shall we?")));

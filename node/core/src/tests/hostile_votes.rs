@@ -62,6 +62,7 @@ fn asks(question: &str) -> Proposal {
         rules,
         revision: 1,
         opened: 1,
+        acknowledged: None,
         closed: None,
     }
 }

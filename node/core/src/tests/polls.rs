@@ -8,7 +8,8 @@ use super::*;
 
 fn request(rules: vote_new::Request) -> Request {
     let options = ["OAuth2", "JWT", "Custom"].map(str::to_owned).to_vec();
-    Request::VoteNew(vote_new::Request { question: "Which?".to_owned(), options, id: Some("auth".to_owned()), ..rules })
+    let id = rules.id.clone().or(Some("auth".to_owned()));
+    Request::VoteNew(vote_new::Request { question: "Which?".to_owned(), options, id, ..rules })
 }
 
 fn ask(world: &mut World, rules: vote_new::Request) {
@@ -62,6 +63,29 @@ fn voting_opens_when_everybody_has_seen_the_question() {
 }
 
 #[test]
+fn voting_that_has_opened_stays_open_whoever_comes_then() {
+    let mut world = meeting();
+    ask(&mut world, vote_new::Request { acknowledge_s: Some(60), early: true, ..Default::default() });
+    world.call(1, ack(None)).unwrap();
+    world.call(2, ack(None)).unwrap();
+    world.call_as(1, "late", Request::Inbox(api::inbox::Request::default())).unwrap();
+    let proposal = agreed(&mut world);
+    assert_eq!((proposal.phase, proposal.waiting.len()), (Phase::Open, 1));
+    world.restart(0);
+    world.connect(0, 1);
+    world.connect(0, 2);
+    for n in 0..3 {
+        world.call(n, cast(&["jwt"])).unwrap();
+    }
+    assert_eq!(agreed(&mut world).cause, Some(Cause::Settled));
+    // What is asked anew has to be seen anew, by all there are then.
+    ask(&mut world, vote_new::Request { acknowledge_s: Some(60), id: Some("next".to_owned()), ..Default::default() });
+    let next = |n: usize, world: &mut World| *world.ask(n, vote_show::Request { id: "next".to_owned() });
+    let shown: Proposal = next(2, &mut world);
+    assert_eq!((shown.phase, shown.waiting.len()), (Phase::Acknowledging, 3));
+}
+
+#[test]
 fn voting_opens_when_the_time_to_acknowledge_is_up() {
     let mut world = meeting();
     ask(&mut world, vote_new::Request { acknowledge_s: Some(10), ..Default::default() });
@@ -112,7 +136,14 @@ fn a_machine_has_no_say_where_people_are_asked() {
     let refused = world.hosts[1].replies.iter().find(|(id, _)| *id == CallId(900)).map(|(_, answer)| answer.clone());
     let Some(api::Answer::Error(error)) = refused else { panic!("{refused:?}") };
     assert_eq!(error.code, ErrorCode::Forbidden);
-    world.call(1, cast(&["jwt"])).unwrap();
+    // Nor has a program that names no agent: there a person shows the PIN.
+    refusal(world.call(1, cast(&["jwt"])), ErrorCode::Forbidden);
+    let pin = Some("correct horse".to_owned());
+    world.call(1, Request::PinSet(api::pin_set::Request { pin: pin.clone().unwrap(), old: None })).unwrap();
+    refusal(world.call(1, cast(&["jwt"])), ErrorCode::Forbidden);
+    let choices = vec!["jwt".to_owned()];
+    let proven = vote_cast::Request { id: "auth".to_owned(), choices, pin, ..Default::default() };
+    world.call(1, Request::VoteCast(proven)).unwrap();
     assert_eq!(agreed(&mut world).votes["JWT"], 1);
 }
 
