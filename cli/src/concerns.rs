@@ -19,10 +19,8 @@ use crate::error::Error;
 use crate::ui::escape;
 use crate::ui::show;
 
-/// Most messages that are looked at at once.
+/// Most messages, and most tasks, that are looked at at once for a model.
 pub(crate) const MAX_MESSAGES: u32 = 50;
-/// Most tasks that are looked at at once.
-const MAX_TASKS: u32 = 100;
 /// Longest text of one message that a model is given, in bytes.
 const MAX_TEXT: usize = 2000;
 /// Longest data of one message that a model is given, in bytes of JSON.
@@ -49,15 +47,15 @@ pub(crate) struct Concerns {
 }
 
 impl Concerns {
-    /// Asks the daemon. Nothing is marked as read.
+    /// Asks the daemon for at most so many messages, and as many tasks. Nothing is marked as read.
     ///
     /// # Errors
     /// If the daemon does not answer.
-    pub(crate) async fn gather(client: &mut Client, me: &AgentName) -> Result<Self, Error> {
-        let inbox = client.call(inbox::Request { limit: MAX_MESSAGES, held: false }).await?;
+    pub(crate) async fn gather(client: &mut Client, me: &AgentName, most: u32) -> Result<Self, Error> {
+        let inbox = client.call(inbox::Request { limit: most, held: false }).await?;
         let open = client.call(vote_list::Request::default()).await?.proposals;
         let decisions = open_to(client, me, open).await?;
-        let ready = task_list::Request { ready: true, limit: Some(MAX_TASKS), ..Default::default() };
+        let ready = task_list::Request { ready: true, limit: Some(most), ..Default::default() };
         let tasks = client.call(ready).await?.tasks;
         Ok(Self { inbox, decisions, tasks })
     }

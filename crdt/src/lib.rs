@@ -35,6 +35,7 @@
 //! | `proposals/<id>/by` | the agent that asks |
 //! | `proposals/<id>/question` | the question |
 //! | `proposals/<id>/options/<nn>` | the options, keyed `00`, `01`, … in the asker's order |
+//! | `proposals/<id>/acknowledged` | when all who were asked had acknowledged it; may be absent |
 //! | `proposals/<id>/rules/mechanism` | `poll`, `vote`, `approval`, `ranked` or `signoff` |
 //! | `proposals/<id>/rules/threshold`, `quorum` | `majority`, `two-thirds`, `unanimous` or a fraction; may be absent |
 //! | `proposals/<id>/rules/of` | `voting` or `electorate` |

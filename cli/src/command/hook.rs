@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::args::Globals;
-use crate::concerns::{self, Concerns};
+use crate::concerns::{self, Concerns, MAX_MESSAGES};
 use crate::context::{Context, light_runtime};
 use crate::error::{Error, Exit};
 use crate::identity::agent_for;
@@ -199,7 +199,7 @@ async fn deliver(
     context: &Context,
 ) -> Result<bool, Error> {
     let me = &context.caller.name;
-    let concerns = Concerns::gather(client, me).await?;
+    let concerns = Concerns::gather(client, me, MAX_MESSAGES).await?;
     let told = memory.told(session);
     let Some(handed) = concerns::hand_out(&concerns, me, told, MAX_WORDS) else { return Ok(false) };
     told.extend(handed.keys);

@@ -8,6 +8,7 @@ use fedp2p_protocols::api::message::Message;
 use fedp2p_protocols::api::proposal::Proposal;
 use fedp2p_protocols::api::task::Task;
 use fedp2p_protocols::api::watch::{self, Topic};
+use fedp2p_protocols::limits::MAX_PAGE;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -115,8 +116,14 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     let mut client = context.connect().await?;
     let me = &context.caller.name;
     let mut known: Option<Vec<String>> = (!arguments.new).then(Vec::new);
+    // What has just come, however much stands before it in the inbox.
+    let mut came: Option<Message> = None;
     loop {
-        let found = arguments.pick(Concerns::gather(&mut client, me).await?);
+        let mut concerns = Concerns::gather(&mut client, me, MAX_PAGE).await?;
+        let messages = &mut concerns.inbox.messages;
+        let last = came.take().filter(|came| messages.iter().all(|message| message.id != came.id));
+        messages.extend(last);
+        let found = arguments.pick(concerns);
         match &known {
             None => known = Some(found.keys()),
             Some(known) => {
@@ -130,8 +137,10 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
             Some(deadline) => timeout_at(deadline, events.next()).await.map_err(|_| late(arguments))?,
             None => events.next().await,
         };
-        if event?.is_none() {
-            return Err(ConnectError::NoDaemon.into());
+        match event? {
+            None => return Err(ConnectError::NoDaemon.into()),
+            Some(watch::Event::Message(message)) => came = Some(message),
+            Some(_) => {}
         }
     }
 }

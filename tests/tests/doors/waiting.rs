@@ -28,6 +28,26 @@ fn waiting_ends_when_something_concerns_the_agent() {
 }
 
 #[test]
+fn what_comes_is_seen_behind_everything_that_was_not_read() {
+    let world = World::new();
+    let [taichi] = world.mesh(["taichi"]);
+    taichi.cli(&["--agent", "coder", "state", "--status", "READY"]).ok();
+    for number in 0..60 {
+        taichi.send(&["coder"], &format!("old {number}"));
+    }
+    let found = thread::scope(|scope| {
+        let waiting = scope.spawn(|| taichi.json(&["--agent", "coder", "wait", "--new", "--timeout", "60s"]));
+        // What comes before it looks for the first time is old.
+        while !waiting.is_finished() {
+            taichi.send(&["coder"], "new");
+        }
+        waiting.join().unwrap()
+    });
+    let texts: Vec<&str> = found["messages"].as_array().unwrap().iter().filter_map(|one| one["text"].as_str()).collect();
+    assert!(!texts.is_empty() && texts.iter().all(|text| *text == "new"), "{texts:?}");
+}
+
+#[test]
 fn waiting_for_what_does_not_come_ends_with_its_own_code() {
     let world = World::new();
     let [taichi] = world.mesh(["taichi"]);
