@@ -109,9 +109,8 @@ impl Standing<'_> {
     /// How far the proposal is at this time, in milliseconds since 1970.
     pub fn phase(&self, now_ms: u64) -> Phase {
         let rules = &self.proposal.rules;
-        let gathers = |until: &u64| {
-            now_ms < *until && self.proposal.acknowledged.is_none() && self.waiting().next().is_some()
-        };
+        let gathers =
+            |until: &u64| now_ms < *until && self.proposal.acknowledged.is_none() && self.waiting().next().is_some();
         let gathering = rules.acknowledge_until.filter(gathers);
         match gathering {
             _ if !self.is_open() => Phase::Closed,

@@ -1,6 +1,7 @@
 //! Tasks and messages for tests.
 
 use fedp2p_protocols::api::message::Message;
+use fedp2p_protocols::api::origin::Origin;
 use fedp2p_protocols::api::task::{Assignee, Task};
 use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
 use fedp2p_protocols::payload::MessageType;
@@ -12,6 +13,7 @@ pub(crate) fn task(id: &str, text: &str) -> Task {
     Task {
         id: id.to_owned(),
         by: "ada@taichi".parse().unwrap(),
+        origin: Origin { organisation: None, verified: true },
         title: format!("do {id}"),
         text: Some(text.to_owned()),
         data: None,

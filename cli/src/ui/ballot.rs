@@ -201,6 +201,7 @@ mod tests {
         Proposal {
             id: "auth-decision".to_owned(),
             by: "taichi@taichi".parse().unwrap(),
+            origin: fedp2p_protocols::api::origin::Origin::default(),
             question: "Which auth approach?".to_owned(),
             options: ["OAuth2", "JWT", "Custom"].map(str::to_owned).to_vec(),
             revision: 1,

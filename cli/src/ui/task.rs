@@ -270,6 +270,7 @@ mod tests {
         Task {
             id: id.to_owned(),
             by: "ada@taichi".parse().unwrap(),
+            origin: fedp2p_protocols::api::origin::Origin::default(),
             title: format!("Do {id} with great care and then do it once more"),
             text: None,
             data: None,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fedp2p_protocols::api::NodeInfo;
+use fedp2p_protocols::api::origin::Origin;
 use fedp2p_protocols::certificate::{Chain, ChainError};
 use fedp2p_protocols::id::{NodeId, OrganisationId};
 use fedp2p_protocols::name::NodeName;
@@ -58,6 +59,15 @@ impl Members {
             organisation: own.organisation,
             organisation_name: own.organisation_name.clone(),
         })
+    }
+
+    /// Where what a node says comes from. What is shown was signed by it, so it is verified if it is a member.
+    pub(crate) fn origin(&self, node: &NodeId) -> Origin {
+        let chain = self.members.get(node);
+        Origin {
+            organisation: chain.map(|chain| chain.certificate().organisation_name.clone()),
+            verified: chain.is_some(),
+        }
     }
 
     /// Whether a node other than `node` has this name.

@@ -41,6 +41,7 @@ pub mod note_history;
 pub mod note_list;
 pub mod note_restore;
 pub mod note_show;
+pub mod origin;
 pub mod peers;
 pub mod pin_set;
 pub mod proposal;

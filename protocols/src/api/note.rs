@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::origin::Origin;
 use crate::id::OpId;
 use crate::name::{Address, NoteName};
 
@@ -46,6 +47,9 @@ pub struct Edit {
     pub version: OpId,
     /// Who made it.
     pub by: Address,
+    /// Where that comes from.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// When, by the editor's clock.
     pub at: u64,
     /// How many characters it put in.

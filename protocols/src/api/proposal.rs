@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::origin::Origin;
 use crate::id::ProposalHash;
 use crate::name::{Address, RoleName};
 use crate::vote::{Base, Cause, Mechanism, Outcome, Share};
@@ -16,6 +17,9 @@ pub struct Proposal {
     pub id: String,
     /// Who asks.
     pub by: Address,
+    /// Where that comes from.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// The question.
     pub question: String,
     /// What can be answered.
@@ -133,6 +137,9 @@ pub enum Phase {
 pub struct Ballot {
     /// Who.
     pub voter: Address,
+    /// Where that comes from.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// The options; in a ranked vote the best first.
     pub choices: Vec<String>,
     /// Why.

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Presence;
+use super::origin::Origin;
 use crate::name::Address;
 use crate::pulse::{AgentKind, Pulse};
 
@@ -36,6 +37,9 @@ pub struct Reply {
 pub struct Row {
     /// Its address.
     pub address: Address,
+    /// Where that comes from.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// Who stands behind it.
     pub kind: AgentKind,
     /// Whether its node can be reached. This is judged here, not said by the agent.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::origin::Origin;
 use crate::name::{Address, RoleName};
 use crate::task::{Priority, State};
 
@@ -13,6 +14,9 @@ pub struct Task {
     pub id: String,
     /// Who made it.
     pub by: Address,
+    /// Where that comes from.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// What is to be done.
     pub title: String,
     /// The same at length. Lists leave it out.

@@ -43,7 +43,8 @@ fn what_comes_is_seen_behind_everything_that_was_not_read() {
         }
         waiting.join().unwrap()
     });
-    let texts: Vec<&str> = found["messages"].as_array().unwrap().iter().filter_map(|one| one["text"].as_str()).collect();
+    let texts: Vec<&str> =
+        found["messages"].as_array().unwrap().iter().filter_map(|one| one["text"].as_str()).collect();
     assert!(!texts.is_empty() && texts.iter().all(|text| *text == "new"), "{texts:?}");
 }
 

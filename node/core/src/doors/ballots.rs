@@ -27,6 +27,7 @@ impl Core {
         Some(proposal::Proposal {
             id,
             by: self.address(&AgentId { node: key.node, name: asked.by.clone() }),
+            origin: self.members.origin(&key.node),
             question: asked.question.clone(),
             options: asked.options.clone(),
             revision: asked.revision,
@@ -70,6 +71,7 @@ impl Core {
             }
             shown.push(proposal::Ballot {
                 voter: self.address(&cast.key.voter),
+                origin: self.members.origin(&cast.key.voter.node),
                 choices: cast.ballot.choices.clone(),
                 reason: cast.ballot.reason.clone(),
                 revision: cast.ballot.revision,

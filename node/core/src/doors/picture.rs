@@ -172,7 +172,14 @@ impl Core {
     fn pulse_row(&self, id: &AgentId) -> Option<pulse::Row> {
         let agent = self.agent(id)?;
         let Said { pulse, at } = agent.said.clone()?;
-        Some(pulse::Row { address: self.address(id), kind: agent.kind, presence: self.agent_presence(id), pulse, at })
+        Some(pulse::Row {
+            address: self.address(id),
+            origin: self.members.origin(&id.node),
+            kind: agent.kind,
+            presence: self.agent_presence(id),
+            pulse,
+            at,
+        })
     }
 
     pub(crate) fn pulse(&self, request: &pulse::Request) -> Result<pulse::Reply, Error> {

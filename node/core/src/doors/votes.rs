@@ -281,12 +281,7 @@ impl Core {
     /// Finds out whether a person votes: whoever calls without naming an agent says so. Where every agent may vote, one more
     /// voice is no more than that of one more agent; where people alone may, it takes the PIN of the node, and elsewhere if
     /// there is one.
-    fn prove_voter(
-        &mut self,
-        caller: &Caller,
-        electorate: &Electorate,
-        pin: Option<&str>,
-    ) -> Result<bool, Error> {
+    fn prove_voter(&mut self, caller: &Caller, electorate: &Electorate, pin: Option<&str>) -> Result<bool, Error> {
         let needless = match electorate {
             Electorate::All => true,
             Electorate::People => false,

@@ -143,6 +143,7 @@ impl Core {
         let shown = edits[earlier..end].iter().map(|edit| Edit {
             version: edit.op,
             by: self.editor(edit),
+            origin: self.members.origin(&edit.writer.node),
             at: edit.at,
             inserted: edit.inserted,
             deleted: edit.deleted,

@@ -32,6 +32,7 @@ impl Core {
         task::Task {
             id: id(key),
             by: self.address(&AgentId { node: key.node, name: task.by.clone() }),
+            origin: self.members.origin(&key.node),
             title: task.title.clone(),
             text: None,
             data: None,
