@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use fedp2p_node::client::Client;
 use fedp2p_protocols::api::message::Message;
+use fedp2p_protocols::api::origin::Origin;
 use fedp2p_protocols::api::proposal::{Phase, Proposal};
 use fedp2p_protocols::api::task::{Assignee, Task};
 use fedp2p_protocols::api::{inbox, status, task_list, vote_list};
@@ -120,6 +121,8 @@ struct MessageLine {
 struct DecisionLine {
     decision: String,
     from: String,
+    #[serde(flatten)]
+    origin: Origin,
     what: &'static str,
     question: String,
     options: Vec<String>,
@@ -130,6 +133,8 @@ struct DecisionLine {
 struct TaskLine {
     task: String,
     from: String,
+    #[serde(flatten)]
+    origin: Origin,
     title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<String>,
@@ -171,6 +176,7 @@ impl DecisionLine {
         Self {
             decision: shortened(&proposal.id, MAX_TITLE).0,
             from: proposal.by.to_string(),
+            origin: proposal.origin.clone(),
             what,
             question: shortened(&proposal.question, MAX_TITLE).0,
             options: proposal.options.iter().map(|option| shortened(option, MAX_TITLE).0).collect(),
@@ -184,6 +190,7 @@ impl TaskLine {
         Self {
             task: shortened(&task.id, MAX_TITLE).0,
             from: task.by.to_string(),
+            origin: task.origin.clone(),
             title: shortened(&task.title, MAX_TITLE).0,
             role,
         }

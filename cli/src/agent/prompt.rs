@@ -265,8 +265,8 @@ fn as_json(work: &Work, most: Option<usize>) -> Map<String, Value> {
             let mut fields = Map::new();
             fields.insert("id".to_owned(), json!(task.id));
             fields.insert("by".to_owned(), json!(task.by));
-            // The board holds nothing else.
-            fields.insert("verified".to_owned(), json!(true));
+            fields.insert("organisation".to_owned(), json!(task.origin.organisation));
+            fields.insert("verified".to_owned(), json!(task.origin.verified));
             fields.insert("title".to_owned(), json!(escape::text(&task.title)));
             if let Some(text) = &task.text {
                 fields.insert("text".to_owned(), json!(escape::text(&cut(text))));
