@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`tools`], [`tool`], [`schema`] | what models can do; how a tool is made of its arguments |
 //! | [`resources`], [`prompts`], [`subscriptions`] | what clients can read, start from, and be told of |
+//! | [`signoff`], [`page`] | asking the person at the client, who answers past the client |
 //! | [`words`] | peers' text made harmless, refusals in a model's words |
 //! | [`fixtures`] | what the conformance kit wants to find, for tests alone |
 //! | [`who`], [`link`], [`start`] | which agent a client is, its way to the daemon, starting that |
@@ -17,9 +18,11 @@
 mod fixtures;
 pub(crate) mod http;
 pub(crate) mod link;
+mod page;
 mod prompts;
 mod resources;
 mod schema;
+mod signoff;
 pub(crate) mod start;
 pub(crate) mod stdio;
 mod subscriptions;
@@ -49,6 +52,7 @@ use tokio::time::timeout;
 
 use fixtures::{Changed, Fixtures};
 use link::Link;
+use signoff::SignOffs;
 use subscriptions::Followed;
 use tool::{Arguments, Tool};
 use tools::Profile;
@@ -88,6 +92,8 @@ pub(crate) struct Server {
     ended: Option<Arc<Ended>>,
     /// What takes long, for clients that come back for it.
     tasks: TaskManager,
+    /// Asks the person at the client.
+    signoffs: Arc<SignOffs>,
     /// Only where the conformance kit is to find what it looks for.
     fixtures: Option<Arc<Fixtures>>,
 }
@@ -142,7 +148,8 @@ impl Server {
     pub(crate) fn new(profile: Profile, agents: Arc<Agents>, client: fn(&Extensions) -> Client) -> Self {
         let fixtures = (profile == Profile::Fixtures).then(|| Arc::new(Fixtures::new()));
         let (followed, root, tasks) = (Arc::default(), Arc::default(), TaskManager::new());
-        Self { tools: tools::of(profile).into(), agents, client, followed, root, ended: None, tasks, fixtures }
+        let (tools, signoffs) = (tools::of(profile).into(), Arc::new(SignOffs::new(agents.home().clone())));
+        Self { tools, agents, client, followed, root, ended: None, tasks, signoffs, fixtures }
     }
 
     /// The same server for another session.
@@ -257,6 +264,11 @@ impl ServerHandler for Server {
             return fixtures.call(&request, &context).await;
         }
         let Some(tool) = self.find(&request.name) else { return Err(self.unknown(&request.name)) };
+        if let Some(state) = &request.request_state {
+            let link = self.way(&context).await?;
+            let resumed = SignOffs::resume(state, request.input_responses.as_ref(), &link);
+            return unless_canceled(resumed, &context).await?.map(Into::into);
+        }
         let comes_back = context.client_capabilities().is_some_and(|client| client.supports_tasks());
         let call = async {
             let link = match self.link(Caller::of(&context)).await {
@@ -265,14 +277,13 @@ impl ServerHandler for Server {
             };
             match Some(&link).filter(|_| comes_back).and_then(|link| self.wait_beside(&request, Arc::clone(link))) {
                 Some(task) => task.into(),
-                None => tool.call(request.arguments.clone().unwrap_or_default(), &link).await.into(),
+                None => {
+                    let done = tool.call(request.arguments.clone().unwrap_or_default(), &link).await;
+                    self.signoffs.ask(&request, done, &context, &link).await
+                }
             }
         };
-        tokio::select! {
-            result = call => Ok(result),
-            // Nobody waits for the answer any more.
-            () = context.ct.cancelled() => Err(ErrorData::internal_error("the call was canceled", None)),
-        }
+        unless_canceled(call, &context).await
     }
 
     async fn list_resources(
@@ -430,6 +441,18 @@ impl ServerHandler for Server {
         let more = total.is_some_and(|total| total as usize > values.len());
         let info = CompletionInfo::with_pagination(values, total, more);
         info.map(CompleteResult::new).map_err(|error| ErrorData::internal_error(error, None))
+    }
+}
+
+/// Does something for a client that waits for the answer.
+async fn unless_canceled<T>(
+    call: impl Future<Output = T>,
+    context: &RequestContext<RoleServer>,
+) -> Result<T, ErrorData> {
+    tokio::select! {
+        result = call => Ok(result),
+        // Nobody waits for the answer any more.
+        () = context.ct.cancelled() => Err(ErrorData::internal_error("the call was canceled", None)),
     }
 }
 

@@ -124,7 +124,7 @@ where
 }
 
 /// Returns an answer: what it says as fields, and in words for clients that hand on nothing else.
-async fn answered(answer: serde_json::Result<Value>, said: String, link: &Link) -> CallToolResult {
+pub(crate) async fn answered(answer: serde_json::Result<Value>, said: String, link: &Link) -> CallToolResult {
     let mut fields = match answer {
         Ok(Value::Object(fields)) => Value::Object(fields),
         Ok(other) => json!({ "result": other }),

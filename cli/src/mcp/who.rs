@@ -80,6 +80,11 @@ impl Agents {
         Self { home, naming, starter, links: Mutex::default() }
     }
 
+    /// The folders of the node.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
     /// Whether a client had better say which folder it works on: the one that is known is none of a project's.
     pub(crate) fn asks_for_project(&self, client: &Client) -> bool {
         let named = client.agent.is_some() || self.naming.agent.is_some();

@@ -1,7 +1,7 @@
 //! What models do with the tools.
 
 use fedp2p_protocols::pulse::AgentKind;
-use fedp2p_tests::mcp::Mcp;
+use fedp2p_tests::mcp::{Mcp, meta};
 use fedp2p_tests::node::message;
 use fedp2p_tests::world::World;
 use fedp2p_tests::{eventually, holds};
@@ -155,11 +155,7 @@ fn a_client_that_comes_back_for_answers_need_not_wait_and_loses_no_message() {
     let mut node = world.node("taichi");
     node.up(&[]);
     let mut coder = Mcp::start(&node, &world.path(""), &["--agent", "coder"]);
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
-    });
+    let meta = meta("test", json!({"extensions": {"io.modelcontextprotocol/tasks": {}}}));
     let wait = json!({"name": "federation_inbox", "arguments": {"wait_s": 50}, "_meta": meta});
     let task = coder.request("tools/call", wait)["result"].clone();
     assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")), "{task}");
