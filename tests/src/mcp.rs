@@ -41,6 +41,15 @@ impl Mcp {
         Self { input: child.stdin.take(), child, lines, kept: Vec::new(), next: 0 }
     }
 
+    /// Starts a server for a client that reads nothing of what it says.
+    pub fn deaf(node: &Node, folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = node.command(false);
+        command.arg("mcp").args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        Self { input: child.stdin.take(), child, lines: channel().1, kept: Vec::new(), next: 0 }
+    }
+
     /// Starts a server for a client of the era with sessions.
     pub fn open(node: &Node, folder: &Path, client: &str, arguments: &[&str]) -> Self {
         Self::open_able(node, folder, client, json!({}), arguments)

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use fedp2p_node::home::Home;
 use fedp2p_protocols::name::AgentName;
+use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
@@ -27,6 +28,7 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 
 use super::Server;
+use super::receipt::{Receipt, Taken};
 use super::start::Starter;
 use super::tools::Profile;
 use super::who::{Agents, Client, Naming, SILENCE};
@@ -160,11 +162,15 @@ async fn accept(listener: tokio::net::TcpListener, door: Door, server: Server) {
     let service: Sessions =
         StreamableHttpService::new(move || Ok(server.session()), Arc::<LocalSessionManager>::default(), config);
     let door = Arc::new(door);
-    let answer = move |request: Request<Incoming>| {
+    let answer = move |mut request: Request<Incoming>| {
         let (door, service) = (Arc::clone(&door), service.clone());
         async move {
             match door.check(request.uri(), request.headers()) {
-                Ok(()) => service.handle(request).await,
+                Ok(()) => {
+                    let receipt = Receipt::default();
+                    request.extensions_mut().insert(receipt.clone());
+                    service.handle(request).await.map(|body| BoxBody::new(Taken::new(body, receipt)))
+                }
                 Err(refused) => refused.answer(),
             }
         }
@@ -173,7 +179,7 @@ async fn accept(listener: tokio::net::TcpListener, door: Door, server: Server) {
 }
 
 /// What is answered to a request.
-pub(super) type Answer = Response<http_body_util::combinators::BoxBody<hyper::body::Bytes, Infallible>>;
+pub(super) type Answer = Response<BoxBody<hyper::body::Bytes, Infallible>>;
 
 /// Answers what comes over a listener, for at most so many connections at one time, as long as this is waited for.
 pub(super) async fn serve<F, A>(listener: tokio::net::TcpListener, connections: usize, answer: F)
@@ -205,7 +211,7 @@ where
 
 /// Returns an answer that is a text.
 pub(super) fn text(status: StatusCode, text: impl Into<hyper::body::Bytes>) -> Answer {
-    let body = http_body_util::combinators::BoxBody::new(http_body_util::Full::from(text.into()));
+    let body = BoxBody::new(http_body_util::Full::from(text.into()));
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer

@@ -9,6 +9,7 @@
 //! | [`tools`], [`tool`], [`schema`] | what models can do; how a tool is made of its arguments |
 //! | [`resources`], [`prompts`], [`subscriptions`] | what clients can read, start from, and be told of |
 //! | [`signoff`], [`page`] | asking the person at the client, who answers past the client |
+//! | [`receipt`] | when messages count as handed out |
 //! | [`words`] | peers' text made harmless, refusals in a model's words |
 //! | [`fixtures`] | what the conformance kit wants to find, for tests alone |
 //! | [`who`], [`link`], [`start`] | which agent a client is, its way to the daemon, starting that |
@@ -20,6 +21,7 @@ pub(crate) mod http;
 pub(crate) mod link;
 mod page;
 mod prompts;
+mod receipt;
 mod resources;
 mod schema;
 mod signoff;
@@ -29,7 +31,7 @@ mod subscriptions;
 mod tool;
 pub(crate) mod tools;
 pub(crate) mod who;
-mod words;
+pub(crate) mod words;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,17 +48,16 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, Peer, RequestContext, SubscriptionContext};
 use rmcp::task_manager::{TaskExit, TaskManager, TaskOptions};
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use fixtures::{Changed, Fixtures};
 use link::Link;
+use receipt::Receipt;
 use signoff::SignOffs;
 use subscriptions::Followed;
-use tool::{Arguments, Tool};
+use tool::Tool;
 use tools::Profile;
-use tools::talk::Inbox;
 use who::{Agents, Client};
 
 use crate::error::Error;
@@ -184,16 +185,15 @@ impl Server {
     }
 
     /// Lets a call that waits go on by itself, for a client that asks for it later.
-    fn wait_beside(&self, request: &CallToolRequestParams, link: Arc<Link>) -> Option<CreateTaskResult> {
-        if request.name != Inbox::NAME || self.tasks.running_task_count() >= MAX_WAITING {
+    fn wait_beside(&self, tool: &Tool, request: &CallToolRequestParams, link: &Arc<Link>) -> Option<CreateTaskResult> {
+        if self.tasks.running_task_count() >= MAX_WAITING {
             return None;
         }
-        let arguments = Value::Object(request.arguments.clone().unwrap_or_default());
-        let inbox = serde_json::from_value::<Inbox>(arguments).ok()?.only_waiting()?;
+        let waiting = tool.later(request.arguments.clone().unwrap_or_default(), Arc::clone(link))?;
         let task = self.tasks.spawn(TaskOptions::default(), move |context| {
             Box::pin(async move {
                 tokio::select! {
-                    result = tool::run_with(inbox, &link) => Ok(result),
+                    result = waiting => Ok(result),
                     () = context.cancelled() => Err(TaskExit::Cancelled),
                 }
             })
@@ -275,10 +275,15 @@ impl ServerHandler for Server {
                 Ok(link) => link,
                 Err(error) => return tool::failed(&error).into(),
             };
-            match Some(&link).filter(|_| comes_back).and_then(|link| self.wait_beside(&request, Arc::clone(link))) {
+            match Some(&link).filter(|_| comes_back).and_then(|link| self.wait_beside(tool, &request, link)) {
                 Some(task) => task.into(),
                 None => {
-                    let done = tool.call(request.arguments.clone().unwrap_or_default(), &link).await;
+                    let (done, handed) = tool.call(request.arguments.clone().unwrap_or_default(), &link).await;
+                    match (handed, Receipt::of(&context.extensions)) {
+                        (Some(handed), Some(receipt)) => receipt.keep(&link, handed),
+                        (Some(handed), None) => handed.tell(&link).await,
+                        (None, _) => {}
+                    }
                     self.signoffs.ask(&request, done, &context, &link).await
                 }
             }

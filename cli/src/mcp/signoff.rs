@@ -22,14 +22,12 @@ use tokio::time::Instant;
 
 use super::link::Link;
 use super::page::Pages;
-use super::tool::{self, Arguments};
+use super::tool::{self, Arguments, MAX_WAIT};
 use super::tools::decide;
 use super::words;
 use crate::context::here;
 use crate::error::Error;
 
-/// How long a person has before the call ends: clients give calls up after a minute. The question stays.
-const PATIENCE: Duration = Duration::from_secs(50);
 /// What the question is called among those to a client.
 const KEY: &str = "signoff";
 /// The tool of the full profile that asks for a sign-off and does nothing else.
@@ -86,9 +84,9 @@ impl SignOffs {
             // It names what every member may look at, so it needs no seal.
             return InputRequiredResult::new(Some(questions.into()), Some(format!("{KEY}:{}", proposal.id))).into();
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + MAX_WAIT;
         let decided = tokio::select! {
-            answer = context.peer.create_elicitation_with_timeout(asked, Some(PATIENCE)) => {
+            answer = context.peer.create_elicitation_with_timeout(asked, Some(MAX_WAIT)) => {
                 let goes = answer.is_ok_and(|answer| answer.action == ElicitationAction::Accept);
                 decide::closed(&proposal.id, if goes { until } else { Instant::now() }, link).await
             }
@@ -112,7 +110,7 @@ impl SignOffs {
         let answer = responses.and_then(|responses| responses.get(KEY)).cloned().unwrap_or_default();
         let answer: Option<ElicitResult> = serde_json::from_value(answer).ok();
         let goes = answer.is_some_and(|answer| answer.action == ElicitationAction::Accept);
-        let until = Instant::now() + if goes { PATIENCE } else { Duration::ZERO };
+        let until = Instant::now() + if goes { MAX_WAIT } else { Duration::ZERO };
         Ok(told(decide::closed(id, until, link).await, link).await)
     }
 
@@ -156,7 +154,7 @@ async fn told(decided: Result<Box<Proposal>, Error>, link: &Link) -> CallToolRes
     match decided {
         Ok(proposal) => {
             let (answer, said) = decide::signed(*proposal);
-            tool::answered(serde_json::to_value(&answer), said, link).await
+            tool::answered(serde_json::to_value(&answer), said, None, link).await
         }
         Err(error) => tool::failed(&error),
     }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::talk::word;
 use crate::error::Error;
 use crate::mcp::link::Link;
-use crate::mcp::tool::{Arguments, Effects, Outcome, one_or_many};
+use crate::mcp::tool::{Arguments, Effects, Outcome, one_or_many, until};
 use crate::mcp::words;
 
 /// Most open questions of one answer.
@@ -275,6 +275,9 @@ impl Arguments for Respond {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Results {
     consensus_id: Option<String>,
+    /// Wait this many seconds until it is closed, up to 50
+    #[serde(default)]
+    wait_s: u32,
 }
 
 /// A question, or the open ones.
@@ -294,9 +297,13 @@ impl Arguments for Results {
 
     async fn run(self, link: &Link) -> Outcome<Stand> {
         let Some(id) = self.consensus_id else { return open(link).await };
-        let one = Decision::of(*link.call(vote_show::Request { id }).await?);
+        let one = Decision::of(*closed(&id, until(self.wait_s), link).await?);
         let said = format!("{} is {}", one.consensus_id, one.phase);
         Ok((Stand { one, open: None }, said))
+    }
+
+    fn only_waiting(self) -> Option<Self> {
+        (self.wait_s > 0 && self.consensus_id.is_some()).then_some(self)
     }
 }
 
