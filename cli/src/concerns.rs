@@ -17,7 +17,7 @@ use fedp2p_protocols::vote::Mechanism;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::ui::escape;
+use crate::mcp::words;
 use crate::ui::show;
 
 /// Most messages, and most tasks, that are looked at at once for a model.
@@ -268,12 +268,10 @@ fn json(line: &impl Serialize) -> String {
 
 /// Returns `text` with hidden characters made visible, cut to `limit` bytes, and whether that is all of it.
 fn shortened(text: &str, limit: usize) -> (String, bool) {
-    let visible = text.split('\n').map(escape::line).collect::<Vec<_>>().join("\n");
-    if visible.len() <= limit {
-        return (visible, true);
+    match words::page(&words::visible(text), 0, limit) {
+        (whole, None) => (whole, true),
+        (part, Some(_)) => (format!("{part}…"), false),
     }
-    let end = (0..=limit).rev().find(|end| visible.is_char_boundary(*end)).unwrap_or(0);
-    (format!("{}…", &visible[..end]), false)
 }
 
 #[cfg(test)]

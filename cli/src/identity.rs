@@ -1,7 +1,7 @@
 //! What an agent is called that was not given a name: by the tool that it runs in and the project that it works on.
 //!
 //! Every door that a tool uses (its hooks and its connection for tools) comes to the same name without asking anybody,
-//! now and tomorrow. A name that was given, with `--agent` or `FEDP2P_AGENT`, goes before it.
+//! now and tomorrow. Only a second client at the same time has another, which its hooks find in [`crate::speakers`]. A name that was given, with `--agent` or `FEDP2P_AGENT`, goes before it.
 
 use std::path::{Path, PathBuf};
 

@@ -36,6 +36,7 @@ mod page;
 mod repository;
 mod setup;
 mod shell;
+mod speakers;
 mod ui;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -41,12 +41,26 @@ impl Mcp {
         Self { input: child.stdin.take(), child, lines, kept: Vec::new(), next: 0 }
     }
 
+    /// Starts a server for a client that reads nothing of what it says.
+    pub fn deaf(node: &Node, folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = node.command(false);
+        command.arg("mcp").args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        Self { input: child.stdin.take(), child, lines: channel().1, kept: Vec::new(), next: 0 }
+    }
+
     /// Starts a server for a client of the era with sessions.
     pub fn open(node: &Node, folder: &Path, client: &str, arguments: &[&str]) -> Self {
+        Self::open_able(node, folder, client, json!({}), arguments)
+    }
+
+    /// Starts a server for a client of the era with sessions that has these capabilities.
+    pub fn open_able(node: &Node, folder: &Path, client: &str, capabilities: Value, arguments: &[&str]) -> Self {
         let mut mcp = Self::start(node, folder, arguments);
         let params = json!({
             "protocolVersion": "2025-11-25",
-            "capabilities": {},
+            "capabilities": capabilities,
             "clientInfo": {"name": client, "version": "1"},
         });
         let answer = mcp.request("initialize", params);
@@ -147,6 +161,36 @@ impl Drop for Mcp {
     }
 }
 
+/// What comes with every request of the era without sessions, from a client of this name with these capabilities.
+pub fn meta(client: &str, capabilities: Value) -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": client, "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": capabilities,
+    })
+}
+
+/// Sends a request over HTTP and returns the status, the headers and the body of the answer; 0 for the status if there is
+/// none.
+pub fn exchange(authority: &str, line: &str, headers: &[(String, String)], body: &[u8]) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut head = format!("{line} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    // A server that refuses what is too long does not read it.
+    drop(stream.write_all(body));
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer));
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    (status, head.to_owned(), body.to_owned())
+}
+
 /// Where a node serves AI tools over HTTP.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -181,22 +225,7 @@ impl Place {
 
     /// Sends a request and returns the status, the headers and the body of the answer; 0 for the status if there is none.
     pub fn send(&self, method: &str, headers: &[(String, String)], body: &[u8]) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(&self.authority).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut head = format!("{method} /mcp HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str("\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        // A server that refuses what is too long does not read it.
-        drop(stream.write_all(body));
-        let mut answer = Vec::new();
-        drop(stream.read_to_end(&mut answer));
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-        (status, head.to_owned(), body.to_owned())
+        exchange(&self.authority, &format!("{method} /mcp"), headers, body)
     }
 
     /// Calls a tool as a client without a session, and returns the status and the JSON of the answer.
@@ -207,12 +236,7 @@ impl Place {
         {
             headers.push((header.to_owned(), value.to_owned()));
         }
-        let meta = json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientInfo": {"name": client, "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
-        });
-        let params = json!({"name": name, "arguments": arguments, "_meta": meta});
+        let params = json!({"name": name, "arguments": arguments, "_meta": meta(client, json!({}))});
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
         let (status, _, body) = self.send("POST", &headers, request.to_string().as_bytes());
         (status, answer(&body))

@@ -26,6 +26,7 @@ use crate::context::{Context, light_runtime};
 use crate::error::{Error, Exit};
 use crate::identity::agent_for;
 use crate::setup::{Event, Moment, Tool};
+use crate::speakers::name_for;
 use crate::ui::Output;
 use crate::ui::colour::When;
 
@@ -152,7 +153,8 @@ pub(crate) fn run(arguments: &Arguments, globals: &Globals, out: &Output) {
 fn act(tool: &Tool, event: &Event, input: &Input, globals: &Globals, out: &Output) -> Result<bool, Error> {
     let mut context = Context::new(globals, out.clone())?;
     if globals.agent.is_none() {
-        context.caller = Caller { name: agent_for(tool.name, &input.project()), kind: AgentKind::Ai };
+        let first = agent_for(tool.name, &input.project());
+        context.caller = Caller { name: name_for(context.home.root(), tool.name, first), kind: AgentKind::Ai };
     }
     light_runtime()?.block_on(async {
         let done = tokio::time::timeout(PATIENCE, talk(tool, event, input, &context)).await;

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::Finding;
@@ -28,6 +28,10 @@ const SLOW: Duration = Duration::from_millis(30);
 const PROTOCOL: &str = "2025-11-25";
 /// A tool that every profile of our server has.
 const KNOWN_TOOL: &str = "federation_send";
+/// One that changes nothing and says who asks.
+const ASKED_TOOL: &str = "federation_pulse";
+/// How the daemon refuses a name that another client has; the name follows.
+const HELD: &str = "another client speaks as ";
 
 /// Looks at every tool that was set up.
 pub(crate) async fn tools<'a>(
@@ -145,7 +149,7 @@ fn said(answer: &Value) -> Option<&str> {
     }
 }
 
-/// Starts a server of tools, greets it and asks for its tools.
+/// Starts a server of tools, greets it, asks for its tools and calls one.
 async fn server_answers(words: &[String], folder: &Path) -> Seen {
     let [program, arguments @ ..] = words else { return Err("its command is empty".to_owned()) };
     let begun = Instant::now();
@@ -154,10 +158,10 @@ async fn server_answers(words: &[String], folder: &Path) -> Seen {
     let mut child = spawn(&mut command)?;
     let talked = timeout(PATIENCE, greet(&mut child)).await;
     let answer = match talked {
-        Ok(Ok(tools)) if tools.iter().any(|tool| tool == KNOWN_TOOL) => {
-            Ok((format!("{} tools, in {}", tools.len(), measured(begun.elapsed())), true))
+        Ok(Ok((tools, speaks))) if tools.iter().any(|tool| tool == KNOWN_TOOL) => {
+            Ok((format!("{} tools, {speaks}, in {}", tools.len(), measured(begun.elapsed())), true))
         }
-        Ok(Ok(tools)) => Err(format!("it has {} tools, and {KNOWN_TOOL} is not among them", tools.len())),
+        Ok(Ok((tools, _))) => Err(format!("it has {} tools, and {KNOWN_TOOL} is not among them", tools.len())),
         Ok(Err(why)) => Err(why),
         Err(_) => Err(format!("no answer within {PATIENCE:?}")),
     };
@@ -173,38 +177,62 @@ async fn server_answers(words: &[String], folder: &Path) -> Seen {
     }
 }
 
-async fn greet(child: &mut Child) -> Result<Vec<String>, String> {
-    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+/// Greets a server, and returns the names of its tools and as whom it speaks, which it has from the daemon.
+async fn greet(child: &mut Child) -> Result<(Vec<String>, String), String> {
+    let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err("it has no input and output".to_owned());
     };
-    let mut lines = BufReader::new(stdout).lines();
+    let mut server = Server { stdin, lines: BufReader::new(stdout).lines(), asked: 0 };
     let client = json!({ "name": "fedp2p-doctor", "version": env!("CARGO_PKG_VERSION") });
     let hello = json!({ "protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": client });
-    for (id, method, params) in [(1, "initialize", hello), (2, "tools/list", json!({}))] {
-        let mut text = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string();
-        if id == 2 {
-            text = format!("{}\n{text}", json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
-        }
-        let sent = stdin.write_all(format!("{text}\n").as_bytes()).await;
-        sent.map_err(|_| "it ended before it was asked".to_owned())?;
+    server.ask("initialize", &hello).await?;
+    server.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await?;
+    let tools = server.ask("tools/list", &json!({})).await?;
+    let tools = tools["tools"].as_array().cloned().unwrap_or_default();
+    let tools = tools.iter().filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect();
+    let picture = server.ask("tools/call", &json!({ "name": ASKED_TOOL, "arguments": {} })).await?;
+    if let Some(me) = picture["structuredContent"]["you"].as_str() {
+        return Ok((tools, format!("speaks as {me}")));
+    }
+    let refusal = picture["content"][0]["text"].as_str().unwrap_or_default();
+    let refusal = refusal.lines().next().unwrap_or_default();
+    // Whoever has the name proves that it works.
+    match refusal.strip_prefix(HELD).and_then(|rest| rest.split(' ').next()) {
+        Some(name) => Ok((tools, format!("{name} is in use by a client that runs"))),
+        None => Err(format!("it does not reach the daemon: {refusal}")),
+    }
+}
+
+/// A server that runs, and what it was asked so far.
+struct Server {
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+    asked: u32,
+}
+
+impl Server {
+    async fn send(&mut self, line: &Value) -> Result<(), String> {
+        let sent = self.stdin.write_all(format!("{line}\n").as_bytes()).await;
+        sent.map_err(|_| "it ended before it was asked".to_owned())
+    }
+
+    async fn ask(&mut self, method: &str, params: &Value) -> Result<Value, String> {
+        self.asked += 1;
+        let id = self.asked;
+        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await?;
         loop {
-            let line = lines.next_line().await.map_err(|error| error.to_string())?;
+            let line = self.lines.next_line().await.map_err(|error| error.to_string())?;
             let line = line.ok_or_else(|| format!("it ended before it answered {method}"))?;
-            let answer: Value = serde_json::from_str(&line).map_err(|_| format!("not JSON: {line}"))?;
+            let mut answer: Value = serde_json::from_str(&line).map_err(|_| format!("not JSON: {line}"))?;
             if answer["id"] != id {
                 continue;
             }
-            if let Some(error) = answer["error"]["message"].as_str() {
-                return Err(format!("it refuses {method}: {error}"));
-            }
-            if id == 2 {
-                let tools = answer["result"]["tools"].as_array().cloned().unwrap_or_default();
-                return Ok(tools.iter().filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect());
-            }
-            break;
+            return match answer["error"]["message"].as_str() {
+                Some(error) => Err(format!("it refuses {method}: {error}")),
+                None => Ok(answer["result"].take()),
+            };
         }
     }
-    Err("it did not answer".to_owned())
 }
 
 fn spawn(command: &mut Command) -> Result<Child, String> {

@@ -3,6 +3,7 @@
 //! Whoever calls shows the token, which lies in a file that only the user can read. A page in a browser cannot call: its
 //! `Origin`, and a `Host` that is not this machine, are refused before anything else.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use fedp2p_node::home::Home;
 use fedp2p_protocols::name::AgentName;
+use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
@@ -26,6 +28,7 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 
 use super::Server;
+use super::receipt::{Receipt, Taken};
 use super::start::Starter;
 use super::tools::Profile;
 use super::who::{Agents, Client, Naming, SILENCE};
@@ -76,9 +79,7 @@ impl Place {
             Ok(token) if !token.trim().is_empty() => Ok(token.trim().to_owned()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(_) | Err(_) => {
-                let mut bytes = [0; TOKEN_BYTES];
-                OsRng.fill_bytes(&mut bytes);
-                let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let token = new_token();
                 write(&self.token, &token)?;
                 Ok(token)
             }
@@ -105,6 +106,13 @@ impl Place {
         write(&self.url, &format!("http://{}{PATH}", listener.local_addr()?))?;
         Ok(listener)
     }
+}
+
+/// Returns a token that nobody guesses.
+pub(super) fn new_token() -> String {
+    let mut bytes = [0; TOKEN_BYTES];
+    OsRng.fill_bytes(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
@@ -151,18 +159,47 @@ type Sessions = StreamableHttpService<Server, LocalSessionManager>;
 
 async fn accept(listener: tokio::net::TcpListener, door: Door, server: Server) {
     let config = StreamableHttpServerConfig::default().with_max_request_body_bytes(MAX_BODY_BYTES);
-    let service =
+    let service: Sessions =
         StreamableHttpService::new(move || Ok(server.session()), Arc::<LocalSessionManager>::default(), config);
-    let (door, places) = (Arc::new(door), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+    let door = Arc::new(door);
+    let answer = move |mut request: Request<Incoming>| {
+        let (door, service) = (Arc::clone(&door), service.clone());
+        async move {
+            match door.check(request.uri(), request.headers()) {
+                Ok(()) => {
+                    let receipt = Receipt::default();
+                    request.extensions_mut().insert(receipt.clone());
+                    service.handle(request).await.map(|body| BoxBody::new(Taken::new(body, receipt)))
+                }
+                Err(refused) => refused.answer(),
+            }
+        }
+    };
+    serve(listener, MAX_CONNECTIONS, answer).await;
+}
+
+/// What is answered to a request.
+pub(super) type Answer = Response<BoxBody<hyper::body::Bytes, Infallible>>;
+
+/// Answers what comes over a listener, for at most so many connections at one time, as long as this is waited for.
+pub(super) async fn serve<F, A>(listener: tokio::net::TcpListener, connections: usize, answer: F)
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+    A: Future<Output = Answer> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(connections));
     loop {
         let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes the places");
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_AGAIN).await;
             continue;
         };
-        let (door, service) = (Arc::clone(&door), service.clone());
+        let answer = answer.clone();
         drop(tokio::spawn(async move {
-            let serve = hyper::service::service_fn(move |request| serve(request, Arc::clone(&door), service.clone()));
+            let serve = hyper::service::service_fn(move |request| {
+                let answered = answer(request);
+                async move { Ok::<_, Infallible>(answered.await) }
+            });
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
             // However a connection ends, it concerns that client alone.
@@ -172,17 +209,20 @@ async fn accept(listener: tokio::net::TcpListener, door: Door, server: Server) {
     }
 }
 
-type Answer = Response<http_body_util::combinators::BoxBody<hyper::body::Bytes, std::convert::Infallible>>;
+/// Returns an answer that is a text.
+pub(super) fn text(status: StatusCode, text: impl Into<hyper::body::Bytes>) -> Answer {
+    let body = BoxBody::new(http_body_util::Full::from(text.into()));
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    answer
+}
 
-async fn serve(
-    request: Request<Incoming>,
-    door: Arc<Door>,
-    service: Sessions,
-) -> Result<Answer, std::convert::Infallible> {
-    match door.check(request.uri(), request.headers()) {
-        Ok(()) => Ok(service.handle(request).await),
-        Err(refused) => Ok(refused.answer()),
-    }
+/// Whether a request names this machine as the one that it is for, and no other site as the one that it comes from.
+pub(super) fn is_from_here(headers: &HeaderMap) -> bool {
+    let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = text(&HOST).and_then(|host| host.parse::<Authority>().ok());
+    let origin = |text: &str| text.parse::<Uri>().ok().and_then(|origin| origin.host().map(is_local));
+    host.is_some_and(|host| is_local(host.host())) && text(&ORIGIN).is_none_or(|text| origin(text).unwrap_or_default())
 }
 
 /// What is looked at before anything is done.
@@ -208,9 +248,7 @@ impl Refused {
                 "send \"Authorization: Bearer TOKEN\" with the token from the file that \"fedp2p status\" names",
             ),
         };
-        let body = http_body_util::combinators::BoxBody::new(http_body_util::Full::from(format!("{text}\n")));
-        let mut answer = Response::new(body);
-        *answer.status_mut() = status;
+        let mut answer = self::text(status, format!("{text}\n"));
         if self == Self::Token {
             answer.headers_mut().insert(WWW_AUTHENTICATE, hyper::header::HeaderValue::from_static("Bearer"));
         }
@@ -220,21 +258,14 @@ impl Refused {
 
 impl Door {
     fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
-        let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-        let host = text(&HOST).and_then(|host| host.parse::<Authority>().ok());
-        if !host.is_some_and(|host| is_local(host.host())) {
+        if !is_from_here(headers) {
             return Err(Refused::Site);
-        }
-        if let Some(origin) = text(&ORIGIN) {
-            let origin = origin.parse::<Uri>().ok();
-            if !origin.and_then(|origin| origin.host().map(is_local)).unwrap_or_default() {
-                return Err(Refused::Site);
-            }
         }
         if uri.path() != PATH {
             return Err(Refused::Place);
         }
-        let shown = text(&AUTHORIZATION).and_then(|shown| shown.split_once(' '));
+        let shown = headers.get(&AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+        let shown = shown.and_then(|shown| shown.split_once(' '));
         let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
         // Hashes are compared in the same time, whatever they are.
         if shown.is_some_and(|token| blake3::hash(token.as_bytes()) == self.token) {

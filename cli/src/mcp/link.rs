@@ -10,10 +10,11 @@ use fedp2p_protocols::api::watch::{self, Hold, Topic};
 use fedp2p_protocols::api::{Caller, ErrorCode, NodeInfo, Operation, inbox, status, vote_list};
 use fedp2p_protocols::name::{Address, AgentName};
 use fedp2p_protocols::pulse::AgentKind;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{OwnedMutexGuard, Semaphore, broadcast};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::receipt::Handed;
 use super::start::Starter;
 use crate::error::Error;
 
@@ -21,6 +22,8 @@ use crate::error::Error;
 const MAX_CALLS: usize = 8;
 /// Most events that wait for one that listens. Whoever falls behind looks at everything again.
 const MAX_EVENTS: usize = 256;
+/// How long a call waits until another one's answer was written.
+const TURN_LIMIT: Duration = Duration::from_secs(5);
 /// How long after the first failure to look whether the daemon is back; each time twice as long.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The longest that this becomes.
@@ -41,6 +44,8 @@ pub(crate) struct Link {
     events: broadcast::Sender<watch::Event>,
     /// Why the agent is not held any more, once somebody else took it while the daemon was away.
     lost: Arc<Mutex<Option<String>>>,
+    /// Who has it hands out messages.
+    turn: Arc<tokio::sync::Mutex<()>>,
     listener: JoinHandle<()>,
 }
 
@@ -71,7 +76,8 @@ impl Link {
         };
         let listener = tokio::spawn(hearer.run(watch));
         let (idle, places) = (Mutex::new(vec![client]), Semaphore::new(MAX_CALLS));
-        Ok(Self { home: home.clone(), caller, node, starter, idle, places, events, lost, listener })
+        let turn = Arc::default();
+        Ok(Self { home: home.clone(), caller, node, starter, idle, places, events, lost, turn, listener })
     }
 
     /// The agent's address.
@@ -125,13 +131,24 @@ impl Link {
         }
     }
 
-    /// Says in one line what waits for the agent; nothing if nothing does, or it cannot be told.
-    pub(crate) async fn notice(&self) -> Option<String> {
+    /// Waits until no other call hands out messages. Whoever does not get its answer written for long does not keep the
+    /// others: then there is no turn, and they hand out the same.
+    pub(crate) async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
+        timeout(TURN_LIMIT, Arc::clone(&self.turn).lock_owned()).await.ok()
+    }
+
+    /// Says in one line what waits for the agent beside what is just handed to it; nothing if nothing does, or it cannot
+    /// be told.
+    pub(super) async fn notice(&self, handed: Option<&Handed>) -> Option<String> {
+        if handed.is_none() {
+            drop(self.turn().await);
+        }
         let inbox = self.call(inbox::Request { limit: 1, ..Default::default() }).await.ok()?;
         let votes = self.call(vote_list::Request::default()).await.ok()?;
         let me = self.address();
         let asked = votes.proposals.iter().filter(|vote| vote.silent.contains(&me) && vote.by != me).count();
-        let messages = inbox.messages.len() as u64 + inbox.more;
+        let waiting = inbox.messages.len() as u64 + inbox.more;
+        let messages = waiting.saturating_sub(handed.map_or(0, |handed| handed.messages));
         let mut parts = Vec::new();
         if messages > 0 {
             parts.push(format!("{messages} unread: federation_inbox"));

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`tools`], [`tool`], [`schema`] | what models can do; how a tool is made of its arguments |
 //! | [`resources`], [`prompts`], [`subscriptions`] | what clients can read, start from, and be told of |
+//! | [`signoff`], [`page`] | asking the person at the client, who answers past the client |
+//! | [`receipt`] | when messages count as handed out |
 //! | [`words`] | peers' text made harmless, refusals in a model's words |
 //! | [`fixtures`] | what the conformance kit wants to find, for tests alone |
 //! | [`who`], [`link`], [`start`] | which agent a client is, its way to the daemon, starting that |
@@ -17,16 +19,19 @@
 mod fixtures;
 pub(crate) mod http;
 pub(crate) mod link;
+mod page;
 mod prompts;
+mod receipt;
 mod resources;
 mod schema;
+mod signoff;
 pub(crate) mod start;
 pub(crate) mod stdio;
 mod subscriptions;
 mod tool;
 pub(crate) mod tools;
 pub(crate) mod who;
-mod words;
+pub(crate) mod words;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,16 +48,16 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, Peer, RequestContext, SubscriptionContext};
 use rmcp::task_manager::{TaskExit, TaskManager, TaskOptions};
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use fixtures::{Changed, Fixtures};
 use link::Link;
+use receipt::Receipt;
+use signoff::SignOffs;
 use subscriptions::Followed;
-use tool::{Arguments, Tool};
+use tool::Tool;
 use tools::Profile;
-use tools::talk::Inbox;
 use who::{Agents, Client};
 
 use crate::error::Error;
@@ -88,6 +93,8 @@ pub(crate) struct Server {
     ended: Option<Arc<Ended>>,
     /// What takes long, for clients that come back for it.
     tasks: TaskManager,
+    /// Asks the person at the client.
+    signoffs: Arc<SignOffs>,
     /// Only where the conformance kit is to find what it looks for.
     fixtures: Option<Arc<Fixtures>>,
 }
@@ -142,7 +149,8 @@ impl Server {
     pub(crate) fn new(profile: Profile, agents: Arc<Agents>, client: fn(&Extensions) -> Client) -> Self {
         let fixtures = (profile == Profile::Fixtures).then(|| Arc::new(Fixtures::new()));
         let (followed, root, tasks) = (Arc::default(), Arc::default(), TaskManager::new());
-        Self { tools: tools::of(profile).into(), agents, client, followed, root, ended: None, tasks, fixtures }
+        let (tools, signoffs) = (tools::of(profile).into(), Arc::new(SignOffs::new(agents.home().clone())));
+        Self { tools, agents, client, followed, root, ended: None, tasks, signoffs, fixtures }
     }
 
     /// The same server for another session.
@@ -177,16 +185,15 @@ impl Server {
     }
 
     /// Lets a call that waits go on by itself, for a client that asks for it later.
-    fn wait_beside(&self, request: &CallToolRequestParams, link: Arc<Link>) -> Option<CreateTaskResult> {
-        if request.name != Inbox::NAME || self.tasks.running_task_count() >= MAX_WAITING {
+    fn wait_beside(&self, tool: &Tool, request: &CallToolRequestParams, link: &Arc<Link>) -> Option<CreateTaskResult> {
+        if self.tasks.running_task_count() >= MAX_WAITING {
             return None;
         }
-        let arguments = Value::Object(request.arguments.clone().unwrap_or_default());
-        let inbox = serde_json::from_value::<Inbox>(arguments).ok()?.only_waiting()?;
+        let waiting = tool.later(request.arguments.clone().unwrap_or_default(), Arc::clone(link))?;
         let task = self.tasks.spawn(TaskOptions::default(), move |context| {
             Box::pin(async move {
                 tokio::select! {
-                    result = tool::run_with(inbox, &link) => Ok(result),
+                    result = waiting => Ok(result),
                     () = context.cancelled() => Err(TaskExit::Cancelled),
                 }
             })
@@ -257,22 +264,31 @@ impl ServerHandler for Server {
             return fixtures.call(&request, &context).await;
         }
         let Some(tool) = self.find(&request.name) else { return Err(self.unknown(&request.name)) };
+        if let Some(state) = &request.request_state {
+            let link = self.way(&context).await?;
+            let resumed = SignOffs::resume(state, request.input_responses.as_ref(), &link);
+            return unless_canceled(resumed, &context).await?.map(Into::into);
+        }
         let comes_back = context.client_capabilities().is_some_and(|client| client.supports_tasks());
         let call = async {
             let link = match self.link(Caller::of(&context)).await {
                 Ok(link) => link,
                 Err(error) => return tool::failed(&error).into(),
             };
-            match Some(&link).filter(|_| comes_back).and_then(|link| self.wait_beside(&request, Arc::clone(link))) {
+            match Some(&link).filter(|_| comes_back).and_then(|link| self.wait_beside(tool, &request, link)) {
                 Some(task) => task.into(),
-                None => tool.call(request.arguments.clone().unwrap_or_default(), &link).await.into(),
+                None => {
+                    let (done, handed) = tool.call(request.arguments.clone().unwrap_or_default(), &link).await;
+                    match (handed, Receipt::of(&context.extensions)) {
+                        (Some(handed), Some(receipt)) => receipt.keep(&link, handed),
+                        (Some(handed), None) => handed.tell(&link).await,
+                        (None, _) => {}
+                    }
+                    self.signoffs.ask(&request, done, &context, &link).await
+                }
             }
         };
-        tokio::select! {
-            result = call => Ok(result),
-            // Nobody waits for the answer any more.
-            () = context.ct.cancelled() => Err(ErrorData::internal_error("the call was canceled", None)),
-        }
+        unless_canceled(call, &context).await
     }
 
     async fn list_resources(
@@ -430,6 +446,18 @@ impl ServerHandler for Server {
         let more = total.is_some_and(|total| total as usize > values.len());
         let info = CompletionInfo::with_pagination(values, total, more);
         info.map(CompleteResult::new).map_err(|error| ErrorData::internal_error(error, None))
+    }
+}
+
+/// Does something for a client that waits for the answer.
+async fn unless_canceled<T>(
+    call: impl Future<Output = T>,
+    context: &RequestContext<RoleServer>,
+) -> Result<T, ErrorData> {
+    tokio::select! {
+        result = call => Ok(result),
+        // Nobody waits for the answer any more.
+        () = context.ct.cancelled() => Err(ErrorData::internal_error("the call was canceled", None)),
     }
 }
 

@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rmcp::ServiceExt;
+use rmcp::transport::async_rw::AsyncRwTransport;
 use tokio::io::{AsyncBufRead, AsyncRead, BufReader, ReadBuf};
 
 use super::Server;
+use super::receipt::Receipts;
 use crate::error::Error;
 
 /// The longest line that is read. The largest request of the API has a quarter of it.
@@ -19,7 +21,8 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// If the client does not speak the protocol.
 pub(crate) async fn serve(server: Server) -> Result<(), Error> {
     let lines = Lines::new(tokio::io::stdin());
-    let running = server.serve((lines, tokio::io::stdout())).await;
+    let transport = Receipts::new(AsyncRwTransport::new(lines, tokio::io::stdout()));
+    let running = server.serve(transport).await;
     let running = running.map_err(|error| {
         Error::usage(format!("the client does not speak the protocol: {error}"), "see \"fedp2p mcp --help\"")
     })?;

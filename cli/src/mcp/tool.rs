@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fedp2p_protocols::api::{Access, Operation};
 use rmcp::model::{CallToolResult, ContentBlock, JsonObject, ToolAnnotations};
@@ -10,10 +11,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::link::Link;
+use super::receipt::Handed;
 use super::{schema, words};
 use crate::error::Error;
+
+/// The longest that a call waits: clients give up after a minute.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(50);
 
 /// What a tool came to: the answer, and the same in a few words of ours.
 pub(crate) type Outcome<A> = Result<(A, String), Error>;
@@ -40,15 +46,39 @@ pub(crate) trait Arguments: DeserializeOwned + JsonSchema + Send + 'static {
 
     /// Does it.
     fn run(self, link: &Link) -> impl Future<Output = Outcome<Self::Answer>> + Send;
+
+    /// The same, if it waits for something, in a form in which nothing is lost when nobody comes back for the answer.
+    fn only_waiting(self) -> Option<Self> {
+        None
+    }
+
+    /// Takes out of an answer what the daemon is to be told once the client has it.
+    fn handed(_answer: &mut Self::Answer) -> Option<Handed> {
+        None
+    }
 }
 
-type Running<'a> = Pin<Box<dyn Future<Output = CallToolResult> + Send + 'a>>;
+/// Until when a call that is to wait so many seconds does.
+pub(crate) fn until(wait_s: u32) -> Instant {
+    Instant::now() + Duration::from_secs(wait_s.into()).min(MAX_WAIT)
+}
+
+/// Returns what was given, or says that it was not.
+pub(crate) fn given<T: Clone>(value: Option<&T>, name: &str, hint: &str) -> Result<T, Error> {
+    value.cloned().ok_or_else(|| Error::usage(format!("no {name} was given"), hint))
+}
+
+/// The answer, and what it hands to the model.
+type Done = (CallToolResult, Option<Handed>);
+type Running<'a> = Pin<Box<dyn Future<Output = Done> + Send + 'a>>;
+type Waiting = Pin<Box<dyn Future<Output = CallToolResult> + Send>>;
 
 /// A tool as clients see it, and what it does.
 pub(crate) struct Tool {
     /// What clients see.
     pub(crate) shown: rmcp::model::Tool,
     run: fn(JsonObject, &Link) -> Running<'_>,
+    later: fn(JsonObject, Arc<Link>) -> Option<Waiting>,
 }
 
 impl Tool {
@@ -59,6 +89,7 @@ impl Tool {
         Self {
             shown: shown(A::NAME, input, A::EFFECTS).with_raw_output_schema(output),
             run: |arguments, link| Box::pin(run::<A>(arguments, link)),
+            later: later::<A>,
         }
     }
 
@@ -74,13 +105,19 @@ impl Tool {
         };
         Self {
             shown: shown(name, schema::input::<O>(), effects),
-            run: |arguments, link| Box::pin(run_operation::<O>(arguments, link)),
+            run: |arguments, link| Box::pin(async { (run_operation::<O>(arguments, link).await, None) }),
+            later: |_, _| None,
         }
     }
 
     /// Runs the tool. Whatever goes wrong is an answer for the model.
-    pub(crate) async fn call(&self, arguments: JsonObject, link: &Link) -> CallToolResult {
+    pub(crate) async fn call(&self, arguments: JsonObject, link: &Link) -> Done {
         (self.run)(arguments, link).await
+    }
+
+    /// Runs the tool for a client that comes back for the answer, if the call waits for something.
+    pub(crate) fn later(&self, arguments: JsonObject, link: Arc<Link>) -> Option<Waiting> {
+        (self.later)(arguments, link)
     }
 }
 
@@ -93,19 +130,26 @@ fn shown(name: &'static str, input: schema::Described, effects: Effects) -> rmcp
     rmcp::model::Tool::new(name, input.about, Arc::new(input.schema)).with_annotations(hints)
 }
 
-async fn run<A: Arguments>(arguments: JsonObject, link: &Link) -> CallToolResult {
+async fn run<A: Arguments>(arguments: JsonObject, link: &Link) -> Done {
     match serde_json::from_value::<A>(Value::Object(arguments)) {
         Ok(arguments) => run_with(arguments, link).await,
-        Err(error) => invalid(A::NAME, &error),
+        Err(error) => (invalid(A::NAME, &error), None),
     }
 }
 
-/// Runs a tool with these arguments. Whatever goes wrong is an answer for the model.
-pub(crate) async fn run_with<A: Arguments>(arguments: A, link: &Link) -> CallToolResult {
+async fn run_with<A: Arguments>(arguments: A, link: &Link) -> Done {
     match arguments.run(link).await {
-        Ok((answer, said)) => answered(serde_json::to_value(&answer), said, link).await,
-        Err(error) => failed(&error),
+        Ok((mut answer, said)) => {
+            let handed = A::handed(&mut answer);
+            (answered(serde_json::to_value(&answer), said, handed.as_ref(), link).await, handed)
+        }
+        Err(error) => (failed(&error), None),
     }
+}
+
+fn later<A: Arguments>(arguments: JsonObject, link: Arc<Link>) -> Option<Waiting> {
+    let waiting = serde_json::from_value::<A>(Value::Object(arguments)).ok()?.only_waiting()?;
+    Some(Box::pin(async move { run_with(waiting, &link).await.0 }))
 }
 
 async fn run_operation<O>(arguments: JsonObject, link: &Link) -> CallToolResult
@@ -118,13 +162,18 @@ where
         Err(error) => return invalid(O::NAME, &error),
     };
     match link.call(operation).await {
-        Ok(reply) => answered(serde_json::to_value(&reply), "Done".to_owned(), link).await,
+        Ok(reply) => answered(serde_json::to_value(&reply), "Done".to_owned(), None, link).await,
         Err(error) => failed(&error),
     }
 }
 
 /// Returns an answer: what it says as fields, and in words for clients that hand on nothing else.
-async fn answered(answer: serde_json::Result<Value>, said: String, link: &Link) -> CallToolResult {
+pub(super) async fn answered(
+    answer: serde_json::Result<Value>,
+    said: String,
+    handed: Option<&Handed>,
+    link: &Link,
+) -> CallToolResult {
     let mut fields = match answer {
         Ok(Value::Object(fields)) => Value::Object(fields),
         Ok(other) => json!({ "result": other }),
@@ -133,7 +182,7 @@ async fn answered(answer: serde_json::Result<Value>, said: String, link: &Link) 
         }
     };
     words::neutralise(&mut fields);
-    let notice = link.notice().await;
+    let notice = link.notice(handed).await;
     if let (Some(notice), Value::Object(fields)) = (&notice, &mut fields) {
         fields.insert("notice".to_owned(), notice.clone().into());
     }

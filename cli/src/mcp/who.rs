@@ -21,6 +21,7 @@ use super::start::Starter;
 use crate::context::here;
 use crate::error::Error;
 use crate::identity;
+use crate::speakers::Speaker;
 
 /// How many clients of one tool in one project get names of their own.
 const MAX_NAMESAKES: usize = 64;
@@ -73,11 +74,18 @@ struct Slot {
     name: AgentName,
     link: Option<Arc<Link>>,
     used: Instant,
+    /// Tells the tool's hooks the name.
+    _speaker: Option<Speaker>,
 }
 
 impl Agents {
     pub(crate) fn new(home: Home, naming: Naming, starter: Starter) -> Self {
         Self { home, naming, starter, links: Mutex::default() }
+    }
+
+    /// The folders of the node.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// Whether a client had better say which folder it works on: the one that is known is none of a project's.
@@ -108,7 +116,10 @@ impl Agents {
         make_room(&mut links);
         let link = Arc::new(self.open(client, before).await?);
         let name = link.address().agent;
-        links.insert(key, Slot { name, link: Some(Arc::clone(&link)), used: now });
+        // One that is still there holds the file for the next.
+        drop(links.remove(&key));
+        let speaker = self.announce(client, &name);
+        links.insert(key, Slot { name, link: Some(Arc::clone(&link)), used: now, _speaker: speaker });
         Ok(link)
     }
 
@@ -151,6 +162,15 @@ impl Agents {
             }
         }
         Err(taken.unwrap_or_else(|| Error::usage("no name is left", "give the agent a name: --agent NAME")))
+    }
+
+    /// Tells the hooks of the tool that was set up which name it has, where it was made up. Without that they take the
+    /// first one.
+    fn announce(&self, client: &Client, name: &AgentName) -> Option<Speaker> {
+        let tool = self.naming.tool.as_deref().filter(|_| client.session.is_empty())?;
+        let (names, made_up) = self.names(client, None);
+        let first = names.into_iter().next().filter(|_| made_up)?;
+        Speaker::announce(self.home.root(), tool, first, name.clone()).ok()
     }
 
     /// The names that a client may have, the best first, and whether they are made up.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use fedp2p_tests::mcp::Mcp;
 use fedp2p_tests::node::Node;
 use fedp2p_tests::world::World;
 use serde_json::Value;
@@ -75,4 +76,27 @@ fn the_hook_of_each_tool_that_was_set_up_is_run() {
     fs::write(world.path(".codex/hooks.json"), "{}").unwrap();
     let (code, found) = findings(&taichi);
     assert_eq!((code, verdict(&found, "Codex hook").as_str()), (1, "bad"));
+}
+
+#[test]
+fn a_name_that_a_client_uses_proves_that_the_tool_works() {
+    let world = World::new();
+    let [mut taichi] = world.mesh(["taichi"]);
+    taichi.cli(&["--agent", "coder", "setup", "codex"]).ok();
+    let said = |node: &Node| {
+        let (_, found) = findings(node);
+        let finding = found.iter().find(|finding| finding["what"] == "Codex server").unwrap();
+        (finding["verdict"].as_str().unwrap().to_owned(), finding["found"].as_str().unwrap().to_owned())
+    };
+    let (verdict, found) = said(&taichi);
+    assert!(verdict == "good" && found.contains("speaks as coder@taichi"), "{found}");
+    let mut codex = Mcp::open(&taichi, &world.path(""), "codex", &["--agent", "coder"]);
+    codex.address();
+    let (verdict, found) = said(&taichi);
+    assert!(verdict == "good" && found.contains("coder is in use by a client that runs"), "{found}");
+    drop(codex);
+    taichi.down();
+    std::fs::write(taichi.home().join("node.key"), "no key").unwrap();
+    let (verdict, found) = said(&taichi);
+    assert!(verdict == "bad" && found.contains("does not reach the daemon"), "{found}");
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod endpoint;
 mod hooks;
 mod models;
+mod names;
 mod programs;
 mod setup;
 mod stopping;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use fedp2p_tests::mcp::Mcp;
-use fedp2p_tests::node::Node;
+use fedp2p_protocols::pulse::AgentKind;
+use fedp2p_tests::mcp::{Mcp, meta};
+use fedp2p_tests::node::{Node, message};
 use fedp2p_tests::world::World;
 use serde_json::json;
 
@@ -91,4 +92,22 @@ fn a_client_that_vanishes_in_the_middle_of_a_call_leaves_nothing_behind() {
         let agents = node.json(&["agents"]).to_string();
         fedp2p_tests::holds(agents.contains("\"gone\""), agents)
     });
+}
+
+#[test]
+fn a_client_that_reads_no_answer_has_got_no_message() {
+    let world = World::new();
+    let node = node(&world);
+    node.cli(&["--agent", "coder", "state", "--status", "NEW"]).ok();
+    node.session_as("tester", AgentKind::Ai).call(message(&["coder"], "please look")).unwrap();
+    let mut deaf = Mcp::deaf(&node, &world.path(""), &["--agent", "coder"]);
+    deaf.ask("tools/call", json!({"name": "federation_inbox", "arguments": {}, "_meta": meta("test", json!({}))}));
+    deaf.leave();
+    let mut client = Mcp::open(&node, &world.path(""), "test", &["--agent", "coder"]);
+    let inbox = client.call("federation_inbox", json!({}));
+    assert_eq!(inbox["messages"][0]["text"], "please look", "{inbox}");
+    assert!(inbox.get("notice").is_none(), "{inbox}");
+    assert_eq!(client.call("federation_inbox", json!({}))["messages"], json!([]));
+    assert_eq!(client.leave(), 0);
+    assert!(node.waiting("coder", AgentKind::Ai).is_empty(), "what was written counts as handed out");
 }

@@ -6,4 +6,5 @@ mod bad;
 mod http;
 mod official;
 mod resources;
+mod signoff;
 mod tools;

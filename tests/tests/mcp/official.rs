@@ -12,6 +12,16 @@ use fedp2p_tests::node::Node;
 use fedp2p_tests::world::World;
 use serde_json::{Value, json};
 
+/// How an official client starts the server of an agent.
+pub(crate) fn server(world: &World, node: &Node, agent: &str) -> Value {
+    let home = node.home().to_str().unwrap();
+    json!({
+        "cwd": world.path(""), "command": binary::fedp2p(),
+        "args": ["--home", home, "mcp", "--agent", agent, "--no-start"],
+        "env": {"XDG_RUNTIME_DIR": world.path("run"), "USER": "ada", "HOME": world.path("")},
+    })
+}
+
 /// Three agents on two nodes, as a program of an official client finds them.
 fn plan(world: &World, nodes: &[Node], http: bool, more: Value) -> Value {
     let agent = |name: &str, node: &Node| {
@@ -19,12 +29,9 @@ fn plan(world: &World, nodes: &[Node], http: bool, more: Value) -> Value {
             let place = Place::of(node);
             return json!({"name": name, "node": node.name(), "url": place.url, "token": place.token});
         }
-        let home = node.home().to_str().unwrap();
-        json!({
-            "name": name, "node": node.name(), "cwd": world.path(""), "command": binary::fedp2p(),
-            "args": ["--home", home, "mcp", "--agent", name, "--no-start"],
-            "env": {"XDG_RUNTIME_DIR": world.path("run"), "USER": "ada", "HOME": world.path("")},
-        })
+        let mut agent = server(world, node, name);
+        (agent["name"], agent["node"]) = (name.into(), node.name().into());
+        agent
     };
     let mut plan = more;
     plan["agents"] = json!([agent("taichi", &nodes[0]), agent("baby", &nodes[1]), agent("aorus", &nodes[1])]);
@@ -33,7 +40,7 @@ fn plan(world: &World, nodes: &[Node], http: bool, more: Value) -> Value {
 
 /// Runs a program to its end and returns what it printed.
 #[track_caller]
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}\n{stdout}\n{stderr}");

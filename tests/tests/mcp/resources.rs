@@ -1,6 +1,6 @@
 //! What clients read, start from and are told of.
 
-use fedp2p_tests::mcp::Mcp;
+use fedp2p_tests::mcp::{Mcp, meta};
 use fedp2p_tests::world::World;
 use serde_json::{Value, json};
 
@@ -78,11 +78,7 @@ fn the_newer_era_needs_no_handshake_and_follows_by_a_stream() {
     let mut node = world.node("taichi");
     node.up(&[]);
     let mut coder = Mcp::start(&node, &world.path(""), &["--agent", "coder"]);
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {},
-    });
+    let meta = meta("test", json!({}));
     let found = coder.request("server/discover", json!({"_meta": meta}));
     assert!(found["result"]["supportedVersions"].to_string().contains("2026-07-28"), "{found}");
     let listed = coder.request("tools/list", json!({"_meta": meta}));

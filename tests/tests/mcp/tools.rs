@@ -1,7 +1,7 @@
 //! What models do with the tools.
 
 use fedp2p_protocols::pulse::AgentKind;
-use fedp2p_tests::mcp::Mcp;
+use fedp2p_tests::mcp::{Mcp, meta};
 use fedp2p_tests::node::message;
 use fedp2p_tests::world::World;
 use fedp2p_tests::{eventually, holds};
@@ -155,11 +155,7 @@ fn a_client_that_comes_back_for_answers_need_not_wait_and_loses_no_message() {
     let mut node = world.node("taichi");
     node.up(&[]);
     let mut coder = Mcp::start(&node, &world.path(""), &["--agent", "coder"]);
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
-    });
+    let meta = meta("test", json!({"extensions": {"io.modelcontextprotocol/tasks": {}}}));
     let wait = json!({"name": "federation_inbox", "arguments": {"wait_s": 50}, "_meta": meta});
     let task = coder.request("tools/call", wait)["result"].clone();
     assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")), "{task}");
@@ -172,4 +168,49 @@ fn a_client_that_comes_back_for_answers_need_not_wait_and_loses_no_message() {
     let read = json!({"name": "federation_inbox", "arguments": {}, "_meta": meta});
     let read = coder.request("tools/call", read)["result"]["structuredContent"].clone();
     assert_eq!(read["messages"][0]["text"], "wake up", "{read}");
+}
+
+#[test]
+fn a_call_waits_for_the_result_of_a_question_and_for_a_task() {
+    let world = World::new();
+    let mut node = world.node("taichi");
+    node.up(&[]);
+    let mut coder = Mcp::open(&node, &world.path(""), "test", &["--agent", "coder"]);
+    let mut tester = Mcp::start(&node, &world.path(""), &["--agent", "tester"]);
+    let meta = meta("test", json!({"extensions": {"io.modelcontextprotocol/tasks": {}}}));
+    let mut ask = |name: &str, arguments: serde_json::Value| {
+        let call = json!({"name": name, "arguments": arguments, "_meta": meta});
+        tester.request("tools/call", call)["result"].clone()
+    };
+    let question = json!({"question": "Merge?", "options": ["yes", "no"], "consensus_id": "merge"});
+    coder.call("federation_consensus_request", question);
+    let result = ask("federation_consensus_results", json!({"consensus_id": "merge", "wait_s": 50}));
+    let none = ask("federation_consensus_results", json!({"consensus_id": "merge"}));
+    assert_eq!((&none["resultType"], &none["structuredContent"]["phase"]), (&json!("complete"), &json!("open")));
+    let claim = ask("federation_claim_task", json!({"wait_s": 50}));
+    for task in [&result, &claim] {
+        assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")), "{task}");
+    }
+    coder.call("federation_consensus_respond", json!({"consensus_id": "merge", "response": "yes"}));
+    node.cli(&["vote", "close", "merge", "--agent", "coder"]).ok();
+    coder.call("federation_tasks", json!({"action": "new", "title": "Test auth", "to": "anyone"}));
+    let mut come = |task: &serde_json::Value| {
+        eventually("the wait is over", || {
+            let asked = json!({"taskId": task["taskId"], "_meta": meta});
+            let state = tester.request("tasks/get", asked)["result"].clone();
+            if state["status"] == "completed" {
+                Ok(state["result"]["structuredContent"].clone())
+            } else {
+                Err(state.to_string())
+            }
+        })
+    };
+    let decided = come(&result);
+    assert_eq!((&decided["phase"], &decided["winner"]), (&json!("closed"), &json!("yes")), "{decided}");
+    let task = come(&claim);
+    assert_eq!(task["task"]["holder"], "tester@taichi", "{task}");
+    let waits = coder.ask("tools/call", json!({"name": "federation_claim_task", "arguments": {"wait_s": 50}}));
+    node.cli(&["task", "new", "Fix auth", "--agent", "coder"]).ok();
+    let line = coder.wait("a task", |line| (line["id"] == waits).then(|| line.clone()));
+    assert_eq!(line["result"]["structuredContent"]["task"]["title"], "Fix auth", "{line}");
 }

@@ -3,26 +3,31 @@
 use std::collections::BTreeMap;
 
 use fedp2p_protocols::api::proposal::{Counts, Proposal};
-use fedp2p_protocols::api::{vote_ack, vote_cast, vote_list, vote_new, vote_show};
-use fedp2p_protocols::vote::{Mechanism, Share};
+use fedp2p_protocols::api::watch::Event;
+use fedp2p_protocols::api::{approval_ask, vote_ack, vote_cast, vote_list, vote_new, vote_show};
+use fedp2p_protocols::vote::{APPROVE, Mechanism, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
 
 use super::talk::word;
+use crate::error::Error;
 use crate::mcp::link::Link;
-use crate::mcp::tool::{Arguments, Effects, Outcome, one_or_many};
+use crate::mcp::tool::{Arguments, Effects, Outcome, one_or_many, until};
 use crate::mcp::words;
 
 /// Most open questions of one answer.
 const MAX_QUESTIONS: usize = 50;
 
 /// Put a question to the members. poll: most votes win; vote: one option must reach the threshold; approval: several
-/// choices each; ranked: order of preference.
+/// choices each; ranked: order of preference; signoff: people approve or deny what you are about to do.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
     question: String,
-    /// 2 to 32 different ones
+    /// 2 to 32 different ones; none for signoff
+    #[serde(default)]
     options: Vec<String>,
     #[serde(default)]
     mechanism: Word,
@@ -49,6 +54,7 @@ enum Word {
     Vote,
     Approval,
     Ranked,
+    Signoff,
 }
 
 /// A question as models see it.
@@ -141,16 +147,18 @@ impl Arguments for Request {
     type Answer = Changed;
 
     async fn run(self, link: &Link) -> Outcome<Changed> {
+        let mechanism = match self.mechanism {
+            Word::Poll => Mechanism::Poll,
+            Word::Vote => Mechanism::Vote,
+            Word::Approval => Mechanism::Approval,
+            Word::Ranked => Mechanism::Ranked,
+            Word::Signoff => return self.ask_people(link).await,
+        };
         let request = vote_new::Request {
             question: self.question,
             options: self.options,
             id: self.consensus_id,
-            mechanism: match self.mechanism {
-                Word::Poll => Mechanism::Poll,
-                Word::Vote => Mechanism::Vote,
-                Word::Approval => Mechanism::Approval,
-                Word::Ranked => Mechanism::Ranked,
-            },
+            mechanism,
             threshold: self.threshold,
             electorate: self.electorate,
             deadline_s: self.deadline_s,
@@ -161,6 +169,58 @@ impl Arguments for Request {
         let said = format!("Asked as {}", answer.consensus_id);
         Ok((answer, said))
     }
+}
+
+impl Request {
+    async fn ask_people(self, link: &Link) -> Outcome<Changed> {
+        if !self.options.is_empty() || self.acknowledge_s.is_some() {
+            let message = "a signoff has no options and no time to acknowledge them: people approve or deny";
+            return Err(Error::usage(message, "leave options and acknowledge_s out"));
+        }
+        let request = approval_ask::Request {
+            question: self.question,
+            id: self.consensus_id,
+            of: self.electorate,
+            needs: self.threshold,
+            deadline_s: self.deadline_s,
+        };
+        let answer = changed(*link.call(request).await?);
+        let said = format!("Asked people as {}; the answer comes to federation_inbox", answer.consensus_id);
+        Ok((answer, said))
+    }
+}
+
+/// Waits until a question is closed, and returns it as it stands then or at the time `until`.
+///
+/// # Errors
+/// If there is none of this id, or the daemon does not answer.
+pub(crate) async fn closed(id: &str, until: Instant, link: &Link) -> Result<Box<Proposal>, Error> {
+    let mut events = link.listen();
+    loop {
+        let proposal = link.call(vote_show::Request { id: id.to_owned() }).await?;
+        if !proposal.open {
+            return Ok(proposal);
+        }
+        loop {
+            match timeout_at(until, events.recv()).await {
+                Err(_) | Ok(Err(RecvError::Closed)) => return Ok(proposal),
+                Ok(Ok(Event::Vote(vote))) if vote.id == proposal.id && vote.by == proposal.by => break,
+                Ok(Ok(_)) => {}
+                // Something was missed.
+                Ok(Err(RecvError::Lagged(_))) => break,
+            }
+        }
+    }
+}
+
+/// How a sign-off stands.
+pub(crate) fn signed(proposal: Proposal) -> (Changed, String) {
+    let said = match (proposal.open, proposal.winner.as_deref()) {
+        (true, _) => format!("{} waits for an answer, which comes to federation_inbox", proposal.id),
+        (false, Some(APPROVE)) => format!("{} was approved", proposal.id),
+        (false, _) => format!("{} was not approved", proposal.id),
+    };
+    (changed(proposal), said)
 }
 
 /// Answer a question; a later answer replaces yours. Read its options first with federation_consensus_results.
@@ -190,7 +250,7 @@ impl Arguments for Respond {
     async fn run(self, link: &Link) -> Outcome<Changed> {
         if self.response.is_empty() && !self.acknowledge && !self.withdraw {
             let hint = "give response, or acknowledge, or withdraw";
-            return Err(crate::error::Error::usage("nothing was answered", hint));
+            return Err(Error::usage("nothing was answered", hint));
         }
         let mut seen = None;
         if self.acknowledge {
@@ -215,6 +275,9 @@ impl Arguments for Respond {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Results {
     consensus_id: Option<String>,
+    /// Wait this many seconds until it is closed, up to 50
+    #[serde(default)]
+    wait_s: u32,
 }
 
 /// A question, or the open ones.
@@ -234,9 +297,13 @@ impl Arguments for Results {
 
     async fn run(self, link: &Link) -> Outcome<Stand> {
         let Some(id) = self.consensus_id else { return open(link).await };
-        let one = Decision::of(*link.call(vote_show::Request { id }).await?);
+        let one = Decision::of(*closed(&id, until(self.wait_s), link).await?);
         let said = format!("{} is {}", one.consensus_id, one.phase);
         Ok((Stand { one, open: None }, said))
+    }
+
+    fn only_waiting(self) -> Option<Self> {
+        (self.wait_s > 0 && self.consensus_id.is_some()).then_some(self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The tools, by what they are about. [`full`] lists what there is beyond the twelve that every model sees.
 
-mod decide;
+pub(crate) mod decide;
 pub(crate) mod full;
 pub(crate) mod notes;
 mod picture;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::mcp::link::Link;
-use crate::mcp::tool::{Arguments, Effects, Outcome};
+use crate::mcp::tool::{Arguments, Effects, Outcome, given};
 use crate::mcp::words;
 
 /// Most bytes of a note in one answer.
@@ -63,11 +63,7 @@ pub(crate) struct Shown {
 
 impl Notes {
     fn name(&self) -> Result<NoteName, Error> {
-        self.name.clone().ok_or_else(|| Error::usage("no name was given", "federation_notes lists the notes"))
-    }
-
-    fn text(&self) -> Result<String, Error> {
-        self.text.clone().ok_or_else(|| Error::usage("no text was given", "give text"))
+        given(self.name.as_ref(), "name", "federation_notes lists the notes")
     }
 }
 
@@ -85,11 +81,12 @@ impl Arguments for Notes {
                 return Ok((Shown { names, ..Shown::default() }, said));
             }
             Action::Read => return read(self.name()?, self.offset, link).await,
-            Action::Append => link.call(note_append::Request { name: self.name()?, text: self.text()? }).await?,
+            Action::Append => {
+                let text = given(self.text.as_ref(), "text", "give text")?;
+                link.call(note_append::Request { name: self.name()?, text }).await?
+            }
             Action::Edit => {
-                let Some(replace) = self.replace.clone() else {
-                    return Err(Error::usage("no passage was given", "give replace, word for word as it stands"));
-                };
+                let replace = given(self.replace.as_ref(), "replace", "give the passage, word for word as it stands")?;
                 let (name, with) = (self.name()?, self.text.clone().unwrap_or_default());
                 link.call(note_edit::Request { name, replace, with }).await?
             }

@@ -1,7 +1,5 @@
 //! Messages.
 
-use std::time::Duration;
-
 use fedp2p_protocols::api::message::Message;
 use fedp2p_protocols::api::{ack, history, inbox, send, surfaced};
 use fedp2p_protocols::payload::MessageType;
@@ -11,15 +9,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::Error;
 use crate::mcp::link::Link;
-use crate::mcp::tool::{Arguments, Effects, Outcome, one_or_many};
+use crate::mcp::receipt::Handed;
+use crate::mcp::tool::{Arguments, Effects, Outcome, one_or_many, until};
 use crate::mcp::words;
 
 /// Most messages of one answer.
 const MAX_MESSAGES: u32 = 50;
 /// Most bytes of texts in one answer, but for the first.
 const MAX_BYTES: usize = 24 * 1024;
-/// The longest that a call waits: clients give up after a minute.
-const MAX_WAIT_S: u32 = 50;
 
 /// Send a message to an agent, several, or everybody. It is durable once this returns, also for recipients that are
 /// offline; deliveries say how far it is: queued, stored at their node, held, surfaced (handed to them), acknowledged.
@@ -117,14 +114,6 @@ pub(crate) struct Inbox {
     only_waits: bool,
 }
 
-impl Inbox {
-    /// The same, if it waits, but without handing over what comes: whoever comes back for the answer may not come back.
-    pub(crate) fn only_waiting(self) -> Option<Self> {
-        let waits = self.wait_s > 0 && self.message.is_none();
-        waits.then_some(Self { only_waits: true, ..self })
-    }
-}
-
 fn twenty() -> u32 {
     20
 }
@@ -137,6 +126,8 @@ pub(crate) struct Messages {
     more: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<u64>,
+    #[serde(skip)]
+    handed: Option<Handed>,
 }
 
 /// A message as models see it.
@@ -204,27 +195,33 @@ impl Arguments for Inbox {
         }
         let limit = self.limit.clamp(1, MAX_MESSAGES);
         let mut events = link.listen();
-        let until = Instant::now() + Duration::from_secs(self.wait_s.min(MAX_WAIT_S).into());
+        let until = until(self.wait_s);
+        // What is read while another call hands it out would be handed out twice.
+        let mut turn = link.turn().await;
         let mut reply = link.call(inbox::Request { limit, held: self.held }).await?;
         while reply.messages.is_empty() && Instant::now() < until {
+            drop(turn.take());
             // One that fell behind looks as well. An end of the channel is the end of the link, and of this call.
             if timeout_at(until, events.recv()).await.is_ok() {
+                turn = link.turn().await;
                 reply = link.call(inbox::Request { limit, held: self.held }).await?;
             }
         }
         if self.only_waits {
             let more = reply.messages.len() as u64 + reply.more;
             let said = format!("{more} unread messages; federation_inbox reads them");
-            return Ok((Messages { messages: Vec::new(), more, held: None }, said));
+            return Ok((Messages { messages: Vec::new(), more, held: None, handed: None }, said));
         }
         let fitting = fitting(&reply.messages);
         if fitting < reply.messages.len() {
             let limit = u32::try_from(fitting).unwrap_or(limit);
             reply = link.call(inbox::Request { limit, held: self.held }).await?;
         }
-        if !reply.messages.is_empty() {
-            link.call(surfaced::Request { cursor: reply.cursor, held: reply.with_held }).await?;
-        }
+        let handed = (!reply.messages.is_empty()).then(|| Handed {
+            request: surfaced::Request { cursor: reply.cursor, held: reply.with_held },
+            messages: reply.messages.len() as u64,
+            turn,
+        });
         let said = match (reply.messages.len(), reply.more) {
             (0, _) => "No unread messages".to_owned(),
             (some, 0) => format!("{some} messages"),
@@ -232,7 +229,16 @@ impl Arguments for Inbox {
         };
         let held = Some(reply.held).filter(|held| *held > 0);
         let messages = reply.messages.into_iter().map(|message| Shown::of(message, 0)).collect();
-        Ok((Messages { messages, more: reply.more, held }, said))
+        Ok((Messages { messages, more: reply.more, held, handed }, said))
+    }
+
+    fn only_waiting(self) -> Option<Self> {
+        let waits = self.wait_s > 0 && self.message.is_none();
+        waits.then_some(Self { only_waits: true, ..self })
+    }
+
+    fn handed(answer: &mut Messages) -> Option<Handed> {
+        answer.handed.take()
     }
 }
 
@@ -253,7 +259,7 @@ async fn one(link: &Link, id: String, offset: u32) -> Outcome<Messages> {
         return Err(Error::usage(format!("no message has the id {id}"), "ids come with federation_inbox"));
     };
     let shown = Shown::of(message, usize::try_from(offset).unwrap_or(usize::MAX));
-    Ok((Messages { messages: vec![shown], more: 0, held: None }, "1 message".to_owned()))
+    Ok((Messages { messages: vec![shown], more: 0, held: None, handed: None }, "1 message".to_owned()))
 }
 
 /// The word that a value is in JSON.

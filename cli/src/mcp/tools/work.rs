@@ -1,6 +1,7 @@
 //! Roles and tasks.
 
 use fedp2p_protocols::api::task::{Assignee, Task};
+use fedp2p_protocols::api::watch::Event;
 use fedp2p_protocols::api::{
     role_assign, task_cancel, task_claim, task_list, task_new, task_next, task_show, task_update,
 };
@@ -8,11 +9,13 @@ use fedp2p_protocols::name::RoleName;
 use fedp2p_protocols::task::{Priority, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout_at;
 
 use super::talk::word;
 use crate::error::Error;
 use crate::mcp::link::Link;
-use crate::mcp::tool::{Arguments, Effects, Outcome, one_or_many};
+use crate::mcp::tool::{Arguments, Effects, Outcome, given, one_or_many, until};
 use crate::mcp::words;
 
 /// Give an agent a role, and with subtask a task to do in it. Tasks and questions can name role:NAME.
@@ -141,6 +144,9 @@ pub(crate) struct ClaimTask {
     /// Make the task if there is none of this id
     #[serde(default)]
     create: bool,
+    /// Without task_id: wait this many seconds for one, up to 50
+    #[serde(default)]
+    wait_s: u32,
 }
 
 /// The task that was claimed, if there was one.
@@ -161,13 +167,37 @@ impl Arguments for ClaimTask {
                 let (description, create) = (self.description, self.create);
                 Some(link.call(task_claim::Request { id, description, create, ..Default::default() }).await?)
             }
-            None => link.call(task_next::Request::default()).await?.task,
+            None => next(self.wait_s, link).await?,
         };
         let said = match &task {
             Some(task) => format!("You hold {}", task.id),
             None => "No task is ready for you".to_owned(),
         };
         Ok((Claimed { task: task.map(|task| Shown::of(*task, 0)) }, said))
+    }
+
+    /// Whoever does not come back finds the task with its next call.
+    fn only_waiting(self) -> Option<Self> {
+        (self.wait_s > 0 && self.task_id.is_none()).then_some(self)
+    }
+}
+
+/// Takes the next task that is ready, and waits for one if there is none.
+async fn next(wait_s: u32, link: &Link) -> Result<Option<Box<Task>>, Error> {
+    let (mut events, until) = (link.listen(), until(wait_s));
+    loop {
+        let task = link.call(task_next::Request::default()).await?.task;
+        if task.is_some() || wait_s == 0 {
+            return Ok(task);
+        }
+        loop {
+            match timeout_at(until, events.recv()).await {
+                Err(_) | Ok(Err(RecvError::Closed)) => return Ok(None),
+                // A task, or who may take it, is another than before.
+                Ok(Ok(Event::Task(_) | Event::Claim(_) | Event::Agent(_)) | Err(RecvError::Lagged(_))) => break,
+                Ok(Ok(_)) => {}
+            }
+        }
     }
 }
 
@@ -232,7 +262,7 @@ pub(crate) struct Board {
 
 impl Tasks {
     fn id(&self) -> Result<String, Error> {
-        self.task_id.clone().ok_or_else(|| Error::usage("no task_id was given", "federation_tasks lists the tasks"))
+        given(self.task_id.as_ref(), "task_id", "federation_tasks lists the tasks")
     }
 }
 
@@ -246,11 +276,8 @@ impl Arguments for Tasks {
             Action::List => return list(self, link).await,
             Action::Show => (link.call(task_show::Request { id: self.id()? }).await?, "Task"),
             Action::New => {
-                let Some(title) = self.title else {
-                    return Err(Error::usage("a new task needs a title", "give title, in a line of at most 256 bytes"));
-                };
                 let request = task_new::Request {
-                    title,
+                    title: given(self.title.as_ref(), "title", "give title, in a line of at most 256 bytes")?,
                     id: self.task_id,
                     text: self.text,
                     to: self.to,

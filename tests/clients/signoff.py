@@ -1,0 +1,55 @@
+"""An agent asks for sign-offs through the official Python client, whose person answers in a browser or declines.
+
+The one argument is a file with {"mode": "legacy" | "auto", "command", "args", "env", "cwd", "forms": [[[field, value],
+...], ...]}: for each form, one question is put; an empty form declines. Prints what came of each as JSON.
+"""
+
+import asyncio
+import json
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from mcp import Client, StdioServerParameters
+from mcp_types import ElicitResult, Implementation
+
+with open(sys.argv[1]) as file:
+    PLAN = json.load(file)
+
+
+def post(url, form):
+    origin = "http://" + urllib.parse.urlsplit(url).netloc
+    body = urllib.parse.urlencode([tuple(field) for field in form]).encode()
+    request = urllib.request.Request(url, data=body, headers={"Origin": origin})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+async def main():
+    asked = []
+    form = []
+
+    async def elicit(context, params):
+        asked.append({"mode": params.mode, "message": params.message})
+        if not form:
+            return ElicitResult(action="decline")
+        asked[-1]["status"] = await asyncio.to_thread(post, params.url, form)
+        return ElicitResult(action="accept" if asked[-1]["status"] == 200 else "cancel")
+
+    server = StdioServerParameters(command=PLAN["command"], args=PLAN["args"], env=PLAN["env"], cwd=PLAN["cwd"])
+    info = Implementation(name="signoff", version="1")
+    async with Client(server, mode=PLAN["mode"], client_info=info, elicitation_callback=elicit) as session:
+        answers = []
+        for number, form in enumerate(PLAN["forms"]):
+            question = {"question": "Delete it?", "mechanism": "signoff", "consensus_id": f"wipe-{number}"}
+            result = await session.call_tool("federation_consensus_request", question)
+            assert not result.is_error, result.content
+            answers.append(result.structured_content)
+        print(json.dumps({"asked": asked, "answers": answers}))
+
+
+asyncio.run(main())
