@@ -69,6 +69,7 @@ pub(crate) fn proposal(options: &[&str]) -> Proposal {
         rules: Rules::default(),
         revision: 1,
         opened: 5,
+        acknowledged: None,
         closed: None,
     }
 }
@@ -177,14 +178,16 @@ fn rules() -> impl Strategy<Value = Rules> {
 
 fn proposals() -> impl Strategy<Value = Proposal> {
     let options = prop::collection::btree_set("[a-z]{1,3}", 1..12);
-    (names(), options, rules(), 1u32..4, 0u64..9, prop::option::of(closings())).prop_map(
-        |(by, options, rules, revision, opened, closed)| Proposal {
+    let acknowledged = prop::option::of(0u64..9);
+    (names(), options, rules(), 1u32..4, 0u64..9, acknowledged, prop::option::of(closings())).prop_map(
+        |(by, options, rules, revision, opened, acknowledged, closed)| Proposal {
             by,
             question: format!("question {revision}?"),
             options: options.into_iter().rev().collect(),
             rules,
             revision,
             opened,
+            acknowledged,
             closed,
         },
     )

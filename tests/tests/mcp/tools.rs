@@ -31,11 +31,12 @@ fn two_agents_of_one_node_talk_decide_and_share_work() {
     let asked = json!({"question": "Merge?", "options": ["yes", "no"], "consensus_id": "merge", "electorate": ["coder", "tester"]});
     coder.call("federation_consensus_request", asked);
     let open = tester.call("federation_consensus_results", json!({}));
-    assert_eq!(open["open"][0]["consensus_id"], "merge");
+    assert_eq!((&open["open"][0]["consensus_id"], &open["open"][0]["verified"]), (&json!("merge"), &json!(true)));
     assert_eq!(open["notice"], "1 to decide: federation_consensus_results");
     tester.call("federation_consensus_respond", json!({"consensus_id": "merge", "response": "yes"}));
     let stand = coder.call("federation_consensus_results", json!({"consensus_id": "merge"}));
     assert_eq!((&stand["winner"], &stand["votes"]), (&json!("yes"), &json!({"yes": 1})));
+    assert_eq!((&stand["verified"], &stand["ballots"][0]["verified"]), (&json!(true), &json!(true)), "{stand}");
 
     let made = coder.call("federation_tasks", json!({"action": "new", "title": "Test auth"}));
     let id = made["tasks"][0]["task_id"].as_str().unwrap().to_owned();
@@ -46,7 +47,7 @@ fn two_agents_of_one_node_talk_decide_and_share_work() {
     let report = json!({"action": "report", "task_id": id, "state": "completed", "result": "all green"});
     assert_eq!(tester.call("federation_tasks", report)["tasks"][0]["state"], "completed");
     let shown = coder.call("federation_tasks", json!({"action": "show", "task_id": id}));
-    assert_eq!(shown["tasks"][0]["result"], "all green");
+    assert_eq!((&shown["tasks"][0]["result"], &shown["tasks"][0]["verified"]), (&json!("all green"), &json!(true)));
 }
 
 #[test]

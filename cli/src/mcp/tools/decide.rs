@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
+use super::Author;
 use super::talk::word;
 use crate::error::Error;
 use crate::mcp::link::Link;
@@ -64,6 +65,8 @@ pub(crate) struct Decision {
     consensus_id: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     by: String,
+    #[serde(flatten)]
+    author: Option<Author>,
     #[serde(skip_serializing_if = "String::is_empty")]
     question: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +94,8 @@ pub(crate) struct Decision {
 #[derive(Debug, Serialize, JsonSchema)]
 struct Ballot {
     voter: String,
+    #[serde(flatten)]
+    author: Author,
     choices: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -101,12 +106,14 @@ impl Decision {
         let counted = proposal.ballots.into_iter().filter(|ballot| ballot.counts == Counts::Yes);
         let ballots = counted.map(|ballot| Ballot {
             voter: ballot.voter.to_string(),
+            author: ballot.origin.into(),
             choices: ballot.choices,
             reason: ballot.reason,
         });
         Self {
             consensus_id: proposal.id,
             by: proposal.by.to_string(),
+            author: Some(proposal.origin.into()),
             question: proposal.question,
             options: proposal.options,
             mechanism: word(&proposal.rules.mechanism),

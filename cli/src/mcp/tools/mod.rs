@@ -8,8 +8,25 @@ pub(crate) mod talk;
 pub(crate) mod work;
 
 use clap::ValueEnum;
+use fedp2p_protocols::api::origin::Origin;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::tool::Tool;
+
+/// What is known of an author besides the address.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Author {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organisation: Option<String>,
+    verified: bool,
+}
+
+impl From<Origin> for Author {
+    fn from(origin: Origin) -> Self {
+        Self { organisation: origin.organisation.map(|name| name.to_string()), verified: origin.verified }
+    }
+}
 
 /// Which tools a client is offered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -5,6 +5,7 @@ use fedp2p_protocols::pulse::Pulse as Said;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Author;
 use super::talk::word;
 use crate::mcp::link::Link;
 use crate::mcp::tool::{Arguments, Effects, Outcome, one_or_many};
@@ -89,6 +90,8 @@ pub(crate) struct Picture {
 #[derive(Debug, Serialize, JsonSchema)]
 struct Row {
     agent: String,
+    #[serde(flatten)]
+    author: Option<Author>,
     kind: String,
     /// reachable, suspect or gone
     presence: String,
@@ -138,6 +141,7 @@ fn row(agent: agents::Agent, said: Option<&pulse::Row>) -> Row {
     let pulse = said.map(|row| row.pulse.clone()).unwrap_or_default();
     Row {
         agent: agent.address.to_string(),
+        author: said.map(|row| row.origin.clone().into()),
         kind: word(&agent.kind),
         presence: word(&agent.presence),
         status: pulse.status,

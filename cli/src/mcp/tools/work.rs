@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout_at;
 
+use super::Author;
 use super::talk::word;
 use crate::error::Error;
 use crate::mcp::link::Link;
@@ -71,6 +72,8 @@ pub(crate) struct Shown {
     task_id: String,
     state: String,
     by: String,
+    #[serde(flatten)]
+    author: Author,
     title: String,
     to: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -112,6 +115,7 @@ impl Shown {
             task_id: task.id,
             state: word(&task.state),
             by: task.by.to_string(),
+            author: task.origin.into(),
             title: task.title,
             to: match task.to {
                 Assignee::Anyone => "anyone".to_owned(),
