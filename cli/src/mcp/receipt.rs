@@ -171,3 +171,29 @@ impl Body for Taken {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use http_body_util::Full;
+
+    use super::*;
+
+    /// Whether a body still keeps what is to be done.
+    fn keeps(body: &Taken) -> bool {
+        body.receipt.is_some()
+    }
+
+    #[tokio::test]
+    async fn an_answer_over_http_counts_once_the_connection_has_taken_all_of_it() {
+        let body = |text: &'static str| Taken::new(BoxBody::new(Full::from(text)), Receipt::default());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut taken = body("answer");
+        assert!(keeps(&taken) && !taken.is_end_stream());
+        let frame = Pin::new(&mut taken).poll_frame(&mut context);
+        assert!(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        assert!(!keeps(&taken) && taken.is_end_stream());
+        assert!(keeps(&body("nobody asks")));
+    }
+}
