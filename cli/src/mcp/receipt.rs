@@ -48,7 +48,10 @@ impl Handed {
 
 /// What is to be done once the answer to a request was written.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Receipt(Arc<Mutex<Option<(Arc<Link>, Handed)>>>);
+pub(super) struct Receipt(Arc<Mutex<Option<Kept>>>);
+
+/// What an answer hands out, and for whom.
+type Kept = (Arc<Link>, Handed);
 
 impl Receipt {
     /// The one that the door has put to a request.
