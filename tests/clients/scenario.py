@@ -8,23 +8,10 @@ import json
 import sys
 from contextlib import AsyncExitStack
 
-import httpx2
-from mcp import Client, StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
-from mcp_types import Implementation
+from connect import client
 
 with open(sys.argv[1]) as file:
     PLAN = json.load(file)
-
-
-def client(agent):
-    if "url" in agent:
-        headers = {"Authorization": f"Bearer {agent['token']}", "Fedp2p-Agent": agent["name"]}
-        http = httpx2.AsyncClient(headers=headers, timeout=60)
-        server = streamable_http_client(agent["url"], http_client=http)
-    else:
-        server = StdioServerParameters(command=agent["command"], args=agent["args"], env=agent["env"], cwd=agent["cwd"])
-    return Client(server, mode=PLAN["mode"], client_info=Implementation(name="scenario", version="1"))
 
 
 async def eventually(what, look):
@@ -47,7 +34,7 @@ def caller(session):
 
 async def main():
     async with AsyncExitStack() as stack:
-        sessions = [await stack.enter_async_context(client(agent)) for agent in PLAN["agents"]]
+        sessions = [await stack.enter_async_context(client(agent, PLAN["mode"])) for agent in PLAN["agents"]]
         taichi, baby, aorus = [caller(session) for session in sessions]
         one, two, three = [f"{agent['name']}@{agent['node']}" for agent in PLAN["agents"]]
         tools = [tool.name for tool in (await sessions[0].list_tools()).tools]

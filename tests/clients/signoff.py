@@ -1,7 +1,7 @@
 """An agent asks for sign-offs through the official Python client, whose person answers in a browser or declines.
 
-The one argument is a file with {"mode": "legacy" | "auto", "command", "args", "env", "cwd", "forms": [[[field, value],
-...], ...]}: for each form, one question is put; an empty form declines. Prints what came of each as JSON.
+The one argument is a file with {"mode": "legacy" | "auto", "agent": as for scenario.mjs, "forms": [[[field, value], ...],
+...]}: for each form, one question is put; an empty form declines. Prints what came of each as JSON.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from mcp import Client, StdioServerParameters
-from mcp_types import ElicitResult, Implementation
+from connect import client
+from mcp_types import ElicitResult
 
 with open(sys.argv[1]) as file:
     PLAN = json.load(file)
@@ -40,9 +40,7 @@ async def main():
         asked[-1]["status"] = await asyncio.to_thread(post, params.url, form)
         return ElicitResult(action="accept" if asked[-1]["status"] == 200 else "cancel")
 
-    server = StdioServerParameters(command=PLAN["command"], args=PLAN["args"], env=PLAN["env"], cwd=PLAN["cwd"])
-    info = Implementation(name="signoff", version="1")
-    async with Client(server, mode=PLAN["mode"], client_info=info, elicitation_callback=elicit) as session:
+    async with client(PLAN["agent"], PLAN["mode"], elicitation_callback=elicit) as session:
         answers = []
         for number, form in enumerate(PLAN["forms"]):
             question = {"question": "Delete it?", "mechanism": "signoff", "consensus_id": f"wipe-{number}"}

@@ -48,7 +48,10 @@ impl Handed {
 
 /// What is to be done once the answer to a request was written.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Receipt(Arc<Mutex<Option<(Arc<Link>, Handed)>>>);
+pub(super) struct Receipt(Arc<Mutex<Option<Kept>>>);
+
+/// What an answer hands out, and for whom.
+type Kept = (Arc<Link>, Handed);
 
 impl Receipt {
     /// The one that the door has put to a request.
@@ -169,5 +172,31 @@ impl Body for Taken {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use http_body_util::Full;
+
+    use super::*;
+
+    /// Whether a body still keeps what is to be done.
+    fn keeps(body: &Taken) -> bool {
+        body.receipt.is_some()
+    }
+
+    #[tokio::test]
+    async fn an_answer_over_http_counts_once_the_connection_has_taken_all_of_it() {
+        let body = |text: &'static str| Taken::new(BoxBody::new(Full::from(text)), Receipt::default());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut taken = body("answer");
+        assert!(keeps(&taken) && !taken.is_end_stream());
+        let frame = Pin::new(&mut taken).poll_frame(&mut context);
+        assert!(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        assert!(!keeps(&taken) && taken.is_end_stream());
+        assert!(keeps(&body("nobody asks")));
     }
 }

@@ -12,28 +12,24 @@ use fedp2p_tests::node::Node;
 use fedp2p_tests::world::World;
 use serde_json::{Value, json};
 
-/// How an official client starts the server of an agent.
-pub(crate) fn server(world: &World, node: &Node, agent: &str) -> Value {
+/// An agent as a program of an official client finds it.
+pub(crate) fn agent(world: &World, node: &Node, name: &str, http: bool) -> Value {
+    if http {
+        let place = Place::of(node);
+        return json!({"name": name, "node": node.name(), "url": place.url, "token": place.token});
+    }
     let home = node.home().to_str().unwrap();
     json!({
-        "cwd": world.path(""), "command": binary::fedp2p(),
-        "args": ["--home", home, "mcp", "--agent", agent, "--no-start"],
+        "name": name, "node": node.name(), "cwd": world.path(""), "command": binary::fedp2p(),
+        "args": ["--home", home, "mcp", "--agent", name, "--no-start"],
         "env": {"XDG_RUNTIME_DIR": world.path("run"), "USER": "ada", "HOME": world.path("")},
     })
 }
 
-/// Three agents on two nodes, as a program of an official client finds them.
+/// Three agents on two nodes.
 fn plan(world: &World, nodes: &[Node], http: bool, more: Value) -> Value {
-    let agent = |name: &str, node: &Node| {
-        if http {
-            let place = Place::of(node);
-            return json!({"name": name, "node": node.name(), "url": place.url, "token": place.token});
-        }
-        let mut agent = server(world, node, name);
-        (agent["name"], agent["node"]) = (name.into(), node.name().into());
-        agent
-    };
     let mut plan = more;
+    let agent = |name: &str, node: &Node| agent(world, node, name, http);
     plan["agents"] = json!([agent("taichi", &nodes[0]), agent("baby", &nodes[1]), agent("aorus", &nodes[1])]);
     plan
 }

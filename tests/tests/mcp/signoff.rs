@@ -8,7 +8,7 @@ use fedp2p_tests::world::World;
 use fedp2p_tests::{clients, holds};
 use serde_json::{Value, json};
 
-use crate::official::{run, server};
+use crate::official::{agent, run};
 
 const PIN: &str = "correct horse";
 
@@ -205,15 +205,14 @@ fn without_a_pin_nobody_answers_and_who_cannot_ask_or_be_asked_waits_for_nobody(
 }
 
 #[test]
-fn the_person_of_an_official_client_is_asked_in_both_eras() {
+fn the_person_of_an_official_client_is_asked_over_pipes_and_http_in_both_eras() {
     let Some(python) = clients::python() else { return };
-    for mode in ["legacy", "auto"] {
+    for (mode, http) in [("legacy", false), ("legacy", true), ("auto", false), ("auto", true)] {
         let world = World::new();
         let node = node(&world);
         let form = |answer: &str, pin: &str| json!([["answer", answer], ["pin", pin]]);
-        let mut plan = server(&world, &node, "coder");
-        plan["mode"] = mode.into();
-        plan["forms"] = json!([form("approve", PIN), form("deny", PIN), form("approve", "guess"), []]);
+        let forms = json!([form("approve", PIN), form("deny", PIN), form("approve", "guess"), []]);
+        let plan = json!({"mode": mode, "agent": agent(&world, &node, "coder", http), "forms": forms});
         let file = world.path("plan.json");
         std::fs::write(&file, plan.to_string()).unwrap();
         let mut command = Command::new(python);
