@@ -24,6 +24,7 @@ mod store;
 mod tasks;
 mod tickets;
 mod voters;
+mod work;
 mod years;
 
 use std::collections::{BTreeSet, VecDeque};
