@@ -15,6 +15,7 @@ mod holds;
 mod hostile;
 mod hostile_votes;
 mod ingest;
+mod lost;
 mod notes;
 mod pages;
 mod polls;
