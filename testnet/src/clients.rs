@@ -191,9 +191,9 @@ impl Sim {
         } else if let Reply::PinSet(_) = reply {
             self.clients.polls.pin_is_set(node);
         } else if let Reply::TaskUpdate(task) | Reply::TaskClaim(task) = reply {
-            self.worked(node, asked.agent, &task);
+            self.worked(node, asked.agent, &task, asked.at);
         } else if let Reply::TaskNext(api::task_next::Reply { task: Some(task), .. }) = reply {
-            self.worked(node, asked.agent, &task);
+            self.worked(node, asked.agent, &task, asked.at);
             self.clients.work.begun.push((node, asked.agent, task.id));
         } else if let Reply::Inbox(inbox) = reply {
             self.handed(asked, inbox);

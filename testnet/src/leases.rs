@@ -44,20 +44,15 @@ impl Sim {
     /// A node tells its clients how a claim stands.
     pub(crate) fn claim_told(&mut self, node: usize, claim: &Claim) {
         let this = &self.nodes[node];
-        // Two copies of a home give the same numbers, and so does one that is put back and does not notice, until it meets
-        // somebody: neither can know of the other. What a hostile node tells its own clients is its own affair.
-        if claim.fence.node != this.id() || this.twin || this.repeats || this.adversary.is_some() {
+        // Two copies of a home give the same numbers: neither can know of the other. What a hostile node tells its own
+        // clients is its own affair.
+        if claim.fence.node != this.id() || this.twin || this.adversary.is_some() {
             return;
         }
-        let said = (claim.by.to_string(), claim.what.clone(), claim.since);
         let process = this.incarnation;
-        if !self.leases.given.contains_key(&claim.fence) {
-            self.leases.fresh.insert(claim.fence, process);
-        }
-        let first = self.leases.given.entry(claim.fence).or_insert_with(|| said.clone());
-        if *first != said {
-            let text = format!("n{node} gave the number {} to {first:?} and to {said:?}", claim.fence);
-            self.fault(Invariant::Fences, text);
+        // So does one that is put back and does not notice, until it meets somebody.
+        if !this.repeats {
+            self.check_number(node, claim, process);
         }
         if claim.state != State::Confirmed {
             self.leases.held.remove(&claim.fence);
@@ -71,6 +66,26 @@ impl Sim {
         } else if now_confirmed {
             self.check_cut_off(node, claim);
         }
+    }
+
+    /// A number is given to one claim only.
+    fn check_number(&mut self, node: usize, claim: &Claim, process: u32) {
+        let said = (claim.by.to_string(), claim.what.clone(), claim.since);
+        if !self.leases.given.contains_key(&claim.fence) {
+            self.leases.fresh.insert(claim.fence, process);
+        }
+        let first = self.leases.given.entry(claim.fence).or_insert_with(|| said.clone());
+        if *first != said {
+            let text = format!("n{node} gave the number {} to {first:?} and to {said:?}", claim.fence);
+            self.fault(Invariant::Fences, text);
+        }
+    }
+
+    /// A home is put back and written to before it meets anybody: its log forks, and what it held since the backup is gone
+    /// with the side that does not count.
+    pub(crate) fn claims_forgotten(&mut self, node: usize) {
+        let id = self.nodes[node].id();
+        self.leases.held.retain(|fence, _| fence.node != id);
     }
 
     /// Which of the nodes that acknowledge both claims are bound by that: not those that break the rules, nor those that

@@ -460,6 +460,13 @@ impl Sim {
                 found = Some(reply);
             }
         }
+        if found.is_none()
+            && let Some(core) = &mut self.nodes[node].core
+        {
+            // It is not waited for: the node may be putting its document together.
+            let effects = core.handle(clock, Input::CallEnded(id));
+            self.carry_out(node, effects);
+        }
         found
     }
 }

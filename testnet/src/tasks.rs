@@ -147,11 +147,11 @@ impl Sim {
     }
 
     /// An agent was told that it has begun a task, or how far it is now.
-    pub(crate) fn worked(&mut self, node: usize, agent: usize, task: &Task) {
+    pub(crate) fn worked(&mut self, node: usize, agent: usize, task: &Task, asked: Duration) {
         let me = self.nodes[node].agents[agent].clone();
         let said = task.statements.iter().rev().find(|said| said.counts == Counts::Yes);
         let Some(said) = said.filter(|said| said.by.agent == me && said.state == task.state) else { return };
-        if task.state == State::Working {
+        if said.state == State::Working && begun_since(task, self.nodes[node].clock(asked).wall_ms) {
             self.check_order(node, task);
         }
         if task.state == State::Completed {
@@ -160,7 +160,8 @@ impl Sim {
         }
     }
 
-    /// Nothing is begun before what it comes after was completed by somebody.
+    /// Nothing is begun before what it comes after was completed by somebody. What was begun goes on, also if its creator
+    /// says since that it comes after something.
     fn check_order(&mut self, node: usize, task: &Task) {
         // What a hostile member does of its own tasks nobody here saw.
         if self.scenario.hostile.nodes > 0 {
@@ -325,6 +326,12 @@ impl Sim {
             self.fault(Invariant::Forgotten, text);
         }
     }
+}
+
+/// Whether a task was begun no earlier than then, in milliseconds since 1970 by the clock of who holds it.
+fn begun_since(task: &Task, since: u64) -> bool {
+    let mut counting = task.statements.iter().filter(|said| said.counts == Counts::Yes);
+    counting.find(|said| said.state == State::Working).is_some_and(|begun| begun.at >= since)
 }
 
 fn bidding(dice: &mut Dice) -> Bidding {

@@ -163,8 +163,24 @@ fn asked(request: &Request) -> String {
         Request::VoteClose(vote) => format!("close {}", vote.id),
         Request::Surfaced(surfaced) => format!("its inbox was shown up to {}", surfaced.cursor),
         Request::Ack(ack) => format!("{} messages are acknowledged", ack.ids.len()),
+        Request::TaskNew(task) => {
+            format!("make the task {}{}", task.id.as_deref().unwrap_or("that has no id"), comes_after(&task.after))
+        }
+        Request::TaskEdit(task) => {
+            let after = task.after.as_deref().map_or_else(String::new, comes_after);
+            format!("change the task {}{after}{}", task.id, if task.retry { ", to be tried again" } else { "" })
+        }
+        Request::TaskClaim(task) => format!("begin with the task {}", task.id),
+        Request::TaskUpdate(task) => {
+            let state = task.state.map_or_else(|| "as it is".to_owned(), |state| state.to_string());
+            format!("the task {} is {state}", task.id)
+        }
         other => other.name().to_owned(),
     }
+}
+
+fn comes_after(needs: &[String]) -> String {
+    if needs.is_empty() { String::new() } else { format!(", which comes after {}", needs.join(" and ")) }
 }
 
 /// What a core wants done, unless it is told where it is done.
@@ -190,6 +206,13 @@ fn answered(reply: &Reply) -> String {
         Reply::Inbox(inbox) => format!("answers with {} messages", inbox.messages.len()),
         Reply::VoteNew(vote) | Reply::VoteCast(vote) | Reply::VoteClose(vote) | Reply::VoteShow(vote) => {
             format!("answers that {} stands at {:?}", vote.id, vote.votes)
+        }
+        Reply::TaskNext(next) => match &next.task {
+            Some(task) => format!("answers that {} is next, and {}", task.id, task.state),
+            None => "answers that no task is next".to_owned(),
+        },
+        Reply::TaskNew(task) | Reply::TaskEdit(task) | Reply::TaskClaim(task) | Reply::TaskUpdate(task) => {
+            format!("answers that {} is {}", task.id, task.state)
         }
         _ => "answers".to_owned(),
     }

@@ -93,7 +93,10 @@ impl Core {
     }
 
     /// The own log of a conversation that was written before the present epoch: the longest one.
-    fn previous_log(&self, conversation: &ConversationId) -> Option<(LogId, u64, fedp2p_protocols::id::OpId)> {
+    pub(crate) fn previous_log(
+        &self,
+        conversation: &ConversationId,
+    ) -> Option<(LogId, u64, fedp2p_protocols::id::OpId)> {
         let own = self.own_log(conversation);
         self.logs
             .of_author(conversation, self.me())
@@ -142,8 +145,14 @@ impl Core {
         // Nothing is lost where only the clock was wrong.
         let clock = self.left_future_log == Some(self.now.monotonic);
         if begun || clock || self.previous_log(conversation).is_none() {
-            return Vec::new();
+            Vec::new()
+        } else {
+            self.reserving(conversation)
         }
+    }
+
+    /// As [`Core::reserve`], whatever log it is.
+    pub(crate) fn reserving(&self, conversation: &ConversationId) -> Vec<Edit> {
         let next = self.next_counter(&fedp2p_crdt::claim::claims(&self.documents.picture(conversation)));
         let known = &self.documents.content(conversation, &self.me()).reserved;
         let older = known.keys().map(|counter| Edit::Remove(Place::Reserved(*counter)));
@@ -175,7 +184,7 @@ impl Core {
         let ahead = tip.is_some_and(|tip| tip.hlc.milliseconds() > self.latest_ms());
         let since = self.left_future_log.map(|at| self.now.monotonic.saturating_sub(at));
         let lately = since.is_some_and(|since| since < LEAVE_AGAIN);
-        if !ahead || lately || self.remaking.contains_key(&(lobby, self.me())) {
+        if !ahead || lately || self.is_silent() {
             return;
         }
         self.left_future_log = Some(self.now.monotonic);
@@ -189,7 +198,7 @@ impl Core {
         self.epoch = LogEpochId::from_bytes(self.random());
         self.notice(format!("started a new log epoch: {why}"));
         let mut entries = Entries { writes: vec![Write::Epoch(self.epoch)], ..Entries::default() };
-        self.restate(&mut entries, self.lobby);
+        self.restate(&mut entries, self.lobby, &[]);
         self.commit_entries(entries);
     }
 

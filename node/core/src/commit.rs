@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fedp2p_protocols::api::claim::Claim;
+use fedp2p_crdt::content::Edit;
+use fedp2p_crdt::document::WriteError;
 use fedp2p_protocols::api::{Answer, Error, ErrorCode, watch};
 use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
 use fedp2p_protocols::joining;
@@ -19,6 +21,7 @@ use crate::documents::Applied;
 use crate::doors::{Finish, Glance, Then};
 use crate::effect::Effect;
 use crate::input::{CallId, Exchange};
+use crate::lost::Lost;
 use crate::store::{CommitToken, Read, StoreError, Write};
 
 /// Where an entry came from.
@@ -311,11 +314,15 @@ impl Core {
         }
     }
 
-    fn read_changes(&mut self, conversation: ConversationId, author: NodeId) {
+    pub(crate) fn read_changes(&mut self, conversation: ConversationId, author: NodeId) {
         self.read(Read::Changes { author, conversation }, Then::Remake { author, conversation });
     }
 
     pub(crate) fn documents_read(&mut self, conversation: ConversationId, author: NodeId, changes: &[Arc<Verified>]) {
+        if author == self.me() && self.lost.as_ref().is_some_and(Lost::is_awaited) {
+            // More of it comes, and then it is read again.
+            return;
+        }
         let waiting = self.remaking.remove(&(conversation, author)).unwrap_or_default();
         let before = self.glance(&conversation, &author);
         let epoch = self.documents.epoch(&conversation, &author);
@@ -330,7 +337,8 @@ impl Core {
         let mut entries = Entries::default();
         entries.writes.extend(self.document_write(conversation, author, epoch));
         if author == self.me() {
-            self.restate(&mut entries, conversation);
+            let edits = self.what_was_lost();
+            self.restate(&mut entries, conversation, &edits);
         }
         self.commit_entries(entries);
         self.tell_changes(&conversation, author, &before);
@@ -343,15 +351,36 @@ impl Core {
         }
     }
 
-    /// Makes sure that what this node says stands in its present log.
-    pub(crate) fn restate(&mut self, entries: &mut Entries, conversation: ConversationId) {
+    /// Makes sure that what this node says stands in its present log, and says these in the same breath.
+    pub(crate) fn restate(&mut self, entries: &mut Entries, conversation: ConversationId, edits: &[Edit]) {
         if self.remaking.contains_key(&(conversation, self.me())) {
             // Done once the document has been put together again.
             return;
         }
-        if self.edit(entries, conversation, None, &[]).is_err() {
-            self.notice("the own document could not be restated".to_owned());
+        if self.edit_what_fits(entries, conversation, edits).is_err() {
+            self.notice("the own document could not be written".to_owned());
         }
+    }
+
+    /// Edits this node's own document. If that is too much for one change, or one of the edits does not fit, those are
+    /// made that do.
+    ///
+    /// # Errors
+    /// If not all of them could be made.
+    pub(crate) fn edit_what_fits(
+        &mut self,
+        entries: &mut Entries,
+        conversation: ConversationId,
+        edits: &[Edit],
+    ) -> Result<(), WriteError> {
+        if self.edit(entries, conversation, None, edits).is_ok() {
+            return Ok(());
+        }
+        let mut done = self.edit(entries, conversation, None, &[]);
+        for edit in edits {
+            done = done.and(self.edit(entries, conversation, None, std::slice::from_ref(edit)));
+        }
+        done
     }
 
     /// Tells whoever listens what the admin should know.

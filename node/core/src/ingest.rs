@@ -299,7 +299,7 @@ impl Core {
             self.commit(writes, InFlight { written, fetched, ..InFlight::default() });
         }
         if std::mem::take(&mut self.epoch_due) {
-            self.start_log_epoch("another node holds entries of the old one that are missing here");
+            self.lost_shown();
         }
     }
 

@@ -221,9 +221,10 @@ impl Core {
         }
     }
 
-    /// When the claims are to be looked at next. Nothing can be written while the own document is put together again.
+    /// When the claims are to be looked at next. Nothing can be written, and nothing must be promised,
+    /// while the own document is put together again.
     pub(crate) fn claims_due(&self) -> Option<Duration> {
-        self.leases.due.filter(|_| !self.remaking.contains_key(&(self.lobby, self.me())))
+        self.leases.due.filter(|_| !self.is_silent())
     }
 
     /// Notes which claims there are, and which were renewed.

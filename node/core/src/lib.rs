@@ -12,6 +12,7 @@
 //! | `author` | writing own entries |
 //! | `ingest`, `recent`, `forks` | taking others' entries, at a bounded cost, and what is done about a contradiction |
 //! | `commit` | what follows once something is durable |
+//! | `lost` | what a node does that has lost entries of its own |
 //! | `session`, `sync` | connected nodes: presence, anti-entropy, catching up |
 //! | [`pin`] | what proves that a person answers |
 //! | `membership` | hellos, tickets, certificates that renew themselves |
@@ -32,6 +33,7 @@ mod ingest;
 pub mod input;
 mod leases;
 mod logs;
+mod lost;
 mod members;
 pub mod membership;
 mod pending;
@@ -72,6 +74,7 @@ use crate::ingest::Batch;
 use crate::input::{CallId, StoredTicket, VerifyToken};
 use crate::leases::Leases;
 use crate::logs::{Logs, Tip};
+use crate::lost::Lost;
 use crate::members::Members;
 use crate::pending::Pending;
 use crate::recent::{Notices, Quotas, Recent};
@@ -157,6 +160,8 @@ pub struct Core {
     deferred: Vec<(CallId, Caller, Request)>,
     /// Conversations in which an earlier log of this node is coming back.
     recovering: BTreeMap<ConversationId, Recovery>,
+    /// Own entries that others may have and this node has not; until they are here it says nothing of itself.
+    lost: Option<Lost>,
     /// Entries for positions whose own entry is still on its way to the store.
     contested: Vec<(Verified, NodeId)>,
     /// The own log was found to go further elsewhere, so a new one is to be started.
@@ -238,6 +243,7 @@ impl Core {
             remaking: BTreeMap::new(),
             deferred: Vec::new(),
             recovering: BTreeMap::new(),
+            lost: None,
             contested: Vec::new(),
             epoch_due: false,
             undone: Vec::new(),
@@ -333,6 +339,7 @@ impl Core {
             .chain(self.pending.deadline())
             .chain(self.undone_at)
             .chain(self.recovering.values().filter_map(Recovery::deadline))
+            .chain(self.lost.as_ref().and_then(Lost::deadline))
             .chain([self.renewal_due])
             .chain(self.closing_due())
             .chain(self.claims_due())
@@ -347,6 +354,7 @@ impl Core {
         self.pending_due();
         self.undone_due();
         self.recoveries_due();
+        self.lost_due();
         self.sessions_due();
         self.presence_due();
         self.renew_if_due();

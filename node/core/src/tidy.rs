@@ -99,7 +99,7 @@ impl Core {
 
     /// When it is looked next what is over. Nothing can be written while the own document is put together again.
     pub(crate) fn tidy_due(&self) -> Option<Duration> {
-        self.tidy.due.filter(|_| !self.remaking.contains_key(&(self.lobby, self.me())))
+        self.tidy.due.filter(|_| !self.is_silent())
     }
 
     /// Clears away some of what is over, if it is time.

@@ -174,7 +174,7 @@ impl Core {
 
     fn close_own(&mut self, key: &ProposalKey, cause: Cause) {
         let (lobby, me) = (self.lobby, self.me());
-        if self.remaking.contains_key(&(lobby, me)) {
+        if self.is_silent() {
             return;
         }
         let Some(entry) = self.closing(key, cause) else { return };

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use fedp2p_crdt::content::{Agent, Edit, Entry};
 use fedp2p_crdt::document::WriteError;
-use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Reply, Request, down, invite};
+use fedp2p_protocols::api::{Access, Answer, Caller, Error, ErrorCode, Reply, Request, down, invite};
 use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
 use fedp2p_protocols::limits::MAX_AGENTS;
 use fedp2p_protocols::name::{AgentName, NoteName};
@@ -119,15 +119,6 @@ impl Core {
                 self.effect(Effect::Admit { peer, addresses: Vec::new() });
             }
         }
-        let mut edits = Vec::new();
-        // Whoever starts the daemon under another name is not a person for that, once a PIN tells who is.
-        if let Some(agent) = person
-            && self.pin.is_none()
-            && !self.documents.content(&lobby, &self.me()).agents.contains_key(&agent)
-        {
-            edits.push(Entry::Agent(agent, Agent { kind: AgentKind::Person, said: None }).into());
-        }
-        edits.extend(self.departures());
         let mut entries = Entries::default();
         if let Some(Introduction { chain, addresses }) = inviter {
             let peer = chain.subject();
@@ -146,8 +137,11 @@ impl Core {
         if self.logs.get(&own).is_some_and(|log| log.frozen.is_some()) {
             self.start_log_epoch("what this node's key writes to the old one no longer counts");
         }
-        if self.edit(&mut entries, lobby, None, &edits).is_err() {
-            self.notice("the own document could not be written".to_owned());
+        if self.may_have_lost() {
+            self.wait_for_lost(person);
+        } else {
+            let edits = self.first_words(person);
+            self.restate(&mut entries, lobby, &edits);
         }
         self.commit_entries(entries);
     }
@@ -160,7 +154,11 @@ impl Core {
     }
 
     pub(crate) fn call(&mut self, id: CallId, caller: Caller, request: Request) {
-        if self.remaking.contains_key(&(self.lobby, self.me())) && self.deferred.len() < MAX_DEFERRED {
+        // Whoever watches says that it is there.
+        if request.access() != Access::Read || matches!(request, Request::Watch(_)) {
+            self.speak_again();
+        }
+        if self.is_remaking() && self.deferred.len() < MAX_DEFERRED {
             self.deferred.push((id, caller, request));
             return;
         }
@@ -473,7 +471,7 @@ impl Core {
             return Ok(());
         }
         let lobby = self.lobby;
-        if self.remaking.contains_key(&(lobby, self.me())) {
+        if self.is_remaking() {
             return Err(
                 Error::new(ErrorCode::Busy, "the node is putting its own document together again").hint("try again")
             );

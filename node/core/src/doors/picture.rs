@@ -257,6 +257,9 @@ impl Core {
     /// A change of an earlier log of this node came back from another node. It counts here as it does elsewhere, and
     /// once no more of them come, what it says is taken over into the present log.
     pub(crate) fn recover(&mut self, op: &Arc<Verified>) {
+        if self.lost_came(op) {
+            return;
+        }
         let conversation = op.header().conversation;
         let (me, own) = (self.me(), self.own_log(&conversation));
         let said = self.documents.content(&conversation, &me).clone();
@@ -319,12 +322,7 @@ impl Core {
         }
         let before = self.glance(&conversation, &me);
         let mut entries = Entries { before: Some(before), ..Entries::default() };
-        if self.edit(&mut entries, conversation, None, &edits).is_err() {
-            // Too much for one change, or one of them does not fit: what can be taken over, is.
-            for edit in &edits {
-                drop(self.edit(&mut entries, conversation, None, std::slice::from_ref(edit)));
-            }
-        }
+        drop(self.edit_what_fits(&mut entries, conversation, &edits));
         self.commit_entries(entries);
     }
 }
@@ -341,7 +339,7 @@ fn claim_state(claim: &Claim) -> (u32, u32, bool) {
 }
 
 /// The edits that add to `have` what only `lost` says, and what it says later.
-fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
+pub(crate) fn missing_edits(lost: &Content, have: &Content) -> Vec<Edit> {
     let later = |entry: &Entry| match entry {
         Entry::Agent(name, agent) => have.agents.get(name).is_none_or(|known| {
             let at = |agent: &Agent| agent.said.as_ref().map(|said| said.at);

@@ -87,6 +87,10 @@ impl Core {
         if ended.hold.is_none() || self.watches.holds(&ended.agent).next().is_some() {
             return;
         }
+        if self.is_silent() {
+            // Who is not there any more is said once the document is put together again.
+            return;
+        }
         let edits = if ended.idle {
             vec![Edit::Remove(Place::Attendance(ended.agent.clone())), Edit::Remove(Place::Agent(ended.agent))]
         } else {
@@ -103,10 +107,11 @@ impl Core {
         self.commit_entries(entries);
     }
 
-    /// What a node says first of agents whose clients were there when it stopped: they are not, until they come back.
+    /// What a node says first of agents whose clients were there when it spoke last: they are not, until they come back.
     pub(crate) fn departures(&self) -> Vec<Edit> {
         let attendance = &self.documents.content(&self.lobby, &self.me()).attendance;
-        let here = attendance.iter().filter(|(_, attendance)| attendance.here);
+        let is_gone = |agent: &AgentName| self.watches.holds(agent).next().is_none();
+        let here = attendance.iter().filter(|(agent, attendance)| attendance.here && is_gone(agent));
         let gone = Attendance { here: false, at: self.now.wall_ms };
         here.map(|(agent, _)| Entry::Attendance(agent.clone(), gone).into()).collect()
     }

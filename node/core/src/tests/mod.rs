@@ -15,6 +15,7 @@ mod holds;
 mod hostile;
 mod hostile_votes;
 mod ingest;
+mod lost;
 mod notes;
 mod pages;
 mod polls;
@@ -24,6 +25,7 @@ mod store;
 mod tasks;
 mod tickets;
 mod voters;
+mod work;
 mod years;
 
 use std::collections::{BTreeSet, VecDeque};

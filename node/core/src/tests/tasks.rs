@@ -14,7 +14,7 @@ fn new(id: &str, more: task_new::Request) -> Request {
     Request::TaskNew(task_new::Request { id: Some(id.to_owned()), title: format!("do {id}"), ..more })
 }
 
-fn plain(id: &str) -> Request {
+pub(super) fn plain(id: &str) -> Request {
     new(id, task_new::Request::default())
 }
 
@@ -27,16 +27,16 @@ fn to(id: &str, to: &str) -> Request {
     new(id, task_new::Request { to: Some(to.to_owned()), ..Default::default() })
 }
 
-fn start(id: &str) -> Request {
+pub(super) fn start(id: &str) -> Request {
     Request::TaskClaim(task_claim::Request { id: id.to_owned(), ..Default::default() })
 }
 
-fn update(id: &str, state: State, note: Option<&str>) -> Request {
+pub(super) fn update(id: &str, state: State, note: Option<&str>) -> Request {
     let note = note.map(str::to_owned);
     Request::TaskUpdate(task_update::Request { id: id.to_owned(), state: Some(state), note, result: None })
 }
 
-fn edit(id: &str, more: task_edit::Request) -> Request {
+pub(super) fn edit(id: &str, more: task_edit::Request) -> Request {
     Request::TaskEdit(task_edit::Request { id: id.to_owned(), ..more })
 }
 
@@ -67,7 +67,7 @@ fn analyst(agent: &str, subtask: Option<(&str, &str)>) -> Request {
     })
 }
 
-fn next(world: &mut World, n: usize) -> Option<String> {
+pub(super) fn next(world: &mut World, n: usize) -> Option<String> {
     world.ask(n, task_next::Request::default()).task.map(|task| task.id)
 }
 
@@ -81,7 +81,7 @@ fn shown(world: &mut World, n: usize, id: &str) -> Task {
 }
 
 /// A task as all nodes show it; it must be the same.
-fn agreed(world: &mut World, id: &str) -> Task {
+pub(super) fn agreed(world: &mut World, id: &str) -> Task {
     let first = shown(world, 0, id);
     for n in 1..world.hosts.len() {
         assert_eq!(shown(world, n, id), first, "n{n}");
@@ -89,7 +89,7 @@ fn agreed(world: &mut World, id: &str) -> Task {
     first
 }
 
-fn team() -> World {
+pub(super) fn team() -> World {
     let mut world = World::connected(3);
     for n in 0..3 {
         world.say(n, "here");

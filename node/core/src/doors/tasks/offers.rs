@@ -160,7 +160,7 @@ impl Core {
 
     fn write_own(&mut self, key: &TaskKey, task: Task, what: &str) {
         let (lobby, me) = (self.lobby, self.me());
-        if self.remaking.contains_key(&(lobby, me)) {
+        if self.is_silent() {
             return;
         }
         let by = task.by.clone();

@@ -65,7 +65,7 @@ impl Core {
 
     /// Goes on with the calls of which it is known by now who won what they claim.
     pub(crate) fn tasks_won(&mut self) {
-        if self.task_waits.is_empty() || self.remaking.contains_key(&(self.lobby, self.me())) {
+        if self.task_waits.is_empty() || self.is_remaking() {
             return;
         }
         let picture = self.documents.picture(&self.lobby);
@@ -121,7 +121,7 @@ impl Core {
 
     /// When the next call is answered that claims a task, even if nobody has won.
     pub(crate) fn task_answer_due(&self) -> Option<Duration> {
-        if self.remaking.contains_key(&(self.lobby, self.me())) {
+        if self.is_remaking() {
             return None;
         }
         self.task_waits.values().map(|waiting| waiting.until).min()

@@ -51,16 +51,12 @@ impl Core {
         if edits.is_empty() {
             let standing = self.board().task(&key).expect("a task that was found is on the board");
             if self.holds_task(caller, &standing) {
-                let state = if standing.state == State::Submitted { Some(State::Working) } else { None };
-                return self.say(
-                    call,
-                    caller,
-                    &key,
-                    state.unwrap_or(standing.state),
-                    note,
-                    None,
-                    finish(&key, Reply::TaskClaim),
-                );
+                let begins = standing.state == State::Submitted;
+                if begins {
+                    check_unblocked(&standing)?;
+                }
+                let state = if begins { State::Working } else { standing.state };
+                return self.say(call, caller, &key, state, note, None, finish(&key, Reply::TaskClaim));
             }
             self.check_free(caller, &standing, &request.id)?;
         }
@@ -97,9 +93,9 @@ impl Core {
         // One that was interrupted goes on where it was.
         let tasks = self.board().tasks();
         let held = tasks.iter().filter(|standing| {
-            self.holds_task(caller, standing)
-                && matches!(standing.state, State::Submitted | State::Working)
-                && !except.contains(&standing.key)
+            let goes_on =
+                standing.state == State::Working || (standing.state == State::Submitted && standing.is_open());
+            self.holds_task(caller, standing) && goes_on && !except.contains(&standing.key)
         });
         let first = held.min_by(|a, b| a.order().cmp(&b.order()));
         match first.map(|standing| (standing.key.clone(), standing.state)) {
@@ -204,6 +200,9 @@ impl Core {
         if !holds {
             return Err(self.not_held(&standing, &request.id));
         }
+        if (standing.state, state) == (State::Submitted, State::Working) {
+            check_unblocked(&standing)?;
+        }
         // What ends the work is always heard.
         let chatter = note.is_some() && !state.is_terminal() && state != State::Submitted;
         if chatter {
@@ -249,13 +248,7 @@ impl Core {
             return Err(conflict(format!("{} holds {id:?}", self.address(&holder.agent)))
                 .hint("\"fedp2p task next\" takes one that nobody holds"));
         }
-        if standing.is_blocked() {
-            let open = standing.needs.iter().filter(|need| need.is_open());
-            let names: Vec<&str> = open.map(|need| need.key.id.as_str()).collect();
-            return Err(conflict(format!("{id:?} comes after {}", names.join(", ")))
-                .hint("\"fedp2p task next\" takes one that has nothing in its way"));
-        }
-        Ok(())
+        check_unblocked(standing)
     }
 
     /// Says how far a task is that the caller holds, and gives it up if that ends the work on it.
@@ -353,4 +346,15 @@ fn after(state: State) -> &'static str {
         State::Completed => "it is over; make a new task with \"fedp2p task new\"",
         State::Failed | State::Canceled | State::Rejected => "who made it can try it again with \"fedp2p task retry\"",
     }
+}
+
+/// Checks that a task has nothing in its way that is to be completed first.
+fn check_unblocked(standing: &Standing<'_>) -> Result<(), Error> {
+    if !standing.is_blocked() {
+        return Ok(());
+    }
+    let open = standing.needs.iter().filter(|need| need.is_open());
+    let names: Vec<&str> = open.map(|need| need.key.id.as_str()).collect();
+    let message = format!("{:?} comes after {}", standing.key.id.as_str(), names.join(", "));
+    Err(Error::new(ErrorCode::Conflict, message).hint("\"fedp2p task next\" takes one that has nothing in its way"))
 }
