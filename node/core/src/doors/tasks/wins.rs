@@ -68,8 +68,7 @@ impl Core {
         if self.task_waits.is_empty() || self.remaking.contains_key(&(self.lobby, self.me())) {
             return;
         }
-        let picture = self.documents.picture(&self.lobby);
-        let claims = claim::claims(&picture);
+        let claims = self.documents.claims(&self.lobby);
         let me = self.me();
         let mut settled = Vec::new();
         let mut renumbered = Vec::new();
