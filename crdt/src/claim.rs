@@ -7,14 +7,18 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fedp2p_protocols::claim::{Claim, Confirmation, End, Fence, Mode, Replaced, Resource};
 use fedp2p_protocols::id::{ClaimHash, NodeId};
-use fedp2p_protocols::limits::{MAX_CLAIMS, MAX_COUNTER_LEAP};
-use fedp2p_protocols::name::{AgentName, RepositoryName};
-use fedp2p_protocols::task::TaskKey;
+use fedp2p_protocols::limits::{MAX_CLAIMED_GLOBS, MAX_CLAIMED_WILDCARDS, MAX_CLAIMS, MAX_COUNTER_LEAP};
+use fedp2p_protocols::name::AgentName;
 
 use crate::picture::Picture;
+
+mod near;
+
+use near::Near;
 
 /// How a claim stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +46,7 @@ pub struct Standing<'a> {
     /// How it stands.
     pub state: State,
     /// The nodes that acknowledge it.
-    pub acknowledged: BTreeSet<NodeId>,
+    pub acknowledged: Arc<BTreeSet<NodeId>>,
     /// How many nodes say anything in this conversation: there are at least so many members, whatever the claim says.
     pub members: u32,
     /// The newest of the claims of its agent on the same, itself if it is that, as it stands. Who takes over that one takes
@@ -103,30 +107,47 @@ impl Standing<'_> {
     }
 }
 
-/// What a claim is on: those on different things never exclude each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Thing<'a> {
-    Task(&'a TaskKey),
-    Repository(&'a RepositoryName),
-}
-
-impl<'a> Thing<'a> {
-    fn of(resource: &'a Resource) -> Self {
-        match resource {
-            Resource::Task(key) => Self::Task(key),
-            Resource::Files { repository, .. } => Self::Repository(repository),
-        }
-    }
-}
-
 /// All claims of a conversation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims<'a> {
     standings: BTreeMap<Fence, Standing<'a>>,
-    /// Those that their nodes have not ended.
-    open: BTreeMap<Thing<'a>, Vec<Fence>>,
+    /// Those that their nodes have not ended, by number.
+    open: Vec<Fence>,
+    near: Near<'a>,
     /// Up to which counters there may have been others, in ascending order.
     reserved: Vec<u64>,
+}
+
+/// How all claims of a picture stand, without what they say: it can be kept as long as nothing in the picture changes.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    standings: BTreeMap<Fence, Settled>,
+    reserved: Vec<u64>,
+}
+
+/// How one claim stands, without what it says.
+#[derive(Clone, Debug)]
+struct Settled {
+    state: State,
+    acknowledged: Arc<BTreeSet<NodeId>>,
+    members: u32,
+    newest: Replaced,
+    buried: bool,
+}
+
+impl Outcome {
+    /// The claims of the picture that this is the outcome of, as [`claims`] returns them; nothing is decided again.
+    pub fn of<'a>(&self, picture: &Picture<'a>) -> Claims<'a> {
+        let standing = |(&fence, settled): (&Fence, &Settled)| {
+            let claim = picture.node(&fence.node)?.claims.get(&fence.counter)?;
+            let Settled { state, acknowledged, members, newest, buried } = settled.clone();
+            Some((fence, Standing { fence, claim, state, acknowledged, members, newest, buried }))
+        };
+        let standings = self.standings.iter().filter_map(standing).collect();
+        let mut claims = Claims { standings, reserved: self.reserved.clone(), ..Claims::default() };
+        claims.find_open();
+        claims
+    }
 }
 
 /// Returns how all claims stand. It is a pure function of the picture.
@@ -136,8 +157,28 @@ pub fn claims<'a>(picture: &Picture<'a>) -> Claims<'a> {
     claims.leave_out_leaps();
     let older = claims.find_newest();
     claims.bury(&older);
-    claims.settle();
+    claims.settle(|held, claim| held.excludes(claim));
+    claims.find_open();
     claims
+}
+
+/// How much of what one node claims counts, as each claim may be compared with all others.
+#[derive(Default)]
+struct Room {
+    claims: usize,
+    globs: usize,
+    wildcards: usize,
+}
+
+impl Room {
+    /// Whether there is room for one more, which takes it up.
+    fn has(&mut self, claim: &Claim) -> bool {
+        let (globs, wildcards) = claim.resource.count_globs();
+        self.claims += 1;
+        self.globs += globs;
+        self.wildcards += wildcards;
+        self.claims <= MAX_CLAIMS && self.globs <= MAX_CLAIMED_GLOBS && self.wildcards <= MAX_CLAIMED_WILDCARDS
+    }
 }
 
 /// All claims that count.
@@ -145,30 +186,47 @@ fn gather<'a>(picture: &Picture<'a>) -> Claims<'a> {
     let mut standings = BTreeMap::new();
     let members = u32::try_from(picture.nodes().count()).unwrap_or(u32::MAX);
     for (node, content) in picture.nodes() {
-        let open = |claim: &Claim| claim.ended.is_none();
-        let spare = content.claims.iter().filter(|(_, claim)| open(claim)).nth(MAX_CLAIMS).map(|(&counter, _)| counter);
-        let counts = |counter: u64, claim: &Claim| !open(claim) || spare.is_none_or(|spare| counter < spare);
-        for (&counter, claim) in content.claims.iter().filter(|(counter, claim)| counts(**counter, claim)) {
+        let (mut room, mut full) = (Room::default(), false);
+        for (&counter, claim) in &content.claims {
+            full = full || (claim.ended.is_none() && !room.has(claim));
+            if full && claim.ended.is_none() {
+                continue;
+            }
             let fence = Fence { counter, node };
             let state = match claim.ended {
                 None => State::Tentative,
                 Some(ended) => ended.to.map_or(State::Ended(ended.cause), |to| State::Lost { to }),
             };
             let newest = Replaced { fence, renewals: claim.renewals };
-            let acknowledged = BTreeSet::new();
+            let acknowledged = Arc::default();
             standings.insert(fence, Standing { fence, claim, state, acknowledged, members, newest, buried: false });
         }
     }
     let reserved = picture.nodes().filter_map(|(_, content)| content.reserved.keys().next_back().copied());
     let mut reserved: Vec<u64> = reserved.collect();
     reserved.sort_unstable();
-    Claims { standings, open: BTreeMap::new(), reserved }
+    Claims { standings, reserved, ..Claims::default() }
 }
 
 impl<'a> Claims<'a> {
     /// Every claim, by number.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Standing<'a>> {
         self.standings.values()
+    }
+
+    /// What is to be kept of this, to have it again without deciding anything.
+    pub fn outcome(&self) -> Outcome {
+        let settled = |(&fence, standing): (&Fence, &Standing<'_>)| {
+            let Standing { state, acknowledged, members, newest, buried, .. } = standing.clone();
+            (fence, Settled { state, acknowledged, members, newest, buried })
+        };
+        Outcome { standings: self.standings.iter().map(settled).collect(), reserved: self.reserved.clone() }
+    }
+
+    /// The claims whose number has this counter, by node.
+    pub fn alike(&self, counter: u64) -> impl DoubleEndedIterator<Item = &Standing<'a>> {
+        let bound = |byte| Fence { counter, node: NodeId::from_bytes([byte; 32]) };
+        self.standings.range(bound(0)..=bound(u8::MAX)).map(|(_, standing)| standing)
     }
 
     /// One claim.
@@ -186,10 +244,9 @@ impl<'a> Claims<'a> {
         })
     }
 
-    /// The claims that have not ended and are on the same thing as one on `resource`.
+    /// The claims that have not ended and may be on something that is in `resource`, by number.
     fn beside<'b>(&'b self, resource: &'b Resource) -> impl Iterator<Item = &'b Standing<'a>> + use<'a, 'b> {
-        let open: &'b BTreeMap<Thing<'b>, Vec<Fence>> = &self.open;
-        open.get(&Thing::of(resource)).into_iter().flatten().map(|fence| &self.standings[fence])
+        self.near.find(resource).into_iter().map(|at| &self.standings[&self.open[at as usize]])
     }
 
     /// The claims that keep others out of something that is in `resource`, the highest rank first.
@@ -233,7 +290,7 @@ impl<'a> Claims<'a> {
             for (fence, acknowledgement) in &content.acknowledged {
                 let Some(standing) = self.standings.get_mut(fence) else { continue };
                 if *hashes.entry(*fence).or_insert_with(|| standing.claim.hash()) == acknowledgement.claim {
-                    standing.acknowledged.insert(node);
+                    Arc::make_mut(&mut standing.acknowledged).insert(node);
                 }
             }
         }
@@ -254,13 +311,20 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Finds which claims have not ended, and which of those that one agent has on the same is the newest. Returns the
-    /// others, by that one.
+    /// Finds which claims have not ended, and where they are.
+    fn find_open(&mut self) {
+        for standing in self.standings.values().filter(|standing| standing.claim.ended.is_none()) {
+            self.near.add(&standing.claim.resource);
+            self.open.push(standing.fence);
+        }
+    }
+
+    /// Finds which of the claims that one agent has on the same and that have not ended is the newest. Returns the others,
+    /// by that one.
     fn find_newest(&mut self) -> BTreeMap<Fence, Vec<Fence>> {
         let mut alike: BTreeMap<(NodeId, &'a AgentName, &'a Resource, Mode), Vec<Fence>> = BTreeMap::new();
         for open in self.standings.values().filter(|standing| standing.claim.ended.is_none()) {
             let claim = open.claim;
-            self.open.entry(Thing::of(&claim.resource)).or_default().push(open.fence);
             alike.entry((open.fence.node, &claim.by, &claim.resource, claim.mode)).or_default().push(open.fence);
         }
         let mut older = BTreeMap::new();
@@ -300,27 +364,32 @@ impl<'a> Claims<'a> {
     }
 
     /// Decides between those that have not ended: by rank, each holds unless one before it excludes it.
-    fn settle(&mut self) {
-        let mut open: Vec<Fence> = self.iter().filter(|open| open.is_live()).map(|open| open.fence).collect();
-        open.sort_by_cached_key(|fence| self.standings[fence].rank());
-        let mut hold: BTreeMap<Thing<'a>, Vec<Fence>> = BTreeMap::new();
-        for fence in open {
-            let claim = &self.standings[&fence];
-            let hold = hold.entry(Thing::of(&claim.claim.resource)).or_default();
-            let winner = hold.iter().find(|held| {
-                let held = &self.standings[held];
+    fn settle(&mut self, mut excludes: impl FnMut(&Standing<'a>, &Standing<'a>) -> bool) {
+        let mut open: Vec<&Standing<'a>> = self.iter().filter(|open| open.is_live()).collect();
+        open.sort_by_cached_key(|standing| standing.rank());
+        let mut hold: Vec<&Standing<'a>> = Vec::new();
+        let (mut near, mut decided) = (Near::default(), Vec::new());
+        for claim in open {
+            let winner = near.find(&claim.claim.resource).into_iter().map(|at| hold[at as usize]).find(|held| {
                 // One that challenges a lease that has run out waits for what most members say.
-                held.excludes(claim) && !(claim.confirmation().is_none() && claim.takes_over(held))
+                excludes(held, claim) && !(claim.confirmation().is_none() && claim.takes_over(held))
             });
             let state = match winner {
-                Some(&to) => State::Lost { to },
+                Some(&Standing { fence: to, .. }) => State::Lost { to },
                 None if claim.confirmation().is_some() => State::Confirmed,
                 None => State::Tentative,
             };
             if winner.is_none() {
-                hold.push(fence);
+                near.add(&claim.claim.resource);
+                hold.push(claim);
             }
+            decided.push((claim.fence, state));
+        }
+        for (fence, state) in decided {
             self.standings.get_mut(&fence).expect("it was found just now").state = state;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

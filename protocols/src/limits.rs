@@ -127,6 +127,11 @@ pub const MAX_CLAIM_TTL_S: u32 = 7 * 24 * 3600;
 pub const MAX_CLAIM_WHY_BYTES: usize = 256;
 /// Most claims of one node that have not ended; of more, only the first count.
 pub const MAX_CLAIMS: usize = 256;
+/// Most patterns in all claims of one node that have not ended; of more claims, only the first count: each is compared
+/// with those of others.
+pub const MAX_CLAIMED_GLOBS: usize = 512;
+/// Most of these that have wildcards; of more claims, only the first count.
+pub const MAX_CLAIMED_WILDCARDS: usize = 64;
 /// By how much the counter of a claim may exceed the next lower one: nobody can use the numbers up.
 pub const MAX_COUNTER_LEAP: u64 = 1 << 32;
 /// Longest title of a task, in bytes.

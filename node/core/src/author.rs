@@ -153,7 +153,7 @@ impl Core {
 
     /// As [`Core::reserve`], whatever log it is.
     pub(crate) fn reserving(&self, conversation: &ConversationId) -> Vec<Edit> {
-        let next = self.next_counter(&fedp2p_crdt::claim::claims(&self.documents.picture(conversation)));
+        let next = self.next_counter(&self.documents.claims(conversation));
         let known = &self.documents.content(conversation, &self.me()).reserved;
         let older = known.keys().map(|counter| Edit::Remove(Place::Reserved(*counter)));
         let reserved = Entry::Reserved(next + RESERVED, Reserved { at: self.now.wall_ms });

@@ -4,8 +4,10 @@
 //! are there and were admitted; of all complete ones the greatest (epoch, log) counts. Both rules are functions of
 //! the author's logs alone, so every node that holds the same ops shows the same content.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
+use fedp2p_crdt::claim::{Claims, Outcome, claims};
 use fedp2p_crdt::content::{Content, Edit};
 use fedp2p_crdt::document::WriteError;
 use fedp2p_crdt::document::{Document, DocumentId};
@@ -58,6 +60,20 @@ impl Shelf {
     }
 }
 
+/// The documents of one conversation.
+#[derive(Debug, Default)]
+struct Conversation {
+    shelves: BTreeMap<NodeId, Shelf>,
+    /// How the claims stand, once somebody has asked since the content that counts changed last.
+    claims: OnceCell<Outcome>,
+}
+
+impl Conversation {
+    fn picture(&self) -> Picture<'_> {
+        Picture::of(self.shelves.iter().filter_map(|(node, shelf)| Some((*node, shelf.document()?.content()))))
+    }
+}
+
 /// What came of a change.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
@@ -78,15 +94,16 @@ pub(crate) struct Draft {
 /// All documents.
 #[derive(Debug, Default)]
 pub(crate) struct Documents {
-    shelves: BTreeMap<ConversationId, BTreeMap<NodeId, Shelf>>,
+    conversations: BTreeMap<ConversationId, Conversation>,
     empty: Content,
 }
 
 impl Documents {
     /// Applies a checkpoint or a change. Ops of other kinds and payloads that say nothing change nothing.
     pub(crate) fn apply(&mut self, header: &Header, payload: &[u8]) -> Applied {
-        let shelf = self.shelves.entry(header.conversation).or_default().entry(header.author).or_default();
-        match header.kind {
+        let conversation = self.conversations.entry(header.conversation).or_default();
+        let shelf = conversation.shelves.entry(header.author).or_default();
+        let applied = match header.kind {
             Kind::Checkpoint => match Checkpoint::decode(payload) {
                 Ok(checkpoint) => begin(shelf, header, checkpoint),
                 Err(_) => Applied::Unchanged,
@@ -102,43 +119,57 @@ impl Documents {
             | Kind::ForkProof
             | Kind::Note
             | Kind::Other(_) => Applied::Unchanged,
+        };
+        if applied != Applied::Unchanged {
+            conversation.claims.take();
         }
+        applied
     }
 
     /// Forgets an author's documents in a conversation, to make them again from what counts.
     pub(crate) fn forget(&mut self, conversation: &ConversationId, author: &NodeId) {
-        if let Some(shelves) = self.shelves.get_mut(conversation) {
-            shelves.remove(author);
+        if let Some(conversation) = self.conversations.get_mut(conversation) {
+            conversation.shelves.remove(author);
+            conversation.claims.take();
         }
+    }
+
+    fn shelf(&self, conversation: &ConversationId, author: &NodeId) -> Option<&Shelf> {
+        self.conversations.get(conversation)?.shelves.get(author)
     }
 
     /// Which log the document stands in that counts.
     pub(crate) fn log(&self, conversation: &ConversationId, author: &NodeId) -> Option<LogId> {
-        let shelf = self.shelves.get(conversation).and_then(|shelves| shelves.get(author))?;
-        shelf.current.map(|(_, log)| log)
+        self.shelf(conversation, author)?.current.map(|(_, log)| log)
     }
 
     /// Which epoch of an author's document counts.
     pub(crate) fn epoch(&self, conversation: &ConversationId, author: &NodeId) -> Option<u32> {
-        let shelf = self.shelves.get(conversation).and_then(|shelves| shelves.get(author))?;
-        shelf.current.map(|(epoch, _)| epoch)
+        self.shelf(conversation, author)?.current.map(|(epoch, _)| epoch)
     }
 
     /// What an author says in a conversation.
     pub(crate) fn content(&self, conversation: &ConversationId, author: &NodeId) -> &Content {
-        let shelf = self.shelves.get(conversation).and_then(|shelves| shelves.get(author));
+        let shelf = self.shelf(conversation, author);
         shelf.and_then(Shelf::document).map_or(&self.empty, Document::content)
     }
 
     /// What everybody says in a conversation.
     pub(crate) fn picture(&self, conversation: &ConversationId) -> Picture<'_> {
-        let shelves = self.shelves.get(conversation).into_iter().flatten();
-        Picture::of(shelves.filter_map(|(node, shelf)| Some((*node, shelf.document()?.content()))))
+        self.conversations.get(conversation).map(Conversation::picture).unwrap_or_default()
+    }
+
+    /// How the claims in a conversation stand. It is decided once for as long as nothing that counts changes.
+    pub(crate) fn claims(&self, conversation: &ConversationId) -> Claims<'_> {
+        let Some(conversation) = self.conversations.get(conversation) else { return Claims::default() };
+        let picture = conversation.picture();
+        conversation.claims.get_or_init(|| claims(&picture).outcome()).of(&picture)
     }
 
     /// How much of an epoch an author's document takes up.
     pub(crate) fn load(&mut self, conversation: &ConversationId, author: &NodeId) -> Load {
-        let shelf = self.shelves.get_mut(conversation).and_then(|shelves| shelves.get_mut(author));
+        let conversation = self.conversations.get_mut(conversation);
+        let shelf = conversation.and_then(|conversation| conversation.shelves.get_mut(author));
         shelf.and_then(Shelf::document_mut).map_or_else(Load::default, Document::load)
     }
 
@@ -148,7 +179,9 @@ impl Documents {
     /// # Errors
     /// If an edit is over a limit, or the document is full; then nothing has changed.
     pub(crate) fn write(&mut self, own: DocumentId, edits: &[Edit], at_ms: u64) -> Result<Vec<Draft>, WriteError> {
-        let shelf = self.shelves.entry(own.conversation).or_default().entry(own.node).or_default();
+        let conversation = self.conversations.entry(own.conversation).or_default();
+        conversation.claims.take();
+        let shelf = conversation.shelves.entry(own.node).or_default();
         shelf.document_mut().map_or(Ok(()), |document| document.check_room(edits))?;
         let highest = shelf.epochs.keys().next_back().map_or(0, |(epoch, _)| *epoch);
         let goes_on = |document: &Document| document.id().log == own.log && !document.is_full() && !document.is_worn();

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fedp2p_crdt::claim::{Claims, Standing, State, claims};
+use fedp2p_crdt::claim::{Claims, Standing, State};
 use fedp2p_crdt::content::{Edit, Entry, Place};
 use fedp2p_protocols::api::claim as shown;
 use fedp2p_protocols::api::{Answer, Presence, Reply, watch};
@@ -194,8 +194,7 @@ impl Core {
             }
             self.leases.due = None;
             self.see_claims();
-            let picture = self.documents.picture(&lobby);
-            let claims = claims(&picture);
+            let claims = self.documents.claims(&lobby);
             let mut decisions = Decisions::default();
             self.decide_on_own(&claims, &mut decisions);
             let next = self.next_look(&claims);
@@ -467,8 +466,7 @@ impl Core {
 
     /// Answers a call with its claim as it stands.
     pub(crate) fn finish_claim(&mut self, call: CallId, fence: &Fence) {
-        let picture = self.documents.picture(&self.lobby);
-        let claims = claims(&picture);
+        let claims = self.documents.claims(&self.lobby);
         let answer = match claims.get(fence) {
             Some(standing) if standing.is_live() => {
                 Answer::Ok(Reply::ClaimTake(Box::new(self.show_claim(&claims, standing))))
@@ -485,8 +483,7 @@ impl Core {
 
     /// Tells those who watch which claims stand otherwise than when that was told last, once what makes them do so is stored.
     pub(crate) fn tell_claims(&mut self) {
-        let picture = self.documents.picture(&self.lobby);
-        let claims = claims(&picture);
+        let claims = self.documents.claims(&self.lobby);
         let mut told = BTreeMap::new();
         let mut news = Vec::new();
         for standing in claims.iter() {
@@ -518,8 +515,7 @@ impl Core {
     /// Starts with the claims that there are: nobody is told of those.
     pub(crate) fn restore_claims(&mut self) {
         self.see_claims();
-        let picture = self.documents.picture(&self.lobby);
-        let claims = claims(&picture);
+        let claims = self.documents.claims(&self.lobby);
         let told = claims.iter().map(|standing| (standing.fence, self.claim_state(standing))).collect();
         self.leases.told = told;
         self.claims_changed();

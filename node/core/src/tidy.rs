@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fedp2p_crdt::claim::{Claims, claims};
+use fedp2p_crdt::claim::Claims;
 use fedp2p_crdt::content::{Edit, Place};
 use fedp2p_crdt::load::FULL;
 use fedp2p_crdt::picture::Picture;
@@ -138,7 +138,7 @@ impl Core {
         let scarce =
             if load.ops > FULL.ops / 2 || load.maps > FULL.maps / 2 || load.bytes > FULL.bytes / 2 { 4 } else { 1 };
         let picture = self.documents.picture(&lobby);
-        let claims = claims(&picture);
+        let claims = self.documents.claims(&lobby);
         let board = Board::of(&picture, &claims);
         let (things, results, gone) = (BTreeSet::new(), Vec::new(), Vec::new());
         let mut look = Look { picture, claims, board, scarce, things, results, gone };

@@ -15,7 +15,11 @@ use crate::limits::MAX_GLOB_BYTES;
 /// A pattern of paths, spelled in the one way that patterns are.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(with = "String")]
-pub struct Glob(String);
+pub struct Glob {
+    text: Box<str>,
+    /// How many bytes stand before the first wildcard: all, if there is none.
+    plain: u16,
+}
 
 /// A pattern was not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,23 +42,8 @@ pub enum ParseGlobError {
     Character,
 }
 
-/// One name of a pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Segment {
-    /// Any number of folders.
-    Deep,
-    Name(Vec<Token>),
-}
-
-impl Segment {
-    /// What both are, unless one is any number of folders.
-    fn names<'a>((left, right): (&'a Self, &'a Self)) -> Option<(&'a [Token], &'a [Token])> {
-        match (left, right) {
-            (Self::Name(left), Self::Name(right)) => Some((left, right)),
-            (Self::Deep, _) | (_, Self::Deep) => None,
-        }
-    }
-}
+/// A name that stands for any number of folders.
+const DEEP: &str = "**";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
@@ -68,134 +57,117 @@ enum Token {
 impl Glob {
     /// The pattern as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether it has a `*` or a `?`.
+    pub fn has_wildcards(&self) -> bool {
+        usize::from(self.plain) < self.text.len()
+    }
+
+    /// The first name, unless that has a wildcard. Patterns whose first names differ do not overlap.
+    pub fn first_name(&self) -> Option<&str> {
+        self.text.split('/').next().filter(|name| name.len() <= self.plain.into())
     }
 
     /// Whether this path is covered: the pattern matches it or a folder that it is in.
     pub fn covers(&self, path: &str) -> bool {
-        let literal = |name: &str| Segment::Name(name.chars().map(Token::Character).collect());
-        let path: Vec<Segment> = path.split('/').map(literal).collect();
-        let pattern = self.segments();
-        // What is above the place that the pattern names is not covered, so the path must be used up last.
-        walk(&pattern, &path, |left, _| left == pattern.len())
+        // What is below is covered as well.
+        let names = self.text.split('/').chain([DEEP]);
+        stretch(names, path.split('/'), |name| *name == DEEP, |name, plain| matches(name, plain))
     }
 
     /// Whether there can be a path that both cover.
     pub fn overlaps(&self, other: &Self) -> bool {
         // Most differ long before the first wildcard of either.
-        let plain = |glob: &Self| glob.0.find(['*', '?']).unwrap_or(glob.0.len());
-        let common = plain(self).min(plain(other));
-        if self.0.as_bytes()[..common] != other.0.as_bytes()[..common] {
+        let common = usize::from(self.plain.min(other.plain));
+        if self.text.as_bytes()[..common] != other.text.as_bytes()[..common] {
             return false;
         }
-        let (ours, theirs) = (self.segments(), other.segments());
-        let deep = |names: &[Segment]| names.contains(&Segment::Deep);
-        if (deep(&ours) || deep(&theirs)) && ours.len() * theirs.len() <= MOST_STEPS {
-            return walk(&ours, &theirs, |left, right| left == ours.len() || right == theirs.len());
-        }
-        // Without folders of any depth it is name by name. With them, it seems so if the names before the first do.
-        ours.iter().zip(&theirs).map_while(Segment::names).all(|(l, r)| meet(l, r))
+        let from = self.text[..common].rfind('/').map_or(0, |at| at + 1);
+        let pairs = self.text[from..].split('/').zip(other.text[from..].split('/'));
+        // Folders of any depth on one side can be whatever the other has from there on, as what is below is covered.
+        pairs.take_while(|(left, right)| *left != DEEP && *right != DEEP).all(|(left, right)| meet(left, right))
     }
 
     /// Whether it leaves nothing out, such as `*`, `**` and `**/*`.
     pub fn is_everything(&self) -> bool {
-        self.segments().iter().all(|segment| match segment {
-            Segment::Deep => true,
-            Segment::Name(tokens) => {
-                let any = tokens.iter().all(|token| matches!(token, Token::Many | Token::One));
-                any && tokens.contains(&Token::Many)
-            }
-        })
-    }
-
-    fn segments(&self) -> Vec<Segment> {
-        let segment = |name: &str| match name {
-            "**" => Segment::Deep,
-            name => Segment::Name(
-                name.chars()
-                    .map(|c| match c {
-                        '*' => Token::Many,
-                        '?' => Token::One,
-                        c => Token::Character(c),
-                    })
-                    .collect(),
-            ),
-        };
-        self.0.split('/').map(segment).collect()
+        self.text.split('/').all(|name| name.contains('*') && name.bytes().all(|byte| matches!(byte, b'*' | b'?')))
     }
 }
 
-/// Whether both can be followed, name by name, to a pair of places at which `done` says so.
-fn walk(left: &[Segment], right: &[Segment], done: impl Fn(usize, usize) -> bool) -> bool {
-    reach(left.len(), right.len(), done, |at, there| match (left.get(at), right.get(there)) {
-        (None, None) => Steps::default(),
-        (l, r) => Steps {
-            left: l == Some(&Segment::Deep) || (r == Some(&Segment::Deep) && l.is_some()),
-            right: r == Some(&Segment::Deep) || (l == Some(&Segment::Deep) && r.is_some()),
-            both: match (l, r) {
-                (Some(Segment::Name(l)), Some(Segment::Name(r))) => meet(l, r),
-                _ => false,
-            },
-        },
+/// What a name of a pattern says.
+fn tokens(name: &str) -> impl DoubleEndedIterator<Item = Token> + Clone + '_ {
+    name.chars().map(|c| match c {
+        '*' => Token::Many,
+        '?' => Token::One,
+        c => Token::Character(c),
     })
 }
 
-/// Above this product of the lengths of two names that both have stars, comparing them to the end would cost too much.
+/// Whether a name of a pattern matches a name of a path, in which nothing is special.
+fn matches(name: &str, plain: &str) -> bool {
+    let fits = |token: &Token, character: &char| alike(*token, Token::Character(*character));
+    stretch(tokens(name), plain.chars(), |token| *token == Token::Many, fits)
+}
+
+/// Whether what is starred can be as `plain`: what stands between two stars is taken at the first place that it fits.
+fn stretch<S, P>(
+    starred: impl Iterator<Item = S> + Clone,
+    plain: impl Iterator<Item = P> + Clone,
+    is_star: impl Fn(&S) -> bool,
+    fits: impl Fn(&S, &P) -> bool,
+) -> bool {
+    let (mut at, mut there) = (starred, plain);
+    // Behind the last star so far, and where what follows it was tried last.
+    let mut retry = None;
+    loop {
+        let (mut next, mut rest) = (at.clone(), there.clone());
+        let Some(plain) = rest.next() else { break };
+        match next.next() {
+            Some(star) if is_star(&star) => {
+                retry = Some((next.clone(), there.clone()));
+                at = next;
+            }
+            Some(other) if fits(&other, &plain) => (at, there) = (next, rest),
+            Some(_) | None => {
+                let Some((star, tried)) = &mut retry else { return false };
+                tried.next();
+                (at, there) = (star.clone(), tried.clone());
+            }
+        }
+    }
+    at.all(|left| is_star(&left))
+}
+
+/// Above this product of the lengths of a name with several stars and one without, comparing them to the end would cost
+/// too much.
 const MOST_STEPS: usize = 512;
 
 /// Whether there is a name that both match; if that is too costly to find out, whether it seems so.
-fn meet(left: &[Token], right: &[Token]) -> bool {
-    let starred = |tokens: &[Token]| tokens.contains(&Token::Many);
-    match (starred(left), starred(right)) {
-        (false, false) => left.len() == right.len() && fit(left.iter(), right.iter()),
-        (true, false) => stretch(left, right),
-        (false, true) => stretch(right, left),
-        (true, true) => {
-            fit(left.iter(), right.iter())
-                && fit(left.iter().rev(), right.iter().rev())
-                && (left.len() * right.len() > MOST_STEPS || meet_stars(left, right))
-        }
+fn meet(left: &str, right: &str) -> bool {
+    // Both often begin alike where they are compared, so that they differ is seen sooner from behind.
+    if !fit(tokens(left).rev(), tokens(right).rev()) || !fit(tokens(left), tokens(right)) {
+        return false;
+    }
+    let lengths = |name: &str| (name.bytes().filter(|byte| *byte == b'*').count(), name.chars().count());
+    let ((stars_left, left_length), (stars_right, right_length)) = (lengths(left), lengths(right));
+    match (stars_left, stars_right) {
+        (0, 0) => left_length == right_length,
+        (stars, 0) => fills(left, left_length, stars, right, right_length),
+        (0, stars) => fills(right, right_length, stars, left, left_length),
+        // What the stars of one stand for can hold all that stands between those of the other.
+        (_, _) => true,
     }
 }
 
-/// Whether a name with stars can be as `plain`, which has none: what stands between two stars is taken at the first place
-/// that it fits.
-fn stretch(starred: &[Token], plain: &[Token]) -> bool {
-    let (mut at, mut there) = (0, 0);
-    // Behind the last star so far, and where what follows it was tried last.
-    let mut retry = None;
-    while there < plain.len() {
-        match starred.get(at) {
-            Some(Token::Many) => {
-                at += 1;
-                retry = Some((at, there));
-            }
-            Some(token) if alike(*token, plain[there]) => (at, there) = (at + 1, there + 1),
-            Some(_) | None => {
-                let Some((star, tried)) = retry else { return false };
-                (at, there) = (star, tried + 1);
-                retry = Some((at, there));
-            }
-        }
-    }
-    starred[at..].iter().all(|token| *token == Token::Many)
-}
-
-/// Whether there is a name that both match, whatever stars they have.
-fn meet_stars(left: &[Token], right: &[Token]) -> bool {
-    let done = |at, there| at == left.len() && there == right.len();
-    reach(left.len(), right.len(), done, |at, there| {
-        let (l, r) = (left.get(at).copied(), right.get(there).copied());
-        Steps {
-            left: l == Some(Token::Many) || (r == Some(Token::Many) && l.is_some()),
-            right: r == Some(Token::Many) || (l == Some(Token::Many) && r.is_some()),
-            both: match (l, r) {
-                (Some(Token::Many), _) | (_, Some(Token::Many)) => false,
-                (Some(l), Some(r)) => alike(l, r),
-                _ => false,
-            },
-        }
-    })
+/// Whether a name with stars can be as `plain`, which has none, if it fits at both ends; if that is too costly to find
+/// out, whether it seems so.
+fn fills(starred: &str, length: usize, stars: usize, plain: &str, plain_length: usize) -> bool {
+    let is_star = |token: &Token| *token == Token::Many;
+    let fits = |left: &Token, right: &Token| alike(*left, *right);
+    plain_length + stars >= length
+        && (stars == 1 || length * plain_length > MOST_STEPS || stretch(tokens(starred), tokens(plain), is_star, fits))
 }
 
 /// Whether one character can be both.
@@ -204,44 +176,9 @@ fn alike(left: Token, right: Token) -> bool {
 }
 
 /// Whether two names are alike up to the first star of either.
-fn fit<'a>(left: impl Iterator<Item = &'a Token>, right: impl Iterator<Item = &'a Token>) -> bool {
-    let pairs = left.zip(right).take_while(|(l, r)| **l != Token::Many && **r != Token::Many);
-    pairs.into_iter().all(|(l, r)| alike(*l, *r))
-}
-
-/// How two sequences can be followed from one pair of places.
-#[derive(Default)]
-struct Steps {
-    left: bool,
-    right: bool,
-    both: bool,
-}
-
-/// Whether `done` is reached from the start of two sequences of these lengths.
-fn reach(
-    left: usize,
-    right: usize,
-    done: impl Fn(usize, usize) -> bool,
-    steps: impl Fn(usize, usize) -> Steps,
-) -> bool {
-    let mut reached = vec![false; (left + 2) * (right + 2)];
-    let place = |at: usize, there: usize| at * (right + 2) + there;
-    reached[place(0, 0)] = true;
-    for at in 0..=left {
-        for there in 0..=right {
-            if !reached[place(at, there)] {
-                continue;
-            }
-            if done(at, there) {
-                return true;
-            }
-            let steps = steps(at, there);
-            reached[place(at + 1, there)] |= steps.left;
-            reached[place(at, there + 1)] |= steps.right;
-            reached[place(at + 1, there + 1)] |= steps.both;
-        }
-    }
-    false
+fn fit(left: impl Iterator<Item = Token>, right: impl Iterator<Item = Token>) -> bool {
+    let mut pairs = left.zip(right).take_while(|(left, right)| *left != Token::Many && *right != Token::Many);
+    pairs.all(|(left, right)| alike(left, right))
 }
 
 /// The one way to write a name: stars that say no more than one does are one.
@@ -283,19 +220,24 @@ impl FromStr for Glob {
                 names.push(name);
             }
         }
-        if names.is_empty() { Err(ParseGlobError::Empty) } else { Ok(Self(names.join("/"))) }
+        if names.is_empty() {
+            return Err(ParseGlobError::Empty);
+        }
+        let text = names.join("/").into_boxed_str();
+        let plain = text.find(['*', '?']).unwrap_or(text.len());
+        Ok(Self { plain: u16::try_from(plain).expect("a pattern is short"), text })
     }
 }
 
 impl fmt::Display for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(&self.text)
     }
 }
 
 impl Serialize for Glob {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(&self.text)
     }
 }
 
@@ -313,6 +255,45 @@ mod tests {
 
     fn glob(text: &str) -> Glob {
         text.parse().unwrap()
+    }
+
+    fn names(text: &str) -> Vec<&str> {
+        text.split('/').collect()
+    }
+
+    /// Whether `done` is reached from the start of two sequences if every way is tried to follow them.
+    fn tried<T: Copy>(
+        left: &[T],
+        right: &[T],
+        is_star: impl Fn(&T) -> bool,
+        fits: impl Fn(T, T) -> bool,
+        done: impl Fn(usize, usize) -> bool,
+    ) -> bool {
+        let mut reached = vec![vec![false; right.len() + 2]; left.len() + 2];
+        reached[0][0] = true;
+        for at in 0..=left.len() {
+            for there in 0..=right.len() {
+                if !reached[at][there] {
+                    continue;
+                }
+                if done(at, there) {
+                    return true;
+                }
+                let (l, r) = (left.get(at).copied(), right.get(there).copied());
+                let (star_left, star_right) = (l.as_ref().is_some_and(&is_star), r.as_ref().is_some_and(&is_star));
+                reached[at + 1][there] |= star_left || (star_right && l.is_some());
+                reached[at][there + 1] |= star_right || (star_left && r.is_some());
+                let pair = l.zip(r).filter(|_| !star_left && !star_right);
+                reached[at + 1][there + 1] |= pair.is_some_and(|(l, r)| fits(l, r));
+            }
+        }
+        false
+    }
+
+    fn tried_names(left: &str, right: &str) -> bool {
+        let (left, right): (Vec<Token>, Vec<Token>) = (tokens(left).collect(), tokens(right).collect());
+        let done = |at, there| at == left.len() && there == right.len();
+        tried(&left, &right, |token| *token == Token::Many, alike, done)
     }
 
     #[test]
@@ -419,24 +400,34 @@ mod tests {
     proptest! {
         #[test]
         fn names_meet_as_if_every_way_had_been_tried(one in "[ab*?]{1,12}", other in "[ab*?]{1,12}") {
-            let tokens = |text: &str| match glob(text).segments().remove(0) {
-                Segment::Name(tokens) => tokens,
-                Segment::Deep => vec![Token::Many],
-            };
-            let (one, other) = (tokens(&one), tokens(&other));
-            prop_assert_eq!(meet(&one, &other), meet_stars(&one, &other));
-            prop_assert_eq!(meet(&other, &one), meet_stars(&one, &other));
+            let (one, other) = (tidy(&one), tidy(&other));
+            prop_assume!(one != DEEP && other != DEEP);
+            prop_assert_eq!(meet(&one, &other), tried_names(&one, &other));
+            prop_assert_eq!(meet(&other, &one), tried_names(&one, &other));
         }
 
         #[test]
-        fn patterns_without_deep_folders_overlap_as_if_every_way_had_been_tried(
+        fn patterns_overlap_as_if_every_way_had_been_tried(
             one in "[ab*?]{1,3}(/[ab*?]{1,3}){0,3}",
             other in "[ab*?]{1,3}(/[ab*?]{1,3}){0,3}",
         ) {
             let (one, other) = (glob(&one), glob(&other));
-            let (ours, theirs) = (one.segments(), other.segments());
-            let tried = walk(&ours, &theirs, |left, right| left == ours.len() || right == theirs.len());
-            prop_assert_eq!(one.overlaps(&other), tried);
+            let (left, right) = (names(one.as_str()), names(other.as_str()));
+            let done = |at, there| at == left.len() || there == right.len();
+            prop_assert_eq!(one.overlaps(&other), tried(&left, &right, |name| *name == DEEP, tried_names, done));
+            prop_assert_eq!(one.first_name() != other.first_name() && one.first_name().is_some()
+                && other.first_name().is_some() && one.overlaps(&other), false);
+        }
+
+        #[test]
+        fn patterns_cover_paths_as_if_every_way_had_been_tried(
+            pattern in "[ab*?]{1,4}(/([ab*?]{1,3}|\\*\\*)){0,3}",
+            path in "[ab]{1,3}(/[ab]{1,3}){0,4}",
+        ) {
+            let pattern = glob(&pattern);
+            let (left, right) = (names(pattern.as_str()), names(&path));
+            let done = |at, _| at == left.len();
+            prop_assert_eq!(pattern.covers(&path), tried(&left, &right, |name| *name == DEEP, tried_names, done));
         }
 
         #[test]

@@ -58,6 +58,14 @@ impl Resource {
             Self::Task(_) => false,
         }
     }
+
+    /// How many patterns it has, and how many of these have wildcards.
+    pub fn count_globs(&self) -> (usize, usize) {
+        match self {
+            Self::Files { globs, .. } => (globs.len(), globs.iter().filter(|glob| glob.has_wildcards()).count()),
+            Self::Task(_) => (0, 0),
+        }
+    }
 }
 
 impl fmt::Display for Resource {

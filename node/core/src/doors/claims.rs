@@ -1,6 +1,6 @@
 //! Claims at the doors: taken, renewed, released, listed. `leases` is what becomes of them.
 
-use fedp2p_crdt::claim::{Claims, Standing, State, claims};
+use fedp2p_crdt::claim::{Claims, Standing, State};
 use fedp2p_crdt::content::{Edit, Entry};
 use fedp2p_protocols::api::claim as shown;
 use fedp2p_protocols::api::{
@@ -8,8 +8,8 @@ use fedp2p_protocols::api::{
 };
 use fedp2p_protocols::claim::{Claim, End, Ended, Fence, Glob, Mode, Replaced, Resource};
 use fedp2p_protocols::limits::{
-    MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_CLAIMS, MAX_GLOBS, MAX_GLOBS_BYTES, MAX_PAGE, MAX_REPLACED,
-    MIN_CLAIM_TTL_S,
+    MAX_CLAIM_TTL_S, MAX_CLAIM_WHY_BYTES, MAX_CLAIMED_GLOBS, MAX_CLAIMED_WILDCARDS, MAX_CLAIMS, MAX_GLOBS,
+    MAX_GLOBS_BYTES, MAX_PAGE, MAX_REPLACED, MIN_CLAIM_TTL_S,
 };
 use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::vote::AgentId;
@@ -65,31 +65,21 @@ impl Core {
         check_wish(&wish)?;
         let salt = u64::from_le_bytes(self.random());
         let (me, at) = (self.me(), self.now.wall_ms);
-        let picture = self.documents.picture(&self.lobby);
-        let claims = claims(&picture);
+        let claims = self.documents.claims(&self.lobby);
         let open = |own: &&Standing<'_>| own.fence.node == me && own.claim.ended.is_none();
         let own: Vec<&Standing<'_>> = claims.iter().filter(open).collect();
-        if own.len() >= MAX_CLAIMS {
-            let message = format!("the agents of this node hold {MAX_CLAIMS} claims, and no more fit");
-            return Err(Error::new(ErrorCode::TooLarge, message).hint("release some of them"));
-        }
-        // What was said of a task counts as long as the claim is there under which it was said.
-        let kept = self.documents.content(&self.lobby, &me).claims.len();
-        if kept >= MOST_KEPT && matches!(wish.resource, Resource::Task(_)) {
-            let message = format!("the agents of this node have worked on {MOST_KEPT} tasks, and no more fit");
-            return Err(Error::new(ErrorCode::TooLarge, message).hint("let an agent of another node take it"));
-        }
         let same = |own: &&Standing<'_>| {
             let theirs = (&own.claim.by, &own.claim.resource, own.claim.mode, own.claim.ttl_s);
             own.is_live() && theirs == (&caller.name, &wish.resource, wish.mode, wish.ttl_s)
         };
         let mut edits = Vec::new();
-        let counter = match own.into_iter().find(same) {
+        let counter = match own.iter().copied().find(same) {
             Some(own) => {
                 edits.push(Entry::Claim(own.fence.counter, self.renewal_of(own.claim)).into());
                 own.fence.counter
             }
             None => {
+                self.check_claims_fit(&own, &wish.resource)?;
                 let claim = Claim {
                     resource: wish.resource,
                     by: caller.name.clone(),
@@ -114,6 +104,40 @@ impl Core {
         self.edit_as(entries, caller, edits)?;
         self.claims_changed();
         Ok(counter)
+    }
+
+    /// Whether one more claim of this node counts and has room in its document, beside those that have not ended.
+    fn check_claims_fit(&self, own: &[&Standing<'_>], wanted: &Resource) -> Result<(), Error> {
+        let too_large = |message, hint| Err(Error::new(ErrorCode::TooLarge, message).hint(hint));
+        if own.len() >= MAX_CLAIMS {
+            let message = format!("the agents of this node hold {MAX_CLAIMS} claims, and no more fit");
+            return too_large(message, "release some of them");
+        }
+        let resources = own.iter().map(|own| &own.claim.resource).chain([wanted]);
+        let count = |(globs, wildcards), resource: &Resource| {
+            let (more, wild) = resource.count_globs();
+            (globs + more, wildcards + wild)
+        };
+        let (globs, wildcards) = resources.fold((0, 0), count);
+        if globs > MAX_CLAIMED_GLOBS {
+            let message = format!(
+                "the agents of this node would hold {globs} files, folders and patterns; at most {MAX_CLAIMED_GLOBS} fit"
+            );
+            return too_large(message, "claim the folder that they are in, or release some claims");
+        }
+        if wildcards > MAX_CLAIMED_WILDCARDS {
+            let message = format!(
+                "the agents of this node would hold {wildcards} patterns with * or ?; at most {MAX_CLAIMED_WILDCARDS} fit"
+            );
+            return too_large(message, "claim files or folders by their names, or release some claims");
+        }
+        // What was said of a task counts as long as the claim is there under which it was said.
+        let kept = self.documents.content(&self.lobby, &self.me()).claims.len();
+        if kept >= MOST_KEPT && matches!(wanted, Resource::Task(_)) {
+            let message = format!("the agents of this node have worked on {MOST_KEPT} tasks, and no more fit");
+            return too_large(message, "let an agent of another node take it");
+        }
+        Ok(())
     }
 
     /// The claims that a new one would take over, as their leases have run out.
@@ -160,8 +184,7 @@ impl Core {
     }
 
     fn is_confirmed(&self, fence: &Fence) -> bool {
-        let picture = self.documents.picture(&self.lobby);
-        claims(&picture).get(fence).is_some_and(|standing| standing.state == State::Confirmed)
+        self.documents.claims(&self.lobby).get(fence).is_some_and(|standing| standing.state == State::Confirmed)
     }
 
     pub(crate) fn claim_renew(
@@ -198,8 +221,7 @@ impl Core {
         wrap: fn(Vec<shown::Claim>) -> Reply,
         change: impl Fn(&Self, &Claim) -> Claim,
     ) -> Result<(), Error> {
-        let picture = self.documents.picture(&self.lobby);
-        let claims = claims(&picture);
+        let claims = self.documents.claims(&self.lobby);
         let mut fences = Vec::new();
         if ids.is_empty() {
             let own = |own: &&Standing<'_>| own.fence.node == self.me() && own.claim.by == caller.name;
@@ -245,9 +267,8 @@ impl Core {
         let (number, node) = id.split_once('@').map_or((id, None), |(number, node)| (number, Some(node)));
         let on_node =
             |standing: &&Standing<'a>| node.is_none_or(|node| self.members.display(&standing.fence.node) == node);
-        let counter: Option<u64> = number.parse().ok();
-        let found: Vec<&Standing<'a>> =
-            claims.iter().filter(|standing| Some(standing.fence.counter) == counter).filter(on_node).collect();
+        let alike = number.parse().ok().map(|counter| claims.alike(counter));
+        let found: Vec<&Standing<'a>> = alike.into_iter().flatten().filter(on_node).collect();
         match found.as_slice() {
             [one] => Ok(one),
             [] => Err(Error::new(ErrorCode::NotFound, format!("there is no claim {id:?}"))
@@ -259,14 +280,11 @@ impl Core {
     }
 
     pub(crate) fn claim_list(&self, request: &claim_list::Request) -> Result<claim_list::Reply, Error> {
+        let claims = self.documents.claims(&self.lobby);
         if let Some(id) = &request.id {
-            let picture = self.documents.picture(&self.lobby);
-            let claims = claims(&picture);
             let one = self.find_claim(&claims, id)?;
             return Ok(claim_list::Reply { claims: vec![self.show_claim(&claims, one)], more: 0, next: None });
         }
-        let picture = self.documents.picture(&self.lobby);
-        let claims = claims(&picture);
         let by = request.by.as_deref().map(|text| self.resolve(text)).transpose()?;
         let after = request.after.as_deref().map(|text| self.find_claim(&claims, text)).transpose()?;
         let wanted = |standing: &&Standing<'_>| {
@@ -289,8 +307,7 @@ impl Core {
                 .hint("check them in parts"));
         }
         let me = AgentId { node: self.me(), name: caller.name.clone() };
-        let picture = self.documents.picture(&self.lobby);
-        let claims = claims(&picture);
+        let claims = self.documents.claims(&self.lobby);
         let by_me = |standing: &Standing<'_>| (me.node, &me.name) == (standing.fence.node, &standing.claim.by);
         let foreign = |standing: &&Standing<'_>| standing.is_live() && !by_me(standing) && !self.has_run_out(standing);
         let foreign: Vec<&Standing<'_>> = claims.iter().filter(foreign).collect();
@@ -313,16 +330,18 @@ impl Core {
     }
 
     pub(crate) fn show_claims(&self, wanted: impl Fn(&Standing<'_>) -> bool) -> Vec<shown::Claim> {
-        let picture = self.documents.picture(&self.lobby);
-        let claims = claims(&picture);
+        let claims = self.documents.claims(&self.lobby);
         claims.iter().filter(|standing| wanted(standing)).map(|standing| self.show_claim(&claims, standing)).collect()
     }
 
     /// How people name a claim.
     fn claim_id(&self, claims: &Claims<'_>, fence: &Fence) -> String {
-        let alike = claims.iter().filter(|other| other.fence.counter == fence.counter).count();
         let counter = fence.counter;
-        if alike > 1 { format!("{counter}@{}", self.members.display(&fence.node)) } else { counter.to_string() }
+        if claims.alike(counter).nth(1).is_some() {
+            format!("{counter}@{}", self.members.display(&fence.node))
+        } else {
+            counter.to_string()
+        }
     }
 
     pub(crate) fn claim_state(&self, standing: &Standing<'_>) -> shown::State {

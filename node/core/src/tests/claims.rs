@@ -3,6 +3,7 @@
 use fedp2p_protocols::api::claim::{Claim, State};
 use fedp2p_protocols::api::{claim_check, claim_list, claim_release, claim_renew, claim_take};
 use fedp2p_protocols::claim::Mode;
+use fedp2p_protocols::limits::{MAX_CLAIMED_GLOBS, MAX_CLAIMED_WILDCARDS, MAX_CLAIMS};
 
 use super::*;
 
@@ -476,4 +477,41 @@ fn what_binds_a_node_survives_a_power_cut() {
     assert!(after.iter().all(|flushes| *flushes > 0), "{after:?}");
     world.say(1, "done");
     assert_eq!(flushes(&world), after);
+}
+
+#[test]
+fn who_takes_again_what_it_holds_renews_it_also_when_no_more_claims_fit() {
+    let mut world = World::new(1);
+    for file in 0..MAX_CLAIMS {
+        world.take(0, "coder", &[&format!("src/{file}")]).unwrap();
+    }
+    let error = world.take(0, "coder", &["docs"]).unwrap_err();
+    assert_eq!(error.message, "the agents of this node hold 256 claims, and no more fit");
+    let again = world.take(0, "coder", &["src/7"]).unwrap();
+    assert_eq!((again.fence.counter, again.state), (8, State::Confirmed));
+}
+
+#[test]
+fn the_agents_of_a_node_hold_so_many_patterns_and_no_more() {
+    let mut world = World::new(1);
+    let eight = |name: String| -> [String; 8] { std::array::from_fn(|of| name.replace('N', &of.to_string())) };
+    let mut take = |name: String| {
+        let files = eight(name);
+        world.take(0, "coder", &files.each_ref().map(String::as_str)).map(|claim| claim.state)
+    };
+    for claim in 0..MAX_CLAIMED_WILDCARDS / 8 {
+        assert_eq!(take(format!("{claim}/N*")), Ok(State::Confirmed));
+    }
+    let error = take("docs/N?".to_owned()).unwrap_err();
+    assert_eq!(error.code, ErrorCode::TooLarge);
+    assert_eq!(error.message, "the agents of this node would hold 72 patterns with * or ?; at most 64 fit");
+    for claim in MAX_CLAIMED_WILDCARDS / 8..MAX_CLAIMED_GLOBS / 8 {
+        assert_eq!(take(format!("{claim}/N")), Ok(State::Confirmed));
+    }
+    let error = take("docs/N".to_owned()).unwrap_err();
+    assert_eq!(error.message, "the agents of this node would hold 520 files, folders and patterns; at most 512 fit");
+    // What it holds it may renew, and what it releases makes room.
+    assert_eq!(take("7/N*".to_owned()), Ok(State::Confirmed));
+    world.release(0, "coder", &["8"]).unwrap();
+    world.take(0, "coder", &["docs/*"]).unwrap();
 }

@@ -364,6 +364,10 @@ impl World {
         for n in 1..self.hosts.len() {
             assert_eq!(self.digests(n), first, "n{n} differs from n0");
         }
+        for (n, host) in self.hosts.iter().enumerate() {
+            let decided = fedp2p_crdt::claim::claims(&host.core.documents.picture(&host.core.lobby));
+            assert_eq!(host.core.documents.claims(&host.core.lobby), decided, "what n{n} keeps is not what is so");
+        }
     }
 
     fn notices(&self, n: usize) -> Vec<String> {

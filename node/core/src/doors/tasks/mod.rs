@@ -35,7 +35,7 @@ impl Core {
     /// All tasks, as they stand.
     pub(crate) fn board(&self) -> Board<'_> {
         let picture = self.documents.picture(&self.lobby);
-        Board::of(&picture, &fedp2p_crdt::claim::claims(&picture))
+        Board::of(&picture, &self.documents.claims(&self.lobby))
     }
 
     pub(crate) fn task_new(&mut self, call: CallId, caller: &Caller, request: task_new::Request) -> Result<(), Error> {

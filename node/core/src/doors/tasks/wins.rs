@@ -68,8 +68,7 @@ impl Core {
         if self.task_waits.is_empty() || self.is_remaking() {
             return;
         }
-        let picture = self.documents.picture(&self.lobby);
-        let claims = claim::claims(&picture);
+        let claims = self.documents.claims(&self.lobby);
         let me = self.me();
         let mut settled = Vec::new();
         let mut renumbered = Vec::new();
