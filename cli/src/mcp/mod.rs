@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`tools`], [`tool`], [`schema`] | what models can do; how a tool is made of its arguments |
 //! | [`resources`], [`prompts`], [`subscriptions`] | what clients can read, start from, and be told of |
+//! | [`parts`] | long answers of operations, in parts |
 //! | [`words`] | peers' text made harmless, refusals in a model's words |
 //! | [`fixtures`] | what the conformance kit wants to find, for tests alone |
 //! | [`who`], [`link`], [`start`] | which agent a client is, its way to the daemon, starting that |
@@ -17,6 +18,7 @@
 mod fixtures;
 pub(crate) mod http;
 pub(crate) mod link;
+mod parts;
 mod prompts;
 mod resources;
 mod schema;
