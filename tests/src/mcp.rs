@@ -228,17 +228,29 @@ impl Place {
         exchange(&self.authority, &format!("{method} /mcp"), headers, body)
     }
 
-    /// Calls a tool as a client without a session, and returns the status and the JSON of the answer.
-    pub fn call(&self, client: &str, name: &str, arguments: &Value) -> (u16, Value) {
+    /// Opens a connection, sends bytes as they are, and keeps it.
+    pub fn open(&self, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.authority).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream
+    }
+
+    /// Calls a tool without a session, as an agent, and returns the status and the body of the answer.
+    pub fn send_call(&self, agent: Option<&str>, name: &str, arguments: &Value) -> (u16, String) {
         let mut headers = self.headers();
-        for (header, value) in
-            [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", name)]
-        {
+        let revision = [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", name)];
+        for (header, value) in revision.into_iter().chain(agent.map(|agent| ("Fedp2p-Agent", agent))) {
             headers.push((header.to_owned(), value.to_owned()));
         }
-        let params = json!({"name": name, "arguments": arguments, "_meta": meta(client, json!({}))});
+        let params = json!({"name": name, "arguments": arguments, "_meta": meta("test", json!({}))});
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
         let (status, _, body) = self.send("POST", &headers, request.to_string().as_bytes());
+        (status, body)
+    }
+
+    /// As [`Place::send_call`], with the JSON of the answer.
+    pub fn call(&self, agent: Option<&str>, name: &str, arguments: &Value) -> (u16, Value) {
+        let (status, body) = self.send_call(agent, name, arguments);
         (status, answer(&body))
     }
 }

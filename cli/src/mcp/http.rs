@@ -1,7 +1,12 @@
 //! The server over HTTP, on this machine's own address, in the process of the daemon but on a thread of its own.
 //!
 //! Whoever calls shows the token, which lies in a file that only the user can read. A page in a browser cannot call: its
-//! `Origin`, and a `Host` that is not this machine, are refused before anything else.
+//! `Origin`, and a `Host` that is not this machine, are refused before anything else. Who calls is told by the session, in
+//! the era that has them ([`sessions`]), and by the header `Fedp2p-Agent` in the era that has not: without it nobody could
+//! tell two clients of one tool apart.
+
+mod places;
+mod sessions;
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -14,19 +19,20 @@ use std::time::Duration;
 use fedp2p_node::home::Home;
 use fedp2p_protocols::name::AgentName;
 use http_body_util::combinators::BoxBody;
-use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN, WWW_AUTHENTICATE};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rand_core::{OsRng, RngCore};
 use rmcp::model::Extensions;
-use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
-use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::runtime::Builder;
-use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
+use self::places::{Place as ConnectionPlace, Places};
+use self::sessions::{MAX_SESSIONS, SESSION, Sessions};
 use super::Server;
 use super::receipt::{Receipt, Taken};
 use super::start::Starter;
@@ -37,14 +43,20 @@ use super::who::{Agents, Client, Naming, SILENCE};
 const PATH: &str = "/mcp";
 /// The header by which a client says which agent it speaks for.
 const AGENT: HeaderName = HeaderName::from_static("fedp2p-agent");
-/// The header of sessions.
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// The header by which a client says which revision of the protocol it speaks.
+const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// The first revision without sessions. Revisions are dates, so later ones come after it.
+const WITHOUT_SESSIONS: &str = "2026-07-28";
 /// The longest request.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-/// Most connections at one time; others wait.
+/// The longest request that begins a session: what the client says of itself is kept as long as the session.
+const MAX_OPENING_BYTES: usize = 64 * 1024;
+/// Most connections at one time.
 const MAX_CONNECTIONS: usize = 128;
 /// How long a client has to say what it wants.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
+/// How long it has to send all of it.
+pub(super) const BODY_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait before accepting again after the system refused.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// How many random bytes a token has.
@@ -155,63 +167,51 @@ pub(crate) fn open(home: &Home, profile: Option<Profile>) -> io::Result<()> {
     Ok(())
 }
 
-type Sessions = StreamableHttpService<Server, LocalSessionManager>;
-
 async fn accept(listener: tokio::net::TcpListener, door: Door, server: Server) {
-    let config = StreamableHttpServerConfig::default().with_max_request_body_bytes(MAX_BODY_BYTES);
-    let service: Sessions =
-        StreamableHttpService::new(move || Ok(server.session()), Arc::<LocalSessionManager>::default(), config);
-    let door = Arc::new(door);
-    let answer = move |mut request: Request<Incoming>| {
-        let (door, service) = (Arc::clone(&door), service.clone());
-        async move {
-            match door.check(request.uri(), request.headers()) {
-                Ok(()) => {
-                    let receipt = Receipt::default();
-                    request.extensions_mut().insert(receipt.clone());
-                    service.handle(request).await.map(|body| BoxBody::new(Taken::new(body, receipt)))
-                }
-                Err(refused) => refused.answer(),
-            }
-        }
+    let service = Arc::new(Service { door, sessions: Sessions::new(server, MAX_SESSIONS) });
+    let answer = move |request, place| {
+        let service = Arc::clone(&service);
+        async move { service.serve(request, &place).await }
     };
     serve(listener, MAX_CONNECTIONS, answer).await;
 }
 
 /// What is answered to a request.
-pub(super) type Answer = Response<BoxBody<hyper::body::Bytes, Infallible>>;
+pub(super) type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 /// Answers what comes over a listener, for at most so many connections at one time, as long as this is waited for.
 pub(super) async fn serve<F, A>(listener: tokio::net::TcpListener, connections: usize, answer: F)
 where
-    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+    F: Fn(Request<Incoming>, Arc<ConnectionPlace>) -> A + Clone + Send + 'static,
     A: Future<Output = Answer> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(connections));
+    let places = Places::new(connections);
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes the places");
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_AGAIN).await;
             continue;
         };
+        let (place, left) = places.enter().await;
         let answer = answer.clone();
         drop(tokio::spawn(async move {
             let serve = hyper::service::service_fn(move |request| {
-                let answered = answer(request);
+                let answered = answer(request, Arc::clone(&place));
                 async move { Ok::<_, Infallible>(answered.await) }
             });
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
             // However a connection ends, it concerns that client alone.
-            let _ended = http.serve_connection(TokioIo::new(stream), serve).await;
-            drop(place);
+            tokio::select! {
+                _ended = http.serve_connection(TokioIo::new(stream), serve) => {}
+                _ended = left => {}
+            }
         }));
     }
 }
 
 /// Returns an answer that is a text.
-pub(super) fn text(status: StatusCode, text: impl Into<hyper::body::Bytes>) -> Answer {
-    let body = BoxBody::new(http_body_util::Full::from(text.into()));
+pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    let body = BoxBody::new(Full::from(text.into()));
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer
@@ -225,6 +225,56 @@ pub(super) fn is_from_here(headers: &HeaderMap) -> bool {
     host.is_some_and(|host| is_local(host.host())) && text(&ORIGIN).is_none_or(|text| origin(text).unwrap_or_default())
 }
 
+/// What every connection comes to.
+struct Service {
+    door: Door,
+    sessions: Sessions,
+}
+
+impl Service {
+    async fn serve(&self, request: Request<Incoming>, place: &Arc<ConnectionPlace>) -> Answer {
+        match self.answer(request, place).await {
+            Ok(answer) => answer,
+            Err(refused) => refused.answer(),
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, place: &Arc<ConnectionPlace>) -> Result<Answer, Refused> {
+        self.door.check(request.uri(), request.headers())?;
+        place.knows_token();
+        let (parts, body) = request.into_parts();
+        let opens = !parts.headers.contains_key(SESSION) && !is_without_session(&parts.headers);
+        let body = read(body, if opens { MAX_OPENING_BYTES } else { MAX_BODY_BYTES }, BODY_LIMIT).await?;
+        let answering = place.answer();
+        let receipt = Receipt::default();
+        let mut request = Request::from_parts(parts, Full::new(body));
+        request.extensions_mut().insert(receipt.clone());
+        let answer = self.sessions.handle(request).await;
+        Ok(answer.map(|body| {
+            let body = body.map_frame(move |frame| {
+                // The connection keeps its place until all is said.
+                let _answering = &answering;
+                frame
+            });
+            BoxBody::new(Taken::new(body.boxed(), receipt))
+        }))
+    }
+}
+
+/// Reads all that a client sends, if that is not too much and does not take too long.
+async fn read<B>(body: B, most: usize, limit: Duration) -> Result<Bytes, Refused>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match timeout(limit, Limited::new(body, most).collect()).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refused::Large),
+        Ok(Err(_)) => Err(Refused::Broken),
+        Err(_) => Err(Refused::Slow),
+    }
+}
+
 /// What is looked at before anything is done.
 struct Door {
     token: blake3::Hash,
@@ -236,6 +286,11 @@ enum Refused {
     Place,
     Site,
     Token,
+    NoName,
+    NoAgent,
+    Large,
+    Broken,
+    Slow,
 }
 
 impl Refused {
@@ -247,10 +302,26 @@ impl Refused {
                 StatusCode::UNAUTHORIZED,
                 "send \"Authorization: Bearer TOKEN\" with the token from the file that \"fedp2p status\" names",
             ),
+            Self::NoName => (
+                StatusCode::BAD_REQUEST,
+                "Fedp2p-Agent names no agent: give it once, as a name of a-z, 0-9, '-' and '_' such as \"coder\"",
+            ),
+            Self::NoAgent => (
+                StatusCode::BAD_REQUEST,
+                "without a session each request says which agent it speaks for: send \"Fedp2p-Agent: NAME\", or begin a \
+                 session with initialize as in revision 2025-11-25",
+            ),
+            Self::Large => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "a request has at most 1048576 bytes, and one that begins a session at most 65536",
+            ),
+            Self::Broken => (StatusCode::BAD_REQUEST, "the request did not come to its end"),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "a request has to come within 10 seconds"),
         };
         let mut answer = self::text(status, format!("{text}\n"));
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         if self == Self::Token {
-            answer.headers_mut().insert(WWW_AUTHENTICATE, hyper::header::HeaderValue::from_static("Bearer"));
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         answer
     }
@@ -268,12 +339,29 @@ impl Door {
         let shown = shown.and_then(|shown| shown.split_once(' '));
         let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
         // Hashes are compared in the same time, whatever they are.
-        if shown.is_some_and(|token| blake3::hash(token.as_bytes()) == self.token) {
-            Ok(())
-        } else {
-            Err(Refused::Token)
+        if !shown.is_some_and(|token| blake3::hash(token.as_bytes()) == self.token) {
+            return Err(Refused::Token);
+        }
+        match agent(headers)? {
+            None if is_without_session(headers) => Err(Refused::NoAgent),
+            _ => Ok(()),
         }
     }
+}
+
+/// The agent that a client says it speaks for.
+fn agent(headers: &HeaderMap) -> Result<Option<AgentName>, Refused> {
+    let mut named = headers.get_all(AGENT).iter();
+    let first = named.next().map(|name| name.to_str().ok().and_then(|name| name.parse().ok()).ok_or(Refused::NoName));
+    match named.next() {
+        Some(_) => Err(Refused::NoName),
+        None => first.transpose(),
+    }
+}
+
+/// Whether a request stands alone. What it says of a session then counts for nothing.
+fn is_without_session(headers: &HeaderMap) -> bool {
+    headers.get(REVISION).is_some_and(|revision| revision.as_bytes() >= WITHOUT_SESSIONS.as_bytes())
 }
 
 fn is_local(host: &str) -> bool {
@@ -285,15 +373,20 @@ fn client(extensions: &Extensions) -> Client {
     let Some(parts) = extensions.get::<Parts>() else {
         return Client { session: "http".to_owned(), ..Client::default() };
     };
-    let header = |name: &HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let agent: Option<AgentName> = header(&AGENT).and_then(|name| name.parse().ok());
-    let session = header(&SESSION);
+    // What is no name was refused at the door.
+    let agent = agent(&parts.headers).ok().flatten();
+    let session = parts.headers.get(SESSION).and_then(|id| id.to_str().ok());
+    let session = session.filter(|_| !is_without_session(&parts.headers));
     Client { session: session.unwrap_or("http").to_owned(), ends: session.is_some(), agent, ..Client::default() }
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use hyper::body::Frame;
 
     use super::*;
 
@@ -301,7 +394,7 @@ mod tests {
         let door = Door { token: blake3::hash(b"secret") };
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
         door.check(&path.parse().unwrap(), &map)
     }
@@ -319,6 +412,43 @@ mod tests {
         assert_eq!(check("/mcp", &[("host", "evil.example"), token]), Err(Refused::Site));
         assert_eq!(check("/mcp", &[token]), Err(Refused::Site));
         assert_eq!(check("/", &[host, token]), Err(Refused::Place));
+    }
+
+    #[test]
+    fn a_request_without_a_session_names_its_agent_and_no_request_names_what_is_none() {
+        let known = |more: &[(&str, &str)]| {
+            check("/mcp", &[&[("host", "localhost"), ("authorization", "Bearer secret")], more].concat())
+        };
+        let (newer, older) = (("mcp-protocol-version", "2026-07-28"), ("mcp-protocol-version", "2025-11-25"));
+        assert_eq!(known(&[older]), Ok(()));
+        assert_eq!(known(&[newer]), Err(Refused::NoAgent));
+        assert_eq!(known(&[newer, ("mcp-session-id", "x")]), Err(Refused::NoAgent));
+        assert_eq!(known(&[newer, ("fedp2p-agent", "coder")]), Ok(()));
+        for name in ["Not A Name!", "", "a@b"] {
+            assert_eq!(known(&[older, ("fedp2p-agent", name)]), Err(Refused::NoName), "{name}");
+            assert_eq!(known(&[newer, ("fedp2p-agent", name)]), Err(Refused::NoName), "{name}");
+        }
+        assert_eq!(known(&[newer, ("fedp2p-agent", "coder"), ("fedp2p-agent", "tester")]), Err(Refused::NoName));
+    }
+
+    /// A body of which nothing ever comes.
+    struct Silent;
+
+    impl Body for Silent {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_read_only_up_to_a_size_and_a_time() {
+        let whole = || Full::<Bytes>::from("12345");
+        assert_eq!(read(whole(), 5, BODY_LIMIT).await, Ok(Bytes::from("12345")));
+        assert_eq!(read(whole(), 4, BODY_LIMIT).await, Err(Refused::Large));
+        assert_eq!(read(Silent, 5, Duration::from_millis(1)).await, Err(Refused::Slow));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | [`resources`], [`prompts`], [`subscriptions`] | what clients can read, start from, and be told of |
 //! | [`signoff`], [`page`] | asking the person at the client, who answers past the client |
 //! | [`receipt`] | when messages count as handed out |
+//! | [`parts`] | long answers of operations, in parts |
 //! | [`words`] | peers' text made harmless, refusals in a model's words |
 //! | [`fixtures`] | what the conformance kit wants to find, for tests alone |
 //! | [`who`], [`link`], [`start`] | which agent a client is, its way to the daemon, starting that |
@@ -20,6 +21,7 @@ mod fixtures;
 pub(crate) mod http;
 pub(crate) mod link;
 mod page;
+mod parts;
 mod prompts;
 mod receipt;
 mod resources;

@@ -93,7 +93,7 @@ impl Pages {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let place = listener.local_addr()?;
         let (home, pages) = (self.home.clone(), Arc::clone(&self.asked));
-        let answer = move |request| answer(request, home.clone(), Arc::clone(&pages));
+        let answer = move |request, _place| answer(request, home.clone(), Arc::clone(&pages));
         drop(tokio::spawn(http::serve(listener, MAX_CONNECTIONS, answer)));
         Ok(place)
     }
@@ -110,9 +110,10 @@ async fn answer(request: Request<Incoming>, home: Home, pages: Arc<Mutex<BTreeMa
     };
     let form = match *request.method() {
         Method::GET => None,
-        Method::POST => match Limited::new(request.into_body(), MAX_FORM_BYTES).collect().await {
-            Ok(body) => Some(Form::read(&body.to_bytes())),
-            Err(_) => return shown(StatusCode::PAYLOAD_TOO_LARGE, "A reason has at most 1 KiB.", ""),
+        Method::POST => match timeout(http::BODY_LIMIT, Limited::new(request.into_body(), MAX_FORM_BYTES).collect()).await {
+            Ok(Ok(body)) => Some(Form::read(&body.to_bytes())),
+            Err(_) => return shown(StatusCode::REQUEST_TIMEOUT, "The answer did not come to its end.", ""),
+            Ok(Err(_)) => return shown(StatusCode::PAYLOAD_TOO_LARGE, "A reason has at most 1 KiB.", ""),
         },
         _ => return shown(StatusCode::METHOD_NOT_ALLOWED, "Look at the page, or answer with its form.", ""),
     };

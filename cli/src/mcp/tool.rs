@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::link::Link;
+use super::parts::{self, Part};
 use super::receipt::Handed;
 use super::{schema, words};
 use crate::error::Error;
@@ -33,6 +34,8 @@ pub(crate) enum Effects {
     Once,
     /// It changes something each time.
     Each,
+    /// It takes away or replaces what is there.
+    TakesAway,
 }
 
 /// The arguments of a tool. Their documentation is what a model reads of it.
@@ -93,18 +96,21 @@ impl Tool {
         }
     }
 
-    /// The tool that is an operation as it stands.
-    pub(crate) fn operation<O>(name: &'static str) -> Self
+    /// The tool that is an operation as it stands. What its answer leaves out can be read on.
+    pub(crate) fn operation<O>(name: &'static str, takes_away: bool) -> Self
     where
         O: Operation + Clone + Send + Sync + 'static,
         O::Reply: Send + Sync,
     {
         let effects = match O::ACCESS {
             Access::Read => Effects::None,
+            Access::Write | Access::Administer | _ if takes_away => Effects::TakesAway,
             Access::Write | Access::Administer | _ => Effects::Each,
         };
+        let (mut input, mut output) = (schema::input::<O>(), schema::output::<O::Reply>());
+        parts::describe(&mut input.schema, Arc::make_mut(&mut output), O::ACCESS == Access::Read);
         Self {
-            shown: shown(name, schema::input::<O>(), effects),
+            shown: shown(name, input, effects).with_raw_output_schema(output),
             run: |arguments, link| Box::pin(async { (run_operation::<O>(arguments, link).await, None) }),
             later: |_, _| None,
         }
@@ -124,8 +130,8 @@ impl Tool {
 fn shown(name: &'static str, input: schema::Described, effects: Effects) -> rmcp::model::Tool {
     let hints = ToolAnnotations::new()
         .read_only(effects == Effects::None)
-        .destructive(false)
-        .idempotent(effects != Effects::Each)
+        .destructive(effects == Effects::TakesAway)
+        .idempotent(matches!(effects, Effects::None | Effects::Once))
         .open_world(false);
     rmcp::model::Tool::new(name, input.about, Arc::new(input.schema)).with_annotations(hints)
 }
@@ -152,19 +158,42 @@ fn later<A: Arguments>(arguments: JsonObject, link: Arc<Link>) -> Option<Waiting
     Some(Box::pin(async move { run_with(waiting, &link).await.0 }))
 }
 
-async fn run_operation<O>(arguments: JsonObject, link: &Link) -> CallToolResult
+async fn run_operation<O>(mut arguments: JsonObject, link: &Link) -> CallToolResult
 where
     O: Operation + Clone + Send + Sync,
     O::Reply: Send + Sync,
 {
+    let name = format!("federation_{}", O::NAME);
+    // Whatever changes something is not done again to read on.
+    let from = Some(O::ACCESS).filter(|access| *access == Access::Read).and_then(|_| arguments.remove(parts::READ_ON));
+    let from: Option<Part> = match from.map(serde_json::from_value).transpose() {
+        Ok(from) => from,
+        Err(error) => return invalid(&name, &error),
+    };
     let operation: O = match serde_json::from_value(Value::Object(arguments)) {
         Ok(operation) => operation,
-        Err(error) => return invalid(O::NAME, &error),
+        Err(error) => return invalid(&name, &error),
     };
-    match link.call(operation).await {
-        Ok(reply) => answered(serde_json::to_value(&reply), "Done".to_owned(), None, link).await,
-        Err(error) => failed(&error),
-    }
+    let reply = match link.call(operation).await {
+        Ok(reply) => serde_json::to_value(&reply),
+        Err(error) => return failed(&error),
+    };
+    let cut = match (reply, from) {
+        (Ok(reply), None) => Ok(parts::first(reply)),
+        (Ok(reply), Some(from)) => match parts::next(&reply, &from) {
+            Some(part) => Ok(part),
+            None => {
+                let hint = format!("call {name} again without read_on");
+                return failed(&Error::usage("there is nothing to read on there", hint));
+            }
+        },
+        (Err(error), _) => Err(error),
+    };
+    let said = match &cut {
+        Ok(fields) if fields.get(parts::READ_ON).is_some() => "Done; there is more: read_on says where",
+        _ => "Done",
+    };
+    answered(cut, said.to_owned(), None, link).await
 }
 
 /// Returns an answer: what it says as fields, and in words for clients that hand on nothing else.

@@ -1,7 +1,7 @@
 //! For which agent a client speaks: a name that was given, or one made of the tool and the project.
 //!
-//! A client over a pipe is one agent as long as the pipe lasts. Over HTTP a session is, and what comes without one counts
-//! as one client for each name; whoever was not heard for a while has gone, and comes back with its next call.
+//! A client over a pipe is one agent as long as the pipe lasts. Over HTTP a session is, and what comes without one names its
+//! agent each time; whoever was not heard for a while has gone, and comes back with its next call.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ use crate::speakers::Speaker;
 const MAX_NAMESAKES: usize = 64;
 /// For how many agents the daemon is held at one time; those not heard for longest give way.
 const MAX_LINKS: usize = 48;
+/// How many clients are remembered at one time; those not heard for longest are forgotten.
+const MAX_REMEMBERED: usize = 1024;
 /// How long a client over HTTP may be silent before its agent has gone.
 pub(crate) const SILENCE: Duration = Duration::from_secs(120);
 /// How long its name is kept for it.
@@ -45,6 +47,25 @@ pub(crate) struct Client {
     pub(crate) agent: Option<AgentName>,
     /// The folder that it says it works on.
     pub(crate) project: Option<PathBuf>,
+}
+
+impl Client {
+    /// What its agent is found by.
+    ///
+    /// # Errors
+    /// If nothing tells it from others.
+    fn key(&self) -> Result<String, Error> {
+        match &self.agent {
+            // At a pipe there is one client, whatever it calls itself from call to call.
+            _ if self.session.is_empty() => Ok(String::new()),
+            Some(agent) => Ok(format!("{}/{agent}", self.session)),
+            None if self.ends => Ok(format!("{}/", self.session)),
+            None => {
+                let hint = "send the header \"Fedp2p-Agent: NAME\" with each request, or begin a session";
+                Err(Error::usage("the request does not say which agent it speaks for", hint))
+            }
+        }
+    }
 }
 
 /// How agents are named here.
@@ -99,12 +120,7 @@ impl Agents {
     /// # Errors
     /// If there is no daemon, or the agent is another's.
     pub(crate) async fn link(&self, client: &Client) -> Result<Arc<Link>, Error> {
-        let key = match &client.agent {
-            Some(agent) => format!("{}/{agent}", client.session),
-            None => format!("{}/{}", client.session, client.tool.as_deref().unwrap_or_default()),
-        };
-        // At a pipe there is one client, whatever it calls itself from call to call.
-        let key = if client.session.is_empty() { String::new() } else { key };
+        let key = client.key()?;
         let mut links = self.links.lock().await;
         let now = Instant::now();
         let known = links.get_mut(&key);
@@ -190,16 +206,20 @@ impl Agents {
     }
 }
 
-/// Lets go of the agent that was not heard for longest, if there are too many.
+/// Lets go of the agent that was not heard for longest, if there are too many, and forgets a client likewise.
 fn make_room(links: &mut BTreeMap<String, Slot>) {
-    let held = links.values_mut().filter(|slot| slot.link.is_some());
-    let mut idle: Vec<&mut Slot> = held.collect();
-    if idle.len() < MAX_LINKS {
-        return;
+    let is_free = |slot: &Slot| slot.link.as_ref().is_none_or(|link| Arc::strong_count(link) == 1);
+    if links.values().filter(|slot| slot.link.is_some()).count() >= MAX_LINKS {
+        let idle = links.values_mut().filter(|slot| slot.link.is_some() && is_free(slot));
+        if let Some(slot) = idle.min_by_key(|slot| slot.used) {
+            slot.link = None;
+        }
     }
-    idle.retain(|slot| slot.link.as_ref().is_some_and(|link| Arc::strong_count(link) == 1));
-    if let Some(slot) = idle.into_iter().min_by_key(|slot| slot.used) {
-        slot.link = None;
+    if links.len() >= MAX_REMEMBERED {
+        let idle = links.iter().filter(|(_, slot)| is_free(slot)).min_by_key(|(_, slot)| slot.used);
+        if let Some(key) = idle.map(|(key, _)| key.clone()) {
+            links.remove(&key);
+        }
     }
 }
 
@@ -239,5 +259,31 @@ mod tests {
         assert_eq!(agents(None, Some("/srv/app"), true).names(&client, None).0.len(), 1);
         let before = "codex-app-1234-7".parse().unwrap();
         assert_eq!(agents(None, None, false).names(&client, Some(before)).0[0].as_str(), "codex-app-1234-7");
+    }
+    #[test]
+    fn clients_are_told_apart_by_session_and_agent_and_never_by_what_they_call_themselves() {
+        let client = |session: &str, ends, agent: Option<&str>, tool: &str| {
+            let agent = agent.map(|agent| agent.parse().unwrap());
+            Client { session: session.to_owned(), ends, agent, tool: Some(tool.to_owned()), project: None }.key()
+        };
+        let long = "x".repeat(1_000_000);
+        assert_eq!(client("", false, None, &long).unwrap(), "");
+        assert_eq!(client("s", true, None, &long).unwrap(), client("s", true, None, "y").unwrap());
+        assert_ne!(client("s", true, None, "y").unwrap(), client("t", true, None, "y").unwrap());
+        assert_eq!(client("http", false, Some("coder"), &long).unwrap(), "http/coder");
+        assert!(client("http", false, None, "y").is_err());
+    }
+
+    #[test]
+    fn the_client_that_was_not_heard_for_longest_is_forgotten_first() {
+        let mut links = BTreeMap::new();
+        let now = Instant::now();
+        for n in 0..2 * MAX_REMEMBERED {
+            make_room(&mut links);
+            let used = now + Duration::from_millis(n as u64);
+            links.insert(format!("{n:04}/"), Slot { name: "coder".parse().unwrap(), link: None, used });
+        }
+        assert_eq!(links.len(), MAX_REMEMBERED);
+        assert_eq!(links.keys().next().unwrap(), &format!("{MAX_REMEMBERED:04}/"));
     }
 }

@@ -30,13 +30,29 @@ fn unknown_tools_and_methods_are_refused_by_name() {
 }
 
 #[test]
-fn what_is_no_request_is_left_out_and_what_is_too_long_is_cut() {
+fn what_is_no_request_is_answered_and_what_is_too_long_is_cut() {
     let world = World::new();
     let node = node(&world);
     let mut client = Mcp::open(&node, &world.path(""), "test", &["--agent", "coder"]);
-    client.send_bytes(b"this is no JSON\n\n[]\n{\"jsonrpc\":\"1.0\"}\n\xff\xfe\n");
+    for (line, code) in [(&b"this is no JSON\n"[..], -32700), (b"\xff\xfe\n", -32700), (b"\n[]\n", -32600)] {
+        client.send_bytes(line);
+        let answer = client.wait("an answer", |line| line.get("error").is_some().then(|| line.clone()));
+        assert_eq!((&answer["error"]["code"], answer.get("id")), (&json!(code), None), "{answer}");
+    }
+    client.send_bytes(b"{\"jsonrpc\":\"1.0\",\"id\":98,\"method\":\"ping\"}\n");
+    let answer = client.wait("an answer", |line| (line["id"] == 98).then(|| line.clone()));
+    assert_eq!(answer["error"]["code"], -32600, "{answer}");
+    // Some clients write the id first and some last.
     let long = "y".repeat(64 * 1024 * 1024);
     client.send_bytes(format!("{{\"jsonrpc\":\"2.0\",\"id\":99,\"method\":\"{long}\"}}\n").as_bytes());
+    let behind =
+        format!("{{\"jsonrpc\":\"2.0\",\"method\":\"ping\",\"params\":{{\"id\":1,\"x\":\"{long}\"}},\"id\":\"b\"}}\n");
+    client.send_bytes(behind.as_bytes());
+    for id in [json!(99), json!("b")] {
+        let answer = client.wait("an answer", |line| (line["id"] == id).then(|| line.clone()));
+        let error = json!({"code": -32600, "message": "the request has more than 1048576 bytes"});
+        assert_eq!(answer["error"], error, "{answer}");
+    }
     assert_eq!(client.address(), "coder@taichi");
 }
 

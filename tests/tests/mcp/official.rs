@@ -93,6 +93,27 @@ fn the_python_client_plays_the_whitepaper_over_pipes_and_http_in_both_eras() {
 }
 
 #[test]
+fn the_python_client_takes_what_the_full_profile_answers_for_what_its_schemas_say() {
+    let Some(python) = clients::python() else { return };
+    let world = World::new();
+    let mut node = world.node("taichi");
+    node.up(&[]);
+    let file = world.path("server.json");
+    let home = node.home().to_str().unwrap();
+    let server = json!({
+        "command": binary::fedp2p(), "cwd": world.path(""),
+        "args": ["--home", home, "mcp", "--agent", "coder", "--no-start", "--profile", "full"],
+        "env": {"XDG_RUNTIME_DIR": world.path("run"), "USER": "ada", "HOME": world.path("")},
+    });
+    std::fs::write(&file, server.to_string()).unwrap();
+    let mut command = Command::new(python);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/full.py")).arg(&file);
+    let result: Value = serde_json::from_str(run(&mut command).trim()).unwrap();
+    // What another agent would have to send first.
+    assert_eq!(result["not_called"], json!(["federation_ack"]), "{result}");
+}
+
+#[test]
 fn the_inspector_lists_and_calls_everything() {
     let Some(npm) = clients::npm() else { return };
     let world = World::new();

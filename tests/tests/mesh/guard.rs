@@ -218,7 +218,7 @@ fn a_second_claim_on_the_same_files_is_refused_with_who_holds_them() {
     let (code, error) = aorus.refused(&["claim", "take", "**/*.rs", "--repository", "parser", "--agent", "tester"]);
     assert_eq!((code, error["code"].as_str()), (1, Some("conflict")));
     let message = error["message"].as_str().unwrap();
-    assert!(message.starts_with("coder@taichi holds parser:crdt/src since"), "{message}");
+    assert!(message.starts_with("coder@taichi holds \"parser:crdt/src\" since"), "{message}");
     for (words, code) in [
         (&["claim", "take", "**", "--repository", "parser"][..], 1),
         (&["claim", "take", "/etc", "--repository", "parser"], 1),

@@ -1,4 +1,4 @@
-//! What the full profile adds: the other operations of an agent, each as it stands.
+//! What the full profile adds: the other operations of an agent, each as it stands, with long answers in parts.
 
 use fedp2p_protocols::api;
 
@@ -12,11 +12,17 @@ pub(crate) const ELSEWHERE: [&str; 6] = ["state", "vote_new", "vote_cast", "surf
 #[cfg(test)]
 pub(crate) const NOT_FOR_AGENTS: [&str; 2] = ["approval_answer", "watch"];
 
+/// Operations that take away or replace what is there.
+const TAKES_AWAY: [&str; 5] = ["note_edit", "note_restore", "role_remove", "task_cancel", "vote_close"];
+
 macro_rules! operations {
     ($($module:ident)*) => {
         /// The tools that the full profile adds.
         pub(crate) fn tools() -> Vec<Tool> {
-            vec![$(Tool::operation::<api::$module::Request>(concat!("federation_", stringify!($module)))),*]
+            vec![$(Tool::operation::<api::$module::Request>(
+                concat!("federation_", stringify!($module)),
+                TAKES_AWAY.contains(&stringify!($module)),
+            )),*]
         }
     };
 }

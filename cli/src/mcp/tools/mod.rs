@@ -100,7 +100,27 @@ mod tests {
         assert_eq!(names.len(), tools.len());
         for tool in &tools {
             assert!(tool.shown.name.starts_with("federation_"), "{}", tool.shown.name);
-            assert!(tool.shown.annotations.as_ref().is_some_and(|hints| hints.read_only_hint.is_some()));
+            let hints = tool.shown.annotations.as_ref().unwrap();
+            assert!(hints.read_only_hint.is_some());
+            assert!(
+                !(hints.read_only_hint == Some(true) && hints.destructive_hint == Some(true)),
+                "{}",
+                tool.shown.name
+            );
+            let output = tool.shown.output_schema.as_ref();
+            let output = output.unwrap_or_else(|| panic!("{} does not say what it answers", tool.shown.name));
+            assert_eq!(output["type"], "object", "{}", tool.shown.name);
+            assert!(output["properties"].as_object().is_some_and(|fields| !fields.is_empty()), "{}", tool.shown.name);
+        }
+        let destructive = |name: &str| {
+            let tool = tools.iter().find(|tool| tool.shown.name == name).unwrap();
+            tool.shown.annotations.as_ref().and_then(|hints| hints.destructive_hint).unwrap()
+        };
+        for name in ["federation_note_restore", "federation_task_cancel", "federation_role_remove"] {
+            assert!(destructive(name), "{name}");
+        }
+        for name in ["federation_note_append", "federation_task_new", "federation_history"] {
+            assert!(!destructive(name), "{name}");
         }
     }
 

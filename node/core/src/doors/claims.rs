@@ -164,7 +164,7 @@ impl Core {
         let until = u64::try_from(self.lasts_ms(by)).unwrap_or(0).div_ceil(1000);
         let holds = if shown.state == shown::State::Tentative { "is about to hold" } else { "holds" };
         let message = format!(
-            "{} {holds} {} since {since} s, and for {until} s more unless it renews that: {wanted} overlaps it (claim {})",
+            "{} {holds} {:?} since {since} s, and for {until} s more unless it renews that: {wanted} overlaps it (claim {})",
             shown.by, shown.what, shown.id
         );
         Error::new(ErrorCode::Conflict, message)

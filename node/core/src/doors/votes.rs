@@ -249,8 +249,11 @@ impl Core {
             .hint("say that you have seen it with \"fedp2p vote ack\", and vote then"));
         }
         let proposal = standing.proposal;
-        let choices: Vec<String> =
-            request.choices.iter().map(|choice| choose(&proposal.options, choice)).collect::<Result<_, _>>()?;
+        let choices: Vec<String> = request
+            .choices
+            .iter()
+            .map(|choice| choose(&request.id, &proposal.options, choice))
+            .collect::<Result<_, _>>()?;
         check_choices(proposal, &choices)?;
         if request.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
             return Err(Error::new(ErrorCode::TooLarge, format!("a reason has at most {MAX_REASON_BYTES} bytes"))
@@ -399,8 +402,8 @@ fn check_id(id: String) -> Result<String, Error> {
     }
 }
 
-/// Finds the option that a voter means.
-fn choose(options: &[String], choice: &str) -> Result<String, Error> {
+/// Finds the option of the question `id` that a voter means.
+fn choose(id: &str, options: &[String], choice: &str) -> Result<String, Error> {
     let choice = choice.trim();
     let folded = choice.to_lowercase();
     if let Some(option) = options.iter().find(|option| option.to_lowercase() == folded) {
@@ -412,6 +415,6 @@ fn choose(options: &[String], choice: &str) -> Result<String, Error> {
         .filter(|(alike, _)| *alike > 0.75)
         .max_by(|(a, _), (b, _)| a.total_cmp(b));
     Err(Error::new(ErrorCode::Invalid, format!("{choice:?} is not an option"))
-        .hint(format!("the options are {}", options.join(", ")))
+        .hint(format!("\"fedp2p vote show {id}\" names the options"))
         .suggest(alike.map(|(_, option)| option.clone()).into_iter().collect()))
 }

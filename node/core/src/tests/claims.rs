@@ -93,7 +93,10 @@ fn what_most_members_acknowledge_is_held_and_others_are_refused() {
     assert_eq!(world.answer(1, call), Some(Ok(State::Confirmed)));
     let error = world.take(2, "tester", &["src/a*"]).unwrap_err();
     assert_eq!(error.code, ErrorCode::Conflict);
-    assert!(error.message.starts_with("coder@n1 holds fedp2p:docs,src/*.rs since 0 s, and for 60 s more"), "{error}");
+    assert!(
+        error.message.starts_with("coder@n1 holds \"fedp2p:docs,src/*.rs\" since 0 s, and for 60 s more"),
+        "{error}"
+    );
     let free = world.take(2, "tester", &["src/*.md"]).unwrap();
     assert_eq!((free.fence.counter, free.state), (2, State::Tentative));
     assert_eq!(world.claims(0), ["1 coder@n1 Confirmed", "2 tester@n2 Confirmed"]);
