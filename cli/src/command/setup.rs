@@ -22,7 +22,8 @@ use crate::ui::table::{Cell, Column, Table};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without a tool, lists the tools and which of them are set up. What is in a file stays as it is, and a copy of the file is
-put beside it; --remove puts that back byte for byte, or takes our entries out if somebody has changed the file since.
+put beside it; --remove puts that back byte for byte, or takes our entries out if somebody has changed the file since, and
+puts a copy of what it was beside it then as well.
 
 Examples:
   fedp2p setup
@@ -166,7 +167,7 @@ fn show(reply: &Reply, arguments: &Arguments, context: &Context) -> Result<(), E
     }
     let mut table = Table::new(&[Column::text("File"), Column::fixed("Now"), Column::spare("As it was before")]);
     for file in &reply.files {
-        let backup = file.backup.as_ref().filter(|_| !arguments.remove).map(|backup| backup.display().to_string());
+        let backup = file.backup.as_ref().map(|backup| backup.display().to_string());
         let path = file.path.display().to_string();
         table.row([path.into(), word(file.action).into(), Cell::maybe(backup.as_deref())]);
     }

@@ -6,7 +6,8 @@
 
 use jsonc_parser::json;
 
-use super::merge::{Change, Entry};
+use super::json::Entry;
+use super::merge::Change;
 use super::target::{Scope, Target};
 use super::{Edit, Event, Moment, SERVER, Tool, nested_answer};
 use crate::error::Error;
@@ -40,6 +41,7 @@ fn edits(target: &Target<'_>) -> Result<Vec<Edit>, Error> {
     let server = Entry::Member {
         within: &["mcpServers"],
         key: SERVER,
+        tool: TOOL.name,
         value: json!({ "type": "stdio", "command": command, "args": arguments }),
     };
     let hooks = TOOL.events.iter().map(|event| hook_group(target, event, TIMEOUT_S)).collect();
@@ -55,7 +57,7 @@ pub(super) fn hook_group(target: &Target<'_>, event: &Event, timeout: u32) -> En
     Entry::Element {
         within: "hooks",
         list: event.name,
-        mark: target.mark(),
+        tool: target.tool.name,
         value: json!({ "hooks": [{ "type": "command", "command": command, "timeout": timeout }] }),
     }
 }

@@ -9,7 +9,8 @@ use serde_json::json as answer;
 
 use jsonc_parser::json;
 
-use super::merge::{Change, Entry, OURS};
+use super::json::Entry;
+use super::merge::{Change, OURS};
 use super::target::{Scope, Target};
 use super::{Edit, Event, Moment, SERVER, Tool};
 use crate::error::Error;
@@ -39,7 +40,7 @@ fn edits(target: &Target<'_>) -> Result<Vec<Edit>, Error> {
             let data = target.path_in("CLINE_DATA_DIR").unwrap_or_else(|| target.user_home.join(".cline/data"));
             let (command, arguments) = (target.launch.program.as_str(), target.server_arguments());
             let value = json!({ "command": command, "args": arguments, "disabled": false });
-            let entries = vec![Entry::Member { within: &["mcpServers"], key: SERVER, value }];
+            let entries = vec![Entry::Member { within: &["mcpServers"], key: SERVER, tool: TOOL.name, value }];
             let path = data.join("settings/cline_mcp_settings.json");
             edits.push(Edit { path, change: Change::Json { comments: true, entries } });
             vec![target.user_home.join("Documents/Cline/Hooks"), target.user_home.join(".cline/hooks")]

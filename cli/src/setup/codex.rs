@@ -31,7 +31,7 @@ const TIMEOUT_S: u32 = 10;
 fn edits(target: &Target<'_>) -> Result<Vec<Edit>, Error> {
     let folder = target.folder(Some("CODEX_HOME"), ".codex");
     let (command, arguments) = (target.launch.program.clone(), target.server_arguments());
-    let server = Change::Toml { within: "mcp_servers", key: SERVER, command, arguments };
+    let server = Change::Toml { within: "mcp_servers", key: SERVER, tool: TOOL.name, command, arguments };
     let entries = TOOL.events.iter().map(|event| hook_group(target, event, TIMEOUT_S)).collect();
     Ok(vec![
         Edit { path: folder.join("config.toml"), change: server },

@@ -7,7 +7,8 @@
 use jsonc_parser::json;
 use serde_json::json as answer;
 
-use super::merge::{Change, Entry};
+use super::json::Entry;
+use super::merge::Change;
 use super::target::{Scope, Target};
 use super::{Edit, Event, Moment, SERVER, Tool};
 use crate::error::Error;
@@ -46,13 +47,14 @@ fn edits(target: &Target<'_>) -> Result<Vec<Edit>, Error> {
     let server = Entry::Member {
         within: &["mcpServers"],
         key: SERVER,
+        tool: TOOL.name,
         value: json!({ "type": "local", "command": command, "args": arguments, "tools": ["*"] }),
     };
     let mut entries = vec![Entry::Needed { key: "version", value: json!(1) }];
     entries.extend(TOOL.events.iter().map(|event| {
         let command = target.hook_line(event.name);
         let value = json!({ "type": "command", "bash": command, "timeoutSec": TIMEOUT_S });
-        Entry::Element { within: "hooks", list: event.name, mark: target.mark(), value }
+        Entry::Element { within: "hooks", list: event.name, tool: target.tool.name, value }
     }));
     Ok(vec![
         Edit { path: servers, change: Change::Json { comments: true, entries: vec![server] } },

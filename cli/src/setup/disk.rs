@@ -65,21 +65,36 @@ pub(crate) fn unusable(path: &Path, why: &str) -> Error {
 /// # Errors
 /// If it cannot be written; then what was there is there still.
 pub(crate) fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
+    let there = mode_of(path).map_err(Error::system(format!("look at {}", path.display())))?;
+    write_with(path, text, there.unwrap_or(mode))
+}
+
+/// Writes a file whole, with these permissions.
+///
+/// # Errors
+/// If it cannot be written; then what was there is there still.
+pub(crate) fn write_with(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
     let done = || -> io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        let permissions = match fs::metadata(path) {
-            Ok(metadata) => metadata.permissions(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Permissions::from_mode(mode),
-            Err(error) => return Err(error),
-        };
-        let mut file = NamedTempFile::new_in(folder)?;
+        let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
         file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(permissions)?;
+        file.as_file().set_permissions(Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     };
     done().map_err(Error::system(format!("write {}", path.display())))
+}
+
+/// Returns the permissions of a file, or nothing if there is none.
+///
+/// # Errors
+/// If the system does not say.
+pub(crate) fn mode_of(path: &Path) -> io::Result<Option<u32>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.permissions().mode() & 0o7777)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes the folder of a file and returns those that were missing.

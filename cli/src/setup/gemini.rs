@@ -6,7 +6,8 @@
 use jsonc_parser::json;
 
 use super::claude_code::hook_group;
-use super::merge::{Change, Entry};
+use super::json::Entry;
+use super::merge::Change;
 use super::target::Target;
 use super::{Edit, Event, Moment, SERVER, Tool, nested_answer};
 use crate::error::Error;
@@ -33,7 +34,7 @@ const TIMEOUT_MS: u32 = 10_000;
 fn edits(target: &Target<'_>) -> Result<Vec<Edit>, Error> {
     let (command, arguments) = (target.launch.program.as_str(), target.server_arguments());
     let value = json!({ "command": command, "args": arguments });
-    let mut entries = vec![Entry::Member { within: &["mcpServers"], key: SERVER, value }];
+    let mut entries = vec![Entry::Member { within: &["mcpServers"], key: SERVER, tool: TOOL.name, value }];
     entries.extend(TOOL.events.iter().map(|event| hook_group(target, event, TIMEOUT_MS)));
     let path = target.folder(None, ".gemini").join("settings.json");
     Ok(vec![Edit { path, change: Change::Json { comments: true, entries } }])

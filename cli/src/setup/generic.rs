@@ -6,7 +6,8 @@
 use jsonc_parser::json;
 use serde_json::json as answer;
 
-use super::merge::{Change, Entry};
+use super::json::Entry;
+use super::merge::Change;
 use super::target::Target;
 use super::{Edit, Event, Moment, SERVER, Tool};
 use crate::error::Error;
@@ -39,6 +40,6 @@ fn edits(target: &Target<'_>) -> Result<Vec<Edit>, Error> {
     };
     let (command, arguments) = (target.launch.program.as_str(), target.server_arguments());
     let value = json!({ "command": command, "args": arguments });
-    let entries = vec![Entry::Member { within: &["mcpServers"], key: SERVER, value }];
+    let entries = vec![Entry::Member { within: &["mcpServers"], key: SERVER, tool: TOOL.name, value }];
     Ok(vec![Edit { path, change: Change::Json { comments: true, entries } }])
 }

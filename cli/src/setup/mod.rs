@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`claude_code`], [`codex`], [`cursor`], [`gemini`], [`copilot`], [`opencode`], [`cline`], [`generic`] | a tool each |
 //! | [`target`] | for whom it is set up, and the commands that are written |
-//! | [`merge`], [`plan`], [`record`], [`disk`] | changing files |
+//! | [`merge`], [`json`], [`owned`], [`plan`], [`record`], [`disk`] | changing files |
 
 use std::path::PathBuf;
 
@@ -24,8 +24,10 @@ pub(crate) mod cursor;
 pub(crate) mod disk;
 pub(crate) mod gemini;
 pub(crate) mod generic;
+mod json;
 pub(crate) mod merge;
 pub(crate) mod opencode;
+mod owned;
 pub(crate) mod plan;
 pub(crate) mod record;
 pub(crate) mod target;

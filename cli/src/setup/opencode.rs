@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use jsonc_parser::json;
 use serde_json::json as answer;
 
-use super::merge::{Change, Entry};
+use super::json::Entry;
+use super::merge::Change;
 use super::target::{Scope, Target};
 use super::{Edit, Event, Moment, SERVER, Tool};
 use crate::error::Error;
@@ -45,7 +46,7 @@ fn edits(target: &Target<'_>) -> Result<Vec<Edit>, Error> {
     let mut command = vec![target.launch.program.clone()];
     command.extend(target.server_arguments());
     let value = json!({ "type": "local", "command": command, "enabled": true });
-    let server = Entry::Member { within: &["mcp"], key: SERVER, value };
+    let server = Entry::Member { within: &["mcp"], key: SERVER, tool: TOOL.name, value };
     let words = serde_json::to_string(&target.hook_words()).expect("words can be written");
     let plugin = Change::Whole { text: PLUGIN.replace("COMMAND_WORDS", &words), executable: false };
     Ok(vec![

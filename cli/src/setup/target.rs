@@ -93,11 +93,6 @@ impl Target<'_> {
         let words = words.iter().map(String::as_str).chain([event]);
         words.map(shell::word).collect::<Vec<_>>().join(" ")
     }
-
-    /// What every shell line for hooks of this tool has in it, and no other line.
-    pub(crate) fn mark(&self) -> String {
-        format!(" hook {} ", self.tool.name)
-    }
 }
 
 /// Finds out how our program is called: by its name where others may read it and it leads here, else by its path.
@@ -140,7 +135,6 @@ pub(crate) mod tests {
         target.launch.agent = Some("coder".parse().unwrap());
         assert_eq!(target.server_arguments().join(" "), "--home /srv/node --agent coder mcp --client codex");
         assert!(target.hook_line("Stop").ends_with("--home /srv/node --agent coder hook codex Stop"));
-        assert!(target.hook_line("Stop").contains(&target.mark()));
     }
 
     #[test]

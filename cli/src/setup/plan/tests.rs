@@ -7,6 +7,8 @@ use super::*;
 use crate::setup::target::tests::target;
 use crate::setup::{TOOLS, Tool, claude_code, cline, codex, cursor, gemini};
 
+mod others;
+
 /// A user's folders, with files of tools in them.
 struct User {
     folder: TempDir,
@@ -339,14 +341,6 @@ fn a_plan_that_is_no_longer_true_is_not_carried_out() {
     fs::write(user.path(".codex/hooks.json"), "{}").unwrap();
     assert!(plan.carry_out(&mut record, &user.node()).is_err());
     assert_eq!(user.read(".codex/config.toml"), CODEX_CONFIG);
-}
-
-#[test]
-fn a_hook_of_somebody_else_is_not_written_over() {
-    let user = User::new(&[("Documents/Cline/Hooks/PostToolUse", "#!/bin/sh\necho mine\n")]);
-    let before = user.files();
-    assert!(user.set_up(&cline::TOOL).unwrap_err().report("fedp2p").message.contains("fedp2p did not write it"));
-    assert_eq!(user.files(), before);
 }
 
 #[test]
