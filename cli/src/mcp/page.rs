@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY};
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::http::{self, Answer};
 use super::words;
@@ -110,11 +110,13 @@ async fn answer(request: Request<Incoming>, home: Home, pages: Arc<Mutex<BTreeMa
     };
     let form = match *request.method() {
         Method::GET => None,
-        Method::POST => match timeout(http::BODY_LIMIT, Limited::new(request.into_body(), MAX_FORM_BYTES).collect()).await {
-            Ok(Ok(body)) => Some(Form::read(&body.to_bytes())),
-            Err(_) => return shown(StatusCode::REQUEST_TIMEOUT, "The answer did not come to its end.", ""),
-            Ok(Err(_)) => return shown(StatusCode::PAYLOAD_TOO_LARGE, "A reason has at most 1 KiB.", ""),
-        },
+        Method::POST => {
+            match timeout(http::BODY_LIMIT, Limited::new(request.into_body(), MAX_FORM_BYTES).collect()).await {
+                Ok(Ok(body)) => Some(Form::read(&body.to_bytes())),
+                Err(_) => return shown(StatusCode::REQUEST_TIMEOUT, "The answer did not come to its end.", ""),
+                Ok(Err(_)) => return shown(StatusCode::PAYLOAD_TOO_LARGE, "A reason has at most 1 KiB.", ""),
+            }
+        }
         _ => return shown(StatusCode::METHOD_NOT_ALLOWED, "Look at the page, or answer with its form.", ""),
     };
     let refused = match form {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedp2p_protocols::api::claim::Claim;
 use fedp2p_crdt::content::Edit;
 use fedp2p_crdt::document::WriteError;
+use fedp2p_protocols::api::claim::Claim;
 use fedp2p_protocols::api::{Answer, Error, ErrorCode, watch};
 use fedp2p_protocols::id::{ConversationId, NodeId, OpId};
 use fedp2p_protocols::joining;
