@@ -84,7 +84,7 @@ impl Places {
 
 /// The place of one connection, which is free once this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::mcp) struct Place {
     id: u64,
     places: Arc<Places>,
 }
