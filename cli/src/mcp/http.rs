@@ -243,8 +243,13 @@ impl Service {
         self.door.check(request.uri(), request.headers())?;
         place.knows_token();
         let (parts, body) = request.into_parts();
+        let body = read(body, MAX_BODY_BYTES, BODY_LIMIT).await?;
+        // Only now: a client that is still writing may not see the answer.
+        check_agent(&parts.headers)?;
         let opens = !parts.headers.contains_key(SESSION) && !is_without_session(&parts.headers);
-        let body = read(body, if opens { MAX_OPENING_BYTES } else { MAX_BODY_BYTES }, BODY_LIMIT).await?;
+        if opens && body.len() > MAX_OPENING_BYTES {
+            return Err(Refused::Large);
+        }
         let answering = place.answer();
         let receipt = Receipt::default();
         let mut request = Request::from_parts(parts, Full::new(body));
@@ -342,10 +347,15 @@ impl Door {
         if !shown.is_some_and(|token| blake3::hash(token.as_bytes()) == self.token) {
             return Err(Refused::Token);
         }
-        match agent(headers)? {
-            None if is_without_session(headers) => Err(Refused::NoAgent),
-            _ => Ok(()),
-        }
+        Ok(())
+    }
+}
+
+/// Makes sure that it can be told for which agent a client speaks.
+fn check_agent(headers: &HeaderMap) -> Result<(), Refused> {
+    match agent(headers)? {
+        None if is_without_session(headers) => Err(Refused::NoAgent),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -392,11 +402,11 @@ mod tests {
 
     fn check(path: &str, headers: &[(&str, &str)]) -> Result<(), Refused> {
         let door = Door { token: blake3::hash(b"secret") };
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
-        }
-        door.check(&path.parse().unwrap(), &map)
+        door.check(&path.parse().unwrap(), &map_of(headers))
+    }
+
+    fn map_of(headers: &[(&str, &str)]) -> HeaderMap {
+        headers.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())).collect()
     }
 
     #[test]
@@ -416,9 +426,7 @@ mod tests {
 
     #[test]
     fn a_request_without_a_session_names_its_agent_and_no_request_names_what_is_none() {
-        let known = |more: &[(&str, &str)]| {
-            check("/mcp", &[&[("host", "localhost"), ("authorization", "Bearer secret")], more].concat())
-        };
+        let known = |headers: &[(&str, &str)]| check_agent(&map_of(headers));
         let (newer, older) = (("mcp-protocol-version", "2026-07-28"), ("mcp-protocol-version", "2025-11-25"));
         assert_eq!(known(&[older]), Ok(()));
         assert_eq!(known(&[newer]), Err(Refused::NoAgent));

@@ -82,7 +82,9 @@ pub(super) fn next(reply: &Value, from: &Part) -> Option<Value> {
             rest.extend(inner.into_iter().map(|(at, offset)| moved(&at, offset, from)));
             part[PART].take()
         }
-        _ => return None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            return None;
+        }
     };
     let mut fields = Map::from_iter([(PART.to_owned(), part)]);
     if !rest.is_empty() {
@@ -118,14 +120,12 @@ fn without_nulls(value: &mut Value) {
 
 /// Cuts all texts that are too long, and notes where they go on.
 fn cut_texts(value: &mut Value, at: &mut String, rest: &mut BTreeMap<String, usize>) {
-    match value {
-        Value::String(text) => {
-            if let (part, Some(next)) = words::page(text, 0, MAX_TEXT_BYTES) {
-                *text = part;
-                rest.insert(at.clone(), next as usize);
-            }
-        }
-        _ => each(value, at, &mut |value, at| cut_texts(value, at, rest)),
+    let Value::String(text) = value else {
+        return each(value, at, &mut |value, at| cut_texts(value, at, rest));
+    };
+    if let (part, Some(next)) = words::page(text, 0, MAX_TEXT_BYTES) {
+        *text = part;
+        rest.insert(at.clone(), next as usize);
     }
 }
 

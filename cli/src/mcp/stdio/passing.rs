@@ -94,7 +94,7 @@ mod tests {
             found(&format!(r#"{{"method":"x","p":"{long}","id":"a,\"b}}"}}"#)),
             Some(RequestId::String(r#"a,"b}"#.into()))
         );
-        assert_eq!(found(&format!(r#"{{"id":-9,"p":{{}},"method":"x","q":[{{"id":1}},"\\"]}}"#)), number(-9));
+        assert_eq!(found(r#"{"id":-9,"p":{},"method":"x","q":[{"id":1},"\\"]}"#), number(-9));
     }
 
     #[test]

@@ -118,9 +118,9 @@ fn a_released_claim_makes_way_and_its_successor_has_a_greater_number() {
 fn nobody_is_told_of_a_claim_that_could_not_be_stored() {
     let mut world = World::connected(2);
     let told = |world: &World| -> Vec<String> {
-        let claims = world.hosts[0].events.iter().filter_map(|event| match event {
-            watch::Event::Claim(claim) => Some(format!("{} {}", claim.fence.counter, claim.what)),
-            _ => None,
+        let claims = world.hosts[0].events.iter().filter_map(|event| {
+            let watch::Event::Claim(claim) = event else { return None };
+            Some(format!("{} {}", claim.fence.counter, claim.what))
         });
         claims.collect()
     };
