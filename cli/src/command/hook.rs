@@ -29,6 +29,8 @@ use crate::setup::{Event, Moment, Tool};
 use crate::ui::Output;
 use crate::ui::colour::When;
 
+mod beside;
+
 /// How long the daemon has for everything.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Most bytes that are read of what a tool says.
@@ -57,6 +59,10 @@ pub(crate) struct Arguments {
 
     /// What the tool calls the moment
     event: String,
+
+    /// The hook of somebody else that is run as well, where the tool runs only one
+    #[arg(long, value_name = "FILE", hide = true)]
+    beside: Option<PathBuf>,
 }
 
 /// What a tool says on stdin. Each tool has other fields; what is of another kind than expected is not there.
@@ -131,6 +137,12 @@ impl Input {
 
 /// Answers a hook.
 pub(crate) fn run(arguments: &Arguments, globals: &Globals, out: &Output) {
+    if let Some(other) = &arguments.beside {
+        if let Err(error) = beside::run(other, out) {
+            out.note(&format!("fedp2p: {}", error.report("fedp2p").message));
+        }
+        return;
+    }
     let input = Input::read();
     let Some(tool) = Tool::find(&arguments.client) else {
         return out.note(&format!("fedp2p: no tool is called {:?}: \"fedp2p setup\" lists them", arguments.client));
