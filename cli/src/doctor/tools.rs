@@ -29,6 +29,9 @@ const PROTOCOL: &str = "2025-11-25";
 /// A tool that every profile of our server has.
 const KNOWN_TOOL: &str = "federation_send";
 
+/// What every tool hands on of its environment to the servers that it starts; some hand on no more.
+const HANDED_ON: [&str; 6] = ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"];
+
 /// Looks at every tool that was set up.
 pub(crate) async fn tools<'a>(
     record: &Record,
@@ -208,6 +211,7 @@ async fn greet(child: &mut Child) -> Result<Vec<String>, String> {
 }
 
 fn spawn(command: &mut Command) -> Result<Child, String> {
+    command.env_clear().envs(HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.spawn().map_err(|error| format!("it cannot be started: {error}"))
 }
