@@ -173,3 +173,19 @@ fn a_client_that_comes_back_for_answers_need_not_wait_and_loses_no_message() {
     let read = coder.request("tools/call", read)["result"]["structuredContent"].clone();
     assert_eq!(read["messages"][0]["text"], "wake up", "{read}");
 }
+
+#[test]
+fn of_several_servers_that_start_at_once_on_a_fresh_home_each_reaches_the_daemon() {
+    let world = World::new();
+    let node = world.node("taichi");
+    let names = ["coder", "tester", "writer", "reviewer"];
+    let mut clients = names.map(|name| Mcp::open(&node, &world.path(""), "test", &["--agent", name]));
+    let call = json!({"name": "federation_pulse", "arguments": {}});
+    let asked: Vec<u64> = clients.iter_mut().map(|client| client.ask("tools/call", call.clone())).collect();
+    for (client, id) in clients.iter_mut().zip(asked) {
+        let answer = client.wait("the answer", |line| (line["id"] == id).then(|| line.clone()));
+        assert!(answer["result"]["structuredContent"].is_object() && answer["result"]["isError"] != true, "{answer}");
+    }
+    assert_eq!(clients.map(Mcp::leave), [0; 4]);
+    node.cli(&["down"]).ok();
+}
