@@ -25,7 +25,7 @@ use crate::concerns::{self, Concerns};
 use crate::context::{Context, light_runtime};
 use crate::error::{Error, Exit};
 use crate::identity::agent_for;
-use crate::setup::{Event, Moment, Tool};
+use crate::setup::{Event, Moment, Tool, claude_code};
 use crate::ui::Output;
 use crate::ui::colour::When;
 
@@ -165,6 +165,12 @@ fn act(tool: &Tool, event: &Event, input: &Input, globals: &Globals, out: &Outpu
     let mut context = Context::new(globals, out.clone())?;
     if globals.agent.is_none() {
         context.caller = Caller { name: agent_for(tool.name, &input.project()), kind: AgentKind::Ai };
+    }
+    let shells = std::env::var_os(claude_code::SHELL_FILE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if let Some(path) = shells.filter(|_| tool.name == claude_code::TOOL.name && event.moment == Moment::Start)
+        && let Err(error) = claude_code::name_in_shells(&path, &context.caller.name)
+    {
+        out.note(&format!("fedp2p: {} cannot be written: {error}", path.display()));
     }
     light_runtime()?.block_on(async {
         let done = tokio::time::timeout(PATIENCE, talk(tool, event, input, &context)).await;
@@ -323,7 +329,7 @@ pub(crate) fn misused(error: &clap::Error) -> Result<(), Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setup::{claude_code, codex};
+    use crate::setup::codex;
 
     fn input(json: &str) -> Input {
         Input::of(json.as_bytes())
