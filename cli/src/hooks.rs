@@ -55,11 +55,7 @@ impl Hook {
         let stop = "if [ $? -eq 1 ]; then exit 1; fi";
         let ask = match self {
             // Git does not tell its hooks that a commit takes the place of the last one; how it was called does.
-            Self::Before => format!(
-                "args=$({{ tr '\\0' ' ' </proc/$PPID/cmdline || ps -o args= -p $PPID; }} 2>/dev/null)\n\
-                 amend=\ncase \" $args\" in *\" --am\"*) amend=\" --amend\" ;; esac\n\
-                 {program}{flags} guard check$amend >&2\n{stop}"
-            ),
+            Self::Before => format!("{program}{flags} guard check --called-by $PPID >&2\n{stop}"),
             Self::BeforeMerge => format!("{program}{flags} guard check --merge >&2\n{stop}"),
             // What was only moved forward is committed by others.
             Self::AfterMerge => format!(

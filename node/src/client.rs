@@ -114,7 +114,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the daemon that uses `home`, to speak as `caller`.
+    /// Connects to the daemon that uses `home`, to speak as `caller`. A daemon that is not where the environment leads
+    /// is looked for where it has noted that it is.
     ///
     /// # Errors
     /// If there is none, it is another user's, or it speaks another version.
@@ -134,6 +135,22 @@ impl Client {
     }
 
     async fn open(home: &Home, caller: Caller) -> Result<(Self, Greeting), ConnectError> {
+        let error = match Self::open_at(home, caller.clone()).await {
+            Err(error @ (ConnectError::NoDaemon | ConnectError::Home(_) | ConnectError::OtherUser { .. })) => error,
+            result => return result,
+        };
+        // Whoever has started us may have kept to itself what the environment of the daemon says.
+        if home.owner() != Some(rustix::process::geteuid().as_raw()) {
+            return Err(error);
+        }
+        let Some(noted) = home.as_noted()? else { return Err(error) };
+        match Self::open_at(&noted, caller).await {
+            Err(ConnectError::NoDaemon) => Err(error),
+            result => result,
+        }
+    }
+
+    async fn open_at(home: &Home, caller: Caller) -> Result<(Self, Greeting), ConnectError> {
         let ours = rustix::process::geteuid().as_raw();
         let absent = || match home.owner() {
             Some(owner) if owner != ours => ConnectError::OtherUser { owner },

@@ -127,6 +127,10 @@ pub async fn run(options: Options, report: impl Fn(Report) + Send + Sync + 'stat
         if server.is_none() {
             let made = Server::start(&home.socket(), calls.clone());
             server = Some(made.map_err(|error| storage("the local socket cannot be made", &error))?);
+            if let Err(error) = home.note_runtime_dir() {
+                let text = format!("clients with another environment will not find the socket: {error}");
+                report(Report::Log(text));
+            }
         }
         let outside = Outside { calls: &mut incoming, stop: &mut stop, report: &report };
         let running = prepared.start(outside).map_err(|error| storage("a thread cannot be started", &error))?;

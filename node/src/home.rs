@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use unix as platform;
 
+mod note;
 mod unix;
 
 /// Longest path that a local socket can have on every platform we know.
@@ -60,6 +61,14 @@ pub enum Error {
         /// Its permissions.
         mode: u32,
     },
+    /// What says where the runtime folder of the daemon is cannot be relied on.
+    #[error("{} does not say where the daemon is: {why}", path.display())]
+    Note {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// No socket can have a path that long.
     #[error("the runtime folder {} has too long a path for a socket", path.display())]
     TooLong {
@@ -77,6 +86,7 @@ impl Error {
             Self::Runtime { .. } | Self::NotAFolder { .. } | Self::OtherUser { .. } | Self::TooLong { .. } => {
                 "set XDG_RUNTIME_DIR to a short path of a folder that only you can enter".to_owned()
             }
+            Self::Note { path, .. } => format!("remove {} and start the node again", path.display()),
             Self::Open { path, .. } => format!("close it with: chmod 700 '{}'", path.display()),
         }
     }
@@ -158,6 +168,13 @@ impl Home {
             None => environment.home()?,
         };
         Self::at(&root, environment.runtime())
+    }
+
+    /// Returns whether a program finds this home that is told nothing but where the user's own home folder is, as
+    /// programs are that start others in an environment of their own.
+    pub fn is_usual(&self) -> bool {
+        let bare = Environment { user_home: Environment::of_process().user_home, ..Environment::default() };
+        Self::locate_in(None, &bare).is_ok_and(|usual| usual.root == self.root)
     }
 
     /// The folder itself.

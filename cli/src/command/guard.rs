@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fedp2p_protocols::api::claim_check::Held;
-use fedp2p_protocols::api::{claim_check, send};
+use fedp2p_protocols::api::{claim_check, send, status};
 use fedp2p_protocols::limits::MAX_PAGE;
-use fedp2p_protocols::name::Address;
+use fedp2p_protocols::name::{Address, AgentName};
 use fedp2p_protocols::payload::MessageType;
+use fedp2p_protocols::pulse::AgentKind;
 use serde::Serialize;
 use serde_json::json;
 
@@ -23,6 +24,8 @@ use crate::repository::{Next, Repository};
 use crate::shell::quoted;
 use crate::ui::escape;
 use crate::ui::time::Clock;
+
+mod commit;
 
 /// Set to `off`, it lets a commit pass that holds files of others; that is recorded.
 const BYPASS: &str = "FEDP2P_GUARD";
@@ -71,6 +74,9 @@ Examples:
         /// For the commit that a merge is about to make; its hook says so
         #[arg(long, conflicts_with = "amend", hide = true)]
         merge: bool,
+        /// For the commit that this process of git is about to make; its hook says so
+        #[arg(long, value_name = "PROCESS", conflicts_with_all = ["amend", "merge"], hide = true)]
+        called_by: Option<u32>,
     },
     /// Tell those who hold files of the last commit that it went past the guard
     #[command(after_help = "Examples:\n  fedp2p guard record")]
@@ -100,6 +106,9 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
         }
         Action::Check { amend: true, .. } => check(&repository, Next::Amend, context).await,
         Action::Check { merge: true, .. } => check(&repository, Next::Merge, context).await,
+        Action::Check { called_by: Some(process), .. } if commit::amends(&commit::words_of(process)) => {
+            check(&repository, Next::Amend, context).await
+        }
         Action::Check { .. } => check(&repository, Next::Commit, context).await,
         Action::Record => record(&repository, context).await,
     }
@@ -148,14 +157,29 @@ async fn check(repository: &Repository, next: Next, context: &Context) -> Result
         context.out.note(&format!("fedp2p guard: {BYPASS}=off, so this passes and its holders are told"));
         return context.show::<claim_check::Request>(&reply, |_| words(&reply.held));
     }
-    let failure = stopped(&reply.held);
+    let failure = stopped(&reply.held, own_holder(&reply.held, context).await.as_ref());
     Err(context.show_with::<claim_check::Request>(&reply, |_| words(&reply.held), failure))
 }
 
-fn stopped(held: &[Held]) -> Error {
+/// `me` is the holder that whoever commits may be.
+fn stopped(held: &[Held], me: Option<&AgentName>) -> Error {
     let message = format!("{} of the staged files are held by others", held.len());
-    let hint = format!("leave them out of the commit, or ask their holders; {BYPASS}=off passes and tells them");
+    let mut hint = format!("leave them out of the commit, or ask their holders; {BYPASS}=off passes and tells them");
+    if let Some(me) = me {
+        hint.push_str(&format!("; if you are {me}, commit as it: FEDP2P_AGENT={me} git commit ..."));
+    }
     fedp2p_protocols::api::Error::new(fedp2p_protocols::api::ErrorCode::Conflict, message).hint(hint).into()
+}
+
+/// A holder that is an agent of this node, if a person commits: the agent may not have said who it is.
+async fn own_holder(held: &[Held], context: &Context) -> Option<AgentName> {
+    if context.caller.kind != AgentKind::Person {
+        return None;
+    }
+    // Without an answer there is one hint less.
+    let node = context.ask(status::Request {}).await.ok()?.node.name;
+    let own = held.iter().map(|held| &held.claim.by).find(|by| by.organisation.is_none() && by.node == node);
+    own.map(|by| by.agent.clone())
 }
 
 fn words(held: &[Held]) -> String {

@@ -25,10 +25,12 @@ use crate::concerns::{self, Concerns, MAX_MESSAGES};
 use crate::context::{Context, light_runtime};
 use crate::error::{Error, Exit};
 use crate::identity::agent_for;
-use crate::setup::{Event, Moment, Tool};
+use crate::setup::{Event, Moment, Tool, claude_code};
 use crate::speakers::name_for;
 use crate::ui::Output;
 use crate::ui::colour::When;
+
+mod beside;
 
 /// How long the daemon has for everything.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -58,6 +60,10 @@ pub(crate) struct Arguments {
 
     /// What the tool calls the moment
     event: String,
+
+    /// The hook of somebody else that is run as well, where the tool runs only one
+    #[arg(long, value_name = "FILE", hide = true)]
+    beside: Option<PathBuf>,
 }
 
 /// What a tool says on stdin. Each tool has other fields; what is of another kind than expected is not there.
@@ -132,6 +138,12 @@ impl Input {
 
 /// Answers a hook.
 pub(crate) fn run(arguments: &Arguments, globals: &Globals, out: &Output) {
+    if let Some(other) = &arguments.beside {
+        if let Err(error) = beside::run(other, out) {
+            out.note(&format!("fedp2p: {}", error.report("fedp2p").message));
+        }
+        return;
+    }
     let input = Input::read();
     let Some(tool) = Tool::find(&arguments.client) else {
         return out.note(&format!("fedp2p: no tool is called {:?}: \"fedp2p setup\" lists them", arguments.client));
@@ -155,6 +167,12 @@ fn act(tool: &Tool, event: &Event, input: &Input, globals: &Globals, out: &Outpu
     if globals.agent.is_none() {
         let first = agent_for(tool.name, &input.project());
         context.caller = Caller { name: name_for(context.home.root(), tool.name, first), kind: AgentKind::Ai };
+    }
+    let shells = std::env::var_os(claude_code::SHELL_FILE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if let Some(path) = shells.filter(|_| tool.name == claude_code::TOOL.name && event.moment == Moment::Start)
+        && let Err(error) = claude_code::name_in_shells(&path, &context.caller.name)
+    {
+        out.note(&format!("fedp2p: {} cannot be written: {error}", path.display()));
     }
     light_runtime()?.block_on(async {
         let done = tokio::time::timeout(PATIENCE, talk(tool, event, input, &context)).await;
@@ -313,7 +331,7 @@ pub(crate) fn misused(error: &clap::Error) -> Result<(), Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setup::{claude_code, codex};
+    use crate::setup::codex;
 
     fn input(json: &str) -> Input {
         Input::of(json.as_bytes())

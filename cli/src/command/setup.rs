@@ -136,7 +136,7 @@ fn target<'a>(
     let file = file.map_err(Error::system("make the path of --file absolute"))?;
     let scope = scope(arguments)?;
     // A tool that is started elsewhere does not know what the environment says here.
-    let named = globals.home.is_some() || std::env::var_os("FEDP2P_HOME").is_some_and(|home| !home.is_empty());
+    let named = globals.home.is_some() || !context.home.is_usual();
     let launch = Launch {
         program: program(&scope)?,
         home: named.then(|| context.home.root().to_owned()),

@@ -239,25 +239,33 @@ fn foreground(start: Start, context: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-/// Starts a daemon in the background and waits until it is ready.
+/// Starts a daemon in the background and waits until it is ready. Where somebody else has started one at the same time,
+/// that one is waited for.
 ///
 /// # Errors
-/// With the daemon's own words and exit code if it does not come up.
+/// With the daemon's own words and exit code if it does not come up, or if the other one is not what was asked for.
 pub(crate) async fn detach(start: &Start, context: &Context) -> Result<status::Reply, Error> {
     let (log, from) = open_log(context)?;
-    let mut child = spawn(start, context, log)?;
+    let mut child = Some(spawn(start, context, log)?);
+    let mut lost = None;
     let started = Instant::now();
     let mut said = false;
     loop {
-        if let Some(status) = child.try_wait().map_err(Error::system("wait for the daemon"))? {
-            return Err(failure(status, &words_since(context, from), context));
+        let ended = child.as_mut().map(Child::try_wait).transpose().map_err(Error::system("wait for the daemon"))?;
+        if let Some(status) = ended.flatten() {
+            child = None;
+            lost = Some(failure(status, &words_since(context, from), context));
         }
         if let Ok(mut client) = context.connect().await
             && let Ok(status) = client.call(status::Request {}).await
         {
-            return Ok(status);
+            let is_wanted = lost.is_none() || start.is_satisfied_by(&status);
+            return if is_wanted { Ok(status) } else { Err(already_running(&status, start, context)) };
         }
-        if started.elapsed() > READY_LIMIT {
+        if let Some(error) = lost.take_if(|error| started.elapsed() > READY_LIMIT || !says_in_use(error)) {
+            return Err(error);
+        }
+        if let Some(child) = child.as_ref().filter(|_| started.elapsed() > READY_LIMIT) {
             return Err(Error::NotYet {
                 message: format!("the daemon (process {}) runs but is not ready", child.id()),
                 hint: format!("see what it does: {}", context.home.log_file().display()),
@@ -269,6 +277,12 @@ pub(crate) async fn detach(start: &Start, context: &Context) -> Result<status::R
         }
         sleep(LOOK).await;
     }
+}
+
+/// Whether a daemon has ended because another one has the home.
+fn says_in_use(error: &Error) -> bool {
+    let said = daemon::Error::InUse { pid: None }.to_string();
+    matches!(error, Error::Child { message, .. } if *message == said)
 }
 
 fn spawn(start: &Start, context: &Context, log: File) -> Result<Child, Error> {

@@ -33,6 +33,9 @@ const ASKED_TOOL: &str = "federation_pulse";
 /// How the daemon refuses a name that another client has; the name follows.
 const HELD: &str = "another client speaks as ";
 
+/// What every tool hands on of its environment to the servers that it starts; some hand on no more.
+const HANDED_ON: [&str; 6] = ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"];
+
 /// Looks at every tool that was set up.
 pub(crate) async fn tools<'a>(
     record: &Record,
@@ -236,6 +239,7 @@ impl Server {
 }
 
 fn spawn(command: &mut Command) -> Result<Child, String> {
+    command.env_clear().envs(HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.spawn().map_err(|error| format!("it cannot be started: {error}"))
 }

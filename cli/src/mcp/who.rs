@@ -281,7 +281,7 @@ mod tests {
         for n in 0..2 * MAX_REMEMBERED {
             make_room(&mut links);
             let used = now + Duration::from_millis(n as u64);
-            links.insert(format!("{n:04}/"), Slot { name: "coder".parse().unwrap(), link: None, used });
+            links.insert(format!("{n:04}/"), Slot { name: "coder".parse().unwrap(), link: None, used, _speaker: None });
         }
         assert_eq!(links.len(), MAX_REMEMBERED);
         assert_eq!(links.keys().next().unwrap(), &format!("{MAX_REMEMBERED:04}/"));

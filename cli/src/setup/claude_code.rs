@@ -4,6 +4,11 @@
 //! (code.claude.com/docs). Hooks stand in `settings.json`, servers in `.mcp.json` of a project or in `.claude.json` of
 //! the user. A hook that ends with code 2 would stop what the model does, so ours never does.
 
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use fedp2p_protocols::name::AgentName;
 use jsonc_parser::json;
 
 use super::json::Entry;
@@ -28,6 +33,8 @@ pub(crate) static TOOL: Tool = Tool {
     afterwards: "start Claude Code anew; in a project it asks whether to trust the server",
 };
 
+/// The file that it reads before each command of a model in a shell, where a session begins.
+pub(crate) const SHELL_FILE: &str = "CLAUDE_ENV_FILE";
 /// After how many seconds it gives a hook up.
 const TIMEOUT_S: u32 = 10;
 
@@ -59,5 +66,35 @@ pub(super) fn hook_group(target: &Target<'_>, event: &Event, timeout: u32) -> En
         list: event.name,
         tool: target.tool.name,
         value: json!({ "hooks": [{ "type": "command", "command": command, "timeout": timeout }] }),
+    }
+}
+
+/// Says in the shells of a session which agent its model is: what it commits and sends there is its own then.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn name_in_shells(path: &Path, agent: &AgentName) -> io::Result<()> {
+    let line = format!("export FEDP2P_AGENT={agent}\n");
+    // A session begins again and again, and every line is read each time.
+    if fs::read_to_string(path).is_ok_and(|text| text.ends_with(&line) || text.contains(&format!("\n{line}"))) {
+        return Ok(());
+    }
+    OpenOptions::new().append(true).create(true).open(path)?.write_all(format!("\n{line}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_is_named_once_beside_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session.sh");
+        let agent: AgentName = "coder".parse().unwrap();
+        fs::write(&path, "export X=1").unwrap();
+        for _ in 0..3 {
+            name_in_shells(&path, &agent).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "export X=1\nexport FEDP2P_AGENT=coder\n");
     }
 }

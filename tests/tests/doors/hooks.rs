@@ -327,3 +327,22 @@ fn an_agent_is_called_like_its_tool_and_its_project_and_a_called_model_is_told_n
     assert_eq!(output.stdout, "{}\n");
     assert!(step("src").contains("for the website"));
 }
+
+#[test]
+fn the_shells_of_a_session_know_which_agent_its_model_is() {
+    let world = World::new();
+    let mut taichi = world.node("taichi");
+    taichi.up(&[]);
+    let file = world.path("session.sh");
+    taichi.set_variable("CLAUDE_ENV_FILE", file.to_str());
+    for (tool, event) in [("codex", "SessionStart"), ("claude-code", "PostToolUse")] {
+        run(&taichi, "coder", tool, event, &session("s")).ok();
+        assert!(!file.exists(), "{tool}");
+    }
+    for _ in 0..2 {
+        run(&taichi, "coder", "claude-code", "SessionStart", &session("s")).ok();
+    }
+    let line = format!(". '{}'; echo $FEDP2P_AGENT", file.display());
+    assert_eq!(taichi.beside("sh", &world.path("run"), &["-c", &line], &[]).ok().stdout, "coder\n");
+    assert_eq!(std::fs::read_to_string(&file).unwrap().matches("export").count(), 1);
+}

@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 //! What must hold at the doors for programs of others: agents that are programs, agents that are models, and coding tools.
 
+mod bare;
 mod doctor;
 mod endpoint;
 mod hooks;

@@ -1,6 +1,7 @@
 //! Tools set up in a home with settings of its own, and their hooks run as they stand there.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use fedp2p_tests::node::Node;
 use fedp2p_tests::world::World;
@@ -111,4 +112,31 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
     assert!(entry["mcpServers"]["fedp2p"]["args"].as_array().unwrap().contains(&json!("generic")), "{entry}");
     taichi.cli(&["setup", "generic", "--file", file.to_str().unwrap(), "--remove"]).ok();
     assert!(!file.exists());
+}
+
+#[test]
+fn a_hook_of_the_users_own_goes_on_being_run_and_the_model_reads_both() {
+    let world = World::new();
+    let mut taichi = world.node("taichi");
+    taichi.up(&[]);
+    let hook = world.path("Documents/Cline/Hooks/PostToolUse");
+    let theirs = "#!/bin/sh\ncat > \"$0.heard\"\necho '{\"contextModification\":\"from the user\"}'\nexit 3\n";
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, theirs).unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o700)).unwrap();
+    taichi.cli(&["--agent", "coder", "setup", "cline"]).ok();
+    assert!(world.path(".cline/data/settings/cline_mcp_settings.json").exists());
+    taichi.cli(&["--agent", "coder", "state", "--status", "NEW"]).ok();
+    taichi.send(&["coder"], "hello from the mesh");
+    let line = format!("echo '{{\"taskId\":\"s\"}}' | '{}'", hook.display());
+    let ran = taichi.beside("sh", &world.path("run"), &["-c", &line], &[]);
+    let answer: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let words = answer["contextModification"].as_str().unwrap();
+    assert!(words.starts_with("from the user\n\n") && words.contains("hello from the mesh"), "{answer}");
+    assert_eq!((ran.code, &answer["cancel"]), (3, &json!(false)));
+    let heard = fs::read_to_string(world.path("Documents/Cline/Hooks/PostToolUse.before-fedp2p.heard")).unwrap();
+    assert_eq!(heard, "{\"taskId\":\"s\"}\n");
+    taichi.cli(&["setup", "cline", "--remove"]).ok();
+    assert_eq!(fs::read_to_string(&hook).unwrap(), theirs);
+    assert_eq!(fs::metadata(&hook).unwrap().permissions().mode() & 0o777, 0o700);
 }

@@ -22,7 +22,7 @@ pub(crate) fn agent(world: &World, node: &Node, name: &str, http: bool) -> Value
     json!({
         "name": name, "node": node.name(), "cwd": world.path(""), "command": binary::fedp2p(),
         "args": ["--home", home, "mcp", "--agent", name, "--no-start"],
-        "env": {"XDG_RUNTIME_DIR": world.path("run"), "USER": "ada", "HOME": world.path("")},
+        "env": {"USER": "ada", "HOME": world.path("")},
     })
 }
 
@@ -103,7 +103,7 @@ fn the_python_client_takes_what_the_full_profile_answers_for_what_its_schemas_sa
     let server = json!({
         "command": binary::fedp2p(), "cwd": world.path(""),
         "args": ["--home", home, "mcp", "--agent", "coder", "--no-start", "--profile", "full"],
-        "env": {"XDG_RUNTIME_DIR": world.path("run"), "USER": "ada", "HOME": world.path("")},
+        "env": {"USER": "ada", "HOME": world.path("")},
     });
     std::fs::write(&file, server.to_string()).unwrap();
     let mut command = Command::new(python);
@@ -121,8 +121,8 @@ fn the_inspector_lists_and_calls_everything() {
     node.up(&[]);
     // The inspector takes what looks like an option of the server for one of its own.
     let server = world.path("server");
-    let (program, home, run_dir) = (binary::fedp2p().display(), node.home().display(), world.path("run"));
-    let line = format!("XDG_RUNTIME_DIR='{}' USER=ada exec '{program}' --home '{home}'", run_dir.display());
+    let (program, home) = (binary::fedp2p().display(), node.home().display());
+    let line = format!("USER=ada exec '{program}' --home '{home}'");
     std::fs::write(&server, format!("#!/bin/sh\n{line} mcp --agent coder --no-start\n")).unwrap();
     std::fs::set_permissions(&server, std::fs::Permissions::from_mode(0o700)).unwrap();
     let inspect = |words: &[&str]| {

@@ -283,3 +283,19 @@ fn a_call_waits_for_the_result_of_a_question_and_for_a_task() {
     let line = coder.wait("a task", |line| (line["id"] == waits).then(|| line.clone()));
     assert_eq!(line["result"]["structuredContent"]["task"]["title"], "Fix auth", "{line}");
 }
+
+#[test]
+fn of_several_servers_that_start_at_once_on_a_fresh_home_each_reaches_the_daemon() {
+    let world = World::new();
+    let node = world.node("taichi");
+    let names = ["coder", "tester", "writer", "reviewer"];
+    let mut clients = names.map(|name| Mcp::open(&node, &world.path(""), "test", &["--agent", name]));
+    let call = json!({"name": "federation_pulse", "arguments": {}});
+    let asked: Vec<u64> = clients.iter_mut().map(|client| client.ask("tools/call", call.clone())).collect();
+    for (client, id) in clients.iter_mut().zip(asked) {
+        let answer = client.wait("the answer", |line| (line["id"] == id).then(|| line.clone()));
+        assert!(answer["result"]["structuredContent"].is_object() && answer["result"]["isError"] != true, "{answer}");
+    }
+    assert_eq!(clients.map(Mcp::leave), [0; 4]);
+    node.cli(&["down"]).ok();
+}

@@ -230,3 +230,43 @@ fn a_second_claim_on_the_same_files_is_refused_with_who_holds_them() {
         assert_eq!(aorus.cli(words).code, code, "{words:?}");
     }
 }
+
+#[test]
+fn a_message_that_speaks_of_amending_amends_nothing_and_a_holder_hears_how_to_commit_as_itself() {
+    let world = World::new();
+    let mut taichi = world.node("taichi");
+    taichi.up(&[]);
+    let checkout = Checkout::new(&taichi, world.path("work"));
+    checkout.commit("src/a.rs", "one", &[], &[]).ok();
+    checkout.guard(&["install"]).ok();
+    taichi.json(&["claim", "take", "src", "--repository", "parser", "--agent", "coder"]);
+    checkout.commit("README.md", "explain the --amend flag", &[], &[]).ok();
+    checkout.git(&["commit", "-q", "--amend", "-m", "once more"]).ok();
+
+    checkout.write("src/a.rs", "two");
+    checkout.git(&["add", "."]).ok();
+    let commit = |agent: &str| checkout.git_as(agent, &["commit", "-q", "-m", "mine"], &[]);
+    let other = commit("tester");
+    assert!(other.code == 1 && !other.stderr.contains("commit as it"), "{other:?}");
+    let person = checkout.node.beside(
+        "env",
+        &checkout.folder,
+        &[
+            "-u",
+            "FEDP2P_AGENT",
+            "GIT_AUTHOR_NAME=x",
+            "GIT_AUTHOR_EMAIL=x@example.org",
+            "GIT_COMMITTER_NAME=x",
+            "GIT_COMMITTER_EMAIL=x@example.org",
+            "git",
+            "commit",
+            "-q",
+            "-m",
+            "mine",
+        ],
+        &[],
+    );
+    assert_eq!(person.code, 1, "{person:?}");
+    assert!(person.stderr.contains("if you are coder, commit as it: FEDP2P_AGENT=coder git commit ..."), "{person:?}");
+    commit("coder").ok();
+}
