@@ -184,7 +184,7 @@ fn clearing(path: PathBuf, change: &Change, written: Option<&Written>) -> Result
     // What was in a file that was not there is nothing, not unknown.
     let original = saved.as_deref().or(written.filter(|written| written.backup.is_none()).map(|_| NOTHING));
     let (after, action) = match &saved {
-        _ if !is_as_written && !(change.owns(&before) && written.is_some()) => {
+        _ if !(is_as_written || (change.owns(&before) && written.is_some())) => {
             let after = take(&before, original)?;
             let action = match &after {
                 None => Action::Delete,
