@@ -179,12 +179,14 @@ fn clearing(path: PathBuf, change: &Change, written: Option<&Written>) -> Result
     let Some(before) = disk::read(&path)? else { return Ok(None) };
     let take = |text: &str, original: Option<&str>| change.take(text, original).map_err(|why| refused(&path, &why));
     let is_as_written = written.is_some_and(|written| written.hash == hash(&before));
+    // Whatever somebody has done to a file that is ours as a whole, nothing of it is what was there before.
+    let is_known = is_as_written || (written.is_some() && change.owns(&before));
     let backup = written.and_then(|written| written.backup.as_deref());
     let saved = backup.map(disk::read).transpose()?.flatten();
     // What was in a file that was not there is nothing, not unknown.
     let original = saved.as_deref().or(written.filter(|written| written.backup.is_none()).map(|_| NOTHING));
     let (after, action) = match &saved {
-        _ if !(is_as_written || (change.owns(&before) && written.is_some())) => {
+        _ if !is_known => {
             let after = take(&before, original)?;
             let action = match &after {
                 None => Action::Delete,

@@ -136,6 +136,11 @@ fn a_hook_of_the_users_own_goes_on_being_run_and_the_model_reads_both() {
     assert_eq!((ran.code, &answer["cancel"]), (3, &json!(false)));
     let heard = fs::read_to_string(world.path("Documents/Cline/Hooks/PostToolUse.before-fedp2p.heard")).unwrap();
     assert_eq!(heard, "{\"taskId\":\"s\"}\n");
+    let envelope = taichi.cli(&["doctor", "--json"]).envelope();
+    let findings = envelope["doctor"]["findings"].as_array().unwrap();
+    let found = findings.iter().find(|finding| finding["what"] == "Cline hook").unwrap();
+    assert_ne!(found["verdict"], "bad", "{found}");
+    assert_eq!(fs::read_to_string(world.path("Documents/Cline/Hooks/PostToolUse.before-fedp2p.heard")).unwrap(), heard);
     taichi.cli(&["setup", "cline", "--remove"]).ok();
     assert_eq!(fs::read_to_string(&hook).unwrap(), theirs);
     assert_eq!(fs::metadata(&hook).unwrap().permissions().mode() & 0o777, 0o700);

@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::{Map, Value};
 
-use super::MAX_INPUT;
+use super::{Input, MAX_INPUT};
 use crate::error::Error;
 use crate::ui::Output;
 
@@ -33,7 +33,9 @@ pub(super) fn run(other: &Path, out: &Output) -> Result<(), Error> {
         // What cannot be read says nothing.
         drop(io::stdin().lock().take(MAX_INPUT).read_to_end(&mut input));
     }
-    let theirs = if is_program(other) { answer(Command::new(other), &input, other) } else { Ok(None) };
+    // Whether ours reaches the daemon is nothing that the other one can answer.
+    let is_run = is_program(other) && !Input::of(&input).is_probe();
+    let theirs = if is_run { answer(Command::new(other), &input, other) } else { Ok(None) };
     let program = std::env::current_exe().map_err(Error::system("find this program's file"))?;
     let mut ours = Command::new(&program);
     let words = std::env::args_os().skip(1).collect::<Vec<_>>();

@@ -136,7 +136,7 @@ impl Core {
     /// nobody but the asker is known yet, nobody has.
     pub(crate) fn note_acknowledged(&mut self, key: &ProposalKey) {
         let (lobby, me) = (self.lobby, self.me());
-        if key.node != me || self.remaking.contains_key(&(lobby, me)) {
+        if key.node != me || self.is_silent() {
             return;
         }
         let picture = self.documents.picture(&lobby);
