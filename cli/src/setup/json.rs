@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use jsonc_parser::ParseOptions;
-use jsonc_parser::cst::{CstArray, CstContainerNode, CstInputValue, CstNode, CstObject, CstRootNode};
+use jsonc_parser::cst::{CstArray, CstContainerNode, CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -69,9 +69,7 @@ impl Entry {
                         if !owned::is_server(&owned::server_words(&there), tool) {
                             return Err(Unusable::Taken((*key).to_owned()));
                         }
-                        if there != plain(value) {
-                            member.set_value(value.clone());
-                        }
+                        renew(&member, value);
                     }
                 }
             }
@@ -165,7 +163,7 @@ impl Text {
         Ok(Self { mark, body: body.to_owned(), root: parse(body, comments)?, comments })
     }
 
-    fn member(&self, path: &[&str]) -> Option<jsonc_parser::cst::CstObjectProp> {
+    fn member(&self, path: &[&str]) -> Option<CstObjectProp> {
         let (last, outer) = path.split_last()?;
         let mut object = self.root.object_value()?;
         for name in outer {
@@ -296,6 +294,21 @@ fn plain(value: &CstInputValue) -> Value {
     let root = CstRootNode::parse("", &options(true)).expect("an empty text parses");
     root.set_value(value.clone());
     root.to_serde_value().unwrap_or_default()
+}
+
+/// Gives our member its value again; what others have put beside that in it stays.
+fn renew(member: &CstObjectProp, value: &CstInputValue) {
+    let is = |member: &CstObjectProp, value| member.value().and_then(|own| own.to_serde_value()) == Some(plain(value));
+    let (Some(object), CstInputValue::Object(parts)) = (member.object_value(), value) else {
+        return member.set_value(value.clone());
+    };
+    for (name, value) in parts {
+        match object.get(name) {
+            Some(part) if is(&part, value) => {}
+            Some(part) => part.set_value(value.clone()),
+            None => drop(object.append(name, value.clone())),
+        }
+    }
 }
 
 /// The object that is a member of `object`, made if there is none.

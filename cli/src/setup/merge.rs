@@ -206,12 +206,18 @@ fn put_table(
         Item::Table(table)
     });
     let outer = outer.as_table_like_mut().ok_or_else(|| Unusable::Kind(within.to_owned(), "a table"))?;
-    if outer.get(key).is_some_and(|there| !owned::is_server(&table_words(there), tool)) {
-        return Err(Unusable::Taken(key.to_owned()));
+    let arguments = || value(arguments.iter().collect::<Array>());
+    if let Some(there) = outer.get_mut(key) {
+        let is_ours = owned::is_server(&table_words(there), tool);
+        let own = there.as_table_like_mut().filter(|_| is_ours).ok_or_else(|| Unusable::Taken(key.to_owned()))?;
+        // What others have put beside that in it stays.
+        own.insert("command", value(command));
+        own.insert("args", arguments());
+        return Ok(());
     }
     let mut table = Table::new();
     table.insert("command", value(command));
-    table.insert("args", value(arguments.iter().collect::<Array>()));
+    table.insert("args", arguments());
     if !first {
         table.decor_mut().set_prefix("\n");
     }
@@ -225,9 +231,16 @@ fn take_table(document: &mut DocumentMut, [within, key, tool]: [&str; 3]) -> boo
     if !outer.get(key).is_some_and(|there| owned::is_server(&table_words(there), tool)) {
         return false;
     }
-    outer.remove(key);
+    let removed = outer.remove(key);
+    let above = removed.as_ref().and_then(Item::as_table).and_then(|table| table.decor().prefix()?.as_str());
+    let said = above.filter(|above| above.contains('#')).map(str::to_owned);
     if outer.is_empty() && document.get(within).and_then(Item::as_table).is_some_and(Table::is_implicit) {
         document.remove(within);
+    }
+    if let Some(said) = said {
+        // A comment above ours may be about more than ours.
+        let after = document.trailing().as_str().unwrap_or_default().to_owned();
+        document.set_trailing(format!("{said}{after}"));
     }
     true
 }
@@ -334,6 +347,27 @@ mod tests {
         assert!(after.contains("[mcp_servers.fedp2p]"));
         assert_eq!(toml().put(Some(&after), None).unwrap(), after);
         assert_eq!(toml().take(&after, None).unwrap().as_deref(), Some(before));
+    }
+
+    #[test]
+    fn what_others_have_added_to_our_entry_or_said_above_it_stays_when_it_is_written_again() {
+        let moved = |text: &str| {
+            text.replace("\"fedp2p\"", "\"/old/fedp2p\"").replacen("\"/old/fedp2p\": {", "\"fedp2p\": {", 1)
+        };
+        let before = json(true).put(None, None).unwrap();
+        let added = moved(&before)
+            .replace("\"command\": \"/old", "\"autoApprove\": [\"x\"], // mine\n      \"command\": \"/old");
+        let after = json(true).put(Some(&added), None).unwrap();
+        assert_eq!(after, added.replace("/old/", ""));
+
+        let before = "# mine\nmodel = \"x\"\n";
+        let after = toml().put(Some(before), None).unwrap();
+        let added =
+            after.replace("[mcp_servers", "# about servers\n[mcp_servers").replace("\"fedp2p\"", "\"/old/fedp2p\"");
+        let added = format!("{added}startup_timeout_sec = 20\n");
+        assert_eq!(toml().put(Some(&added), None).unwrap(), added.replace("/old/", ""));
+        let taken = toml().take(&added, Some(before)).unwrap().unwrap();
+        assert_eq!(taken, format!("{before}\n# about servers\n"));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`claude_code`], [`codex`], [`cursor`], [`gemini`], [`copilot`], [`opencode`], [`cline`], [`generic`] | a tool each |
 //! | [`target`] | for whom it is set up, and the commands that are written |
-//! | [`merge`], [`json`], [`owned`], [`plan`], [`record`], [`disk`] | changing files |
+//! | [`merge`], [`json`](mod@json), [`owned`], [`plan`], [`record`], [`disk`] | changing files |
 
 use std::path::PathBuf;
 
