@@ -348,6 +348,8 @@ mod tests {
         lost.data = Some(serde_json::json!({ "claim": {}, "lost_to": { "counter": 2 } }));
         assert!(!is_lost_claim(&lost));
         lost.from = "node@here".parse().unwrap();
+        assert!(!is_lost_claim(&lost), "an agent of that name says it");
+        lost.from_kind = None;
         assert!(is_lost_claim(&lost));
         lost.from = "node@taichi".parse().unwrap();
         assert!(!is_lost_claim(&lost));

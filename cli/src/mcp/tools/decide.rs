@@ -282,7 +282,7 @@ impl Arguments for Respond {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Results {
     consensus_id: Option<String>,
-    /// Wait this many seconds until it is closed, up to 50
+    /// Wait so many seconds for its end, up to 50
     #[serde(default)]
     wait_s: u32,
 }

@@ -17,7 +17,9 @@ use super::tool::Tool;
 /// What is known of an author besides the address.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Author {
+    /// The schemas leave it out: it speaks for itself, and models pay for every byte.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     organisation: Option<String>,
     verified: bool,
 }

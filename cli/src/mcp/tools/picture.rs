@@ -91,6 +91,7 @@ pub(crate) struct Picture {
 struct Row {
     agent: String,
     #[serde(flatten)]
+    #[schemars(skip)]
     author: Option<Author>,
     kind: String,
     /// reachable, suspect or gone

@@ -148,7 +148,7 @@ pub(crate) struct ClaimTask {
     /// Make the task if there is none of this id
     #[serde(default)]
     create: bool,
-    /// Without task_id: wait this many seconds for one, up to 50
+    /// Without task_id: wait so many seconds, up to 50
     #[serde(default)]
     wait_s: u32,
 }
