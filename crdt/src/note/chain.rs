@@ -4,19 +4,10 @@ use std::collections::VecDeque;
 
 use super::gate::Judged;
 use super::limits::{MAX_CHANGES, MAX_DELETED, MAX_INSERTED};
-use super::{Counted, Hash, Incoming, Refusal, Writer};
+use super::{Counted, Hash, Incoming, Refusal};
 
-/// Names a chain: what a log says itself, or what it carries on of its own node's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ChainId {
-    /// The log.
-    pub(super) log: Writer,
-    /// Whether it stood in another log before.
-    pub(super) carried: bool,
-}
-
-/// Changes of one node in the order of one log. Each follows the one before it, so what a log is allowed is a function
-/// of its changes alone.
+/// What a log says itself, in its order. Each change follows the one before it, so what a log is allowed is a function of
+/// its changes alone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chain {
     /// The last change that is allowed.

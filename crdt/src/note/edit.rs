@@ -6,7 +6,7 @@ use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ActorId, ReadDoc};
 use fedp2p_protocols::id::OpId;
 
-use super::chain::{Chain, ChainId};
+use super::chain::Chain;
 use super::gate::Verdict;
 use super::limits::{MAX_OPS, MAX_TEXT_BYTES};
 use super::{Incoming, Note, Refusal, Writer, genesis, scan};
@@ -105,8 +105,8 @@ impl Note {
         let bytes = self.transact(self.id.actor(&writer, scanned.head.around), step, at_ms)?;
         match self.judge(&writer, &bytes) {
             Ok(Verdict::Good(judged)) => {
-                let (id, first) = (ChainId { log: writer, carried: false }, Chain::default());
-                let chain = self.chains.get(&id).unwrap_or(&first);
+                let first = Chain::default();
+                let chain = self.chains.get(&writer).unwrap_or(&first);
                 if !chain.waiting.is_empty() || chain.refused.is_some() {
                     return Err(bug(&"something that this log has written before does not count"));
                 }

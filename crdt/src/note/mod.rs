@@ -11,7 +11,7 @@
 //! counts. There each change of the note follows the one before it, and the first that is refused ends what counts of that
 //! log in this note. A change that does not count where it stands, because its log forked before it, can be
 //! carried on by an entry of any log that counts. Then it counts if a change that counts follows it, or if its own
-//! node carries it on. [`Note::lacks`] says what to carry on, so that nothing is lost that a member in good faith has built on
+//! node carries it on, in whatever order. [`Note::lacks`] says what to carry on, so that nothing is lost that a member in good faith has built on
 //! something that turned out to stand on one side of a fork.
 //!
 //! All of this is a function of the entries that count, in whatever order they come. One bad writer spoils what it writes
@@ -45,9 +45,10 @@ pub mod genesis;
 pub mod limits;
 mod scan;
 
-use chain::{Chain, ChainId};
+use carry::{Carried, Carrier};
+use chain::Chain;
 use gate::{Judged, Past, Stretch, Verdict};
-use limits::{MAX_CARRIED, MAX_OPS};
+use limits::MAX_OPS;
 
 pub use carry::For;
 pub use edit::{EditError, Step, steps};
@@ -187,7 +188,7 @@ impl Counted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
     /// The first that waits in a chain.
-    Chain(ChainId),
+    Chain(Writer),
     /// A change that is carried on.
     Carried(Hash),
 }
@@ -211,11 +212,11 @@ pub struct Note {
     /// How long each line is.
     lines: Vec<u32>,
     lines_of: BTreeMap<Writer, Vec<u32>>,
-    chains: BTreeMap<ChainId, Chain>,
-    /// What is carried on, and counts once something that may count follows it.
-    carried: BTreeMap<Hash, Incoming>,
-    /// How many changes each log has carried on.
-    carriers: BTreeMap<Writer, u64>,
+    chains: BTreeMap<Writer, Chain>,
+    /// What is carried on.
+    carried: BTreeMap<Hash, Carried>,
+    /// How much each log has carried on.
+    carriers: BTreeMap<Writer, Carrier>,
     /// What waits for a change.
     waits: BTreeMap<Hash, Vec<Task>>,
     /// Changes on which Automerge failed.
@@ -274,46 +275,19 @@ impl Note {
 
     /// Puts a change where it waits for its turn, and returns what may go on.
     fn enter(&mut self, incoming: Incoming, outcome: &mut Outcome) -> Vec<Task> {
-        let mut tasks = Vec::new();
-        let mut queue = Some(ChainId { log: incoming.writer, carried: false });
         if let Some(by) = incoming.by {
-            queue = (by.node == incoming.writer.node).then_some(ChainId { log: by, carried: true });
-            match self.carrying(by, &incoming) {
-                Ok(hash) => tasks.extend(self.waits.contains_key(&hash).then_some(Task::Carried(hash))),
+            return match self.carrying(by, &incoming) {
+                Ok(task) => task.into_iter().collect(),
                 Err(refusal) => {
                     outcome.refused.push((incoming.op, refusal));
-                    queue = None;
+                    Vec::new()
                 }
-            }
+            };
         }
-        if let Some(id) = queue {
-            let chain = self.chains.entry(id).or_default();
-            chain.waiting.push_back(incoming);
-            if chain.waiting.len() == 1 {
-                tasks.push(Task::Chain(id));
-            }
-        }
-        tasks
-    }
-
-    /// Takes in what a log carries on, and names the change.
-    fn carrying(&mut self, by: Writer, incoming: &Incoming) -> Result<Hash, Refusal> {
-        let brought = self.carriers.entry(by).or_default();
-        *brought += 1;
-        if *brought > MAX_CARRIED {
-            return Err(Refusal::Full);
-        }
-        let scanned = scan::scan(&incoming.change)?;
-        if scanned.head.actor != self.id.actor(&incoming.writer, scanned.head.around) {
-            return Err(crate::gate::Refusal::WrongActor.into());
-        }
-        let hash = crate::gate::read(&incoming.change)?.hash().0;
-        let known = self.carried.entry(hash).or_insert_with(|| incoming.clone());
-        if incoming.op < known.op {
-            *known = incoming.clone();
-        }
-        self.name(&hash, incoming);
-        Ok(hash)
+        let log = incoming.writer;
+        let chain = self.chains.entry(log).or_default();
+        chain.waiting.push_back(incoming);
+        if chain.waiting.len() == 1 { vec![Task::Chain(log)] } else { Vec::new() }
     }
 
     /// Names a change that counts by the first op that brings it: there can be several, by the same writer.
@@ -325,7 +299,7 @@ impl Note {
     }
 
     /// Lets in what can be let in of one chain, and returns what may go on then.
-    fn progress(&mut self, id: ChainId, outcome: &mut Outcome) -> Vec<Task> {
+    fn progress(&mut self, id: Writer, outcome: &mut Outcome) -> Vec<Task> {
         let mut tasks = Vec::new();
         while let Some(chain) = self.chains.get(&id) {
             let Some(incoming) = chain.waiting.front().cloned() else { break };
@@ -361,26 +335,12 @@ impl Note {
     }
 
     /// Judges the next change of a chain.
-    fn judge_next(&self, id: ChainId, incoming: &Incoming) -> Result<Verdict, Refusal> {
+    fn judge_next(&self, id: Writer, incoming: &Incoming) -> Result<Verdict, Refusal> {
         let verdict = self.judge(&incoming.writer, &incoming.change)?;
         if let (Verdict::Good(judged), Some(chain)) = (&verdict, self.chains.get(&id)) {
             chain.check(judged, |hash| self.counting(hash))?;
         }
         Ok(verdict)
-    }
-
-    /// Lets in a change that is carried on, as something that may count follows it; returns what may go on then.
-    fn carry(&mut self, hash: Hash, outcome: &mut Outcome) -> Vec<Task> {
-        let mut tasks = Vec::new();
-        let Some(incoming) = self.carried.get(&hash).cloned().filter(|_| !self.counted.contains_key(&hash)) else {
-            return tasks;
-        };
-        match self.judge(&incoming.writer, &incoming.change) {
-            Ok(Verdict::Good(judged)) => tasks = self.count(&incoming, *judged, outcome),
-            Ok(Verdict::Missing(missing)) => self.wait(missing, Task::Carried(hash), &mut tasks),
-            Err(refusal) => outcome.refused.push((incoming.op, refusal)),
-        }
-        tasks
     }
 
     /// Lets a task wait for a change, which may be carried on already.
@@ -418,7 +378,7 @@ impl Note {
         let counted = Counted { edit, max_op: stretch.end(), stretch, line, number, past, bytes };
         self.counted.insert(hash, Arc::new(counted));
         if let Some(carried) = self.carried.get(&hash).cloned() {
-            self.name(&hash, &carried);
+            self.name(&hash, &carried.incoming);
         }
         self.actors.insert(actor, hash);
         outcome.counted.push(change);
@@ -497,7 +457,8 @@ impl Note {
 
     /// How many changes do not count: they wait for something that they follow, or were refused with their log.
     pub fn left_out(&self) -> usize {
-        self.chains.values().map(|chain| chain.waiting.len() + chain.left_out).sum::<usize>() + self.failed.len()
+        let chains: usize = self.chains.values().map(|chain| chain.waiting.len() + chain.left_out).sum();
+        chains + self.carried_in_vain().count() + self.failed.len()
     }
 
     /// The text as the author of this edit left it; nothing if the edit does not count.

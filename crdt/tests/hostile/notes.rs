@@ -3,7 +3,7 @@
 
 use automerge::Change as Parsed;
 use fedp2p_crdt::gate::Refusal as Change;
-use fedp2p_crdt::note::{Incoming, Note, NoteId, Refusal, Step, Writer, genesis, limits};
+use fedp2p_crdt::note::{For, Incoming, Note, NoteId, Refusal, Step, Writer, genesis, limits};
 use fedp2p_protocols::id::{ConversationId, LogId, NodeId, OpId};
 use proptest::prelude::*;
 
@@ -231,6 +231,56 @@ fn what_is_carried_on_counts_if_something_follows_it_or_its_node_brings_it() {
     // In nobody's name but its writer's.
     let forged = Incoming { by: Some(writer(3)), ..incoming(4, &void[0]) };
     assert_eq!(note.add([forged])[0].1, Change::WrongActor.into());
+}
+
+/// A node that finds out step by step where its log forked carries on what it wrote in any order, and both sides of it.
+#[test]
+fn what_a_node_carries_on_of_its_own_counts_in_any_order() {
+    let mut theirs = Note::new(id());
+    let first = write(&mut theirs, 1, "first");
+    let second = write(&mut theirs, 1, "first, second");
+    let other = write(&mut Note::new(id()), 1, "other ");
+    let by = Some(Writer { log: LogId::from_bytes([77; 16]), ..writer(1) });
+    let carried = |change: &[u8]| Incoming { by, ..incoming(1, change) };
+    let all = [carried(&first[0]), carried(&second[0]), carried(&other[0])];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut note = Note::new(id());
+        for at in order {
+            assert_eq!(note.add([all[at].clone()]), [], "{order:?}");
+        }
+        assert_eq!((note.len(), note.left_out()), (3, 0), "{order:?}");
+        assert!(note.text().contains("first, second") && note.text().contains("other "), "{}", note.text());
+    }
+    let mut note = Note::new(id());
+    assert_eq!(note.add([all[1].clone()]), []);
+    assert_eq!((note.len(), note.left_out()), (0, 1));
+    let void = [incoming(1, &first[0])];
+    assert_eq!(note.lacks(&void, For::Node(writer(1).node)), [0]);
+    assert_eq!(note.lacks(&void, For::Node(writer(2).node)), [0; 0]);
+    assert_eq!(note.lacks(&void, For::All), [0]);
+}
+
+/// What a log carries on of its own node is as much as it may write, and no more.
+#[test]
+fn a_log_carries_on_no_more_of_its_own_node_than_it_may_write() {
+    let mut theirs = Note::new(id());
+    let step = |text: &str| Step { at: 0, delete: 0, insert: text.to_owned() };
+    let mut changes = Vec::new();
+    for (log, count) in [(1, limits::MAX_INSERTED / 4096), (2, 1)] {
+        let by = Writer { log: LogId::from_bytes([log; 16]), ..writer(1) };
+        for _ in 0..count {
+            let change = theirs.draft(by, &step(&"x".repeat(4096)), 1).unwrap();
+            let one = Incoming { writer: by, ..incoming(1, &change) };
+            assert_eq!(theirs.add([one.clone()]), []);
+            changes.push(one);
+        }
+    }
+    let by = Writer { log: LogId::from_bytes([77; 16]), ..writer(1) };
+    let mut note = Note::new(id());
+    let refused = note.add(changes.into_iter().map(|one| Incoming { by: Some(by), ..one }));
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].1, Refusal::Full);
+    assert_eq!(note.len() as u64, limits::MAX_INSERTED / 4096);
 }
 
 #[test]

@@ -141,11 +141,14 @@ impl Mesh {
     }
 }
 
-/// Every log from its beginning, in the order that `first` says.
-fn in_order(entries: &[(usize, Incoming)], first: usize) -> Vec<Incoming> {
-    let mut sorted: Vec<&(usize, Incoming)> = entries.iter().collect();
-    sorted.sort_by_key(|(log, _)| (log + first) % AUTHORS);
-    sorted.into_iter().map(|(_, incoming)| incoming.clone()).collect()
+/// Every author's entries from the beginning, mixed with those of others as `turns` say; the rest one author after another.
+fn in_turns(entries: &[(usize, Incoming)], turns: &[usize]) -> Vec<Incoming> {
+    let of =
+        |author: usize| entries.iter().filter(move |(log, _)| *log == author).map(|(_, incoming)| incoming.clone());
+    let mut logs: Vec<_> = (0..AUTHORS).map(of).collect();
+    let mut order: Vec<Incoming> = turns.iter().filter_map(|author| logs[*author].next()).collect();
+    order.extend(logs.into_iter().rev().flatten());
+    order
 }
 
 proptest! {
@@ -157,7 +160,8 @@ proptest! {
         lost in doings(),
         after in doings(),
         forks in any::<bool>(),
-        first in 0..AUTHORS,
+        proofs in prop::collection::vec(0..12_usize, 0..4),
+        turns in prop::collection::vec(0..AUTHORS, 0..200),
     ) {
         let mut mesh =
             Mesh { authors: vec![Author::new(); AUTHORS], entries: Vec::new(), words: 0, forked: false };
@@ -171,24 +175,31 @@ proptest! {
         }
         after.iter().for_each(|(author, doing)| mesh.act(*author, doing));
 
-        // The fork is proven: what stands behind it does not count there any more.
-        let mut all: Vec<(usize, Incoming)> = Vec::new();
+        // The fork is proven: what stands behind it does not count there any more. It is found out from the end of the log
+        // on, and each time all carry on what they lack.
         let counted = mesh.entries.iter().filter(|entry| entry.side.is_none());
-        all.extend(counted.map(|entry| (entry.author, entry.incoming.clone())));
-        let mut note = Note::new(id());
-        prop_assert_eq!(note.add(all.iter().map(|(_, incoming)| incoming.clone())), []);
-        let mut carried = Vec::new();
-        for (author, this) in mesh.authors.iter().enumerate() {
-            let void = this.known.iter().map(|at| &mesh.entries[*at]).filter(|entry| entry.side.is_some());
-            let void: Vec<Incoming> = void.map(|entry| entry.incoming.clone()).collect();
-            let by = if author == 0 { writer(0, 1) } else { writer(author, 0) };
-            for at in note.lacks(&void, For::Node(by.node)) {
-                carried.push((author, Incoming { by: Some(by), ..void[at].clone() }));
+        let mut all: Vec<(usize, Incoming)> = counted.map(|entry| (entry.author, entry.incoming.clone())).collect();
+        let mut cuts = proofs;
+        cuts.push(0);
+        cuts.sort_unstable_by(|a, b| b.cmp(a));
+        for cut in cuts {
+            let mut carried = Vec::new();
+            for (author, this) in mesh.authors.iter().enumerate() {
+                let behind = this.known.iter().map(|at| &mesh.entries[*at]).filter(|entry| entry.side.is_some());
+                let behind: Vec<Incoming> = behind.map(|entry| entry.incoming.clone()).collect();
+                let (stays, void) = behind.split_at(cut.min(behind.len()));
+                let mut note = Note::new(id());
+                let heard = all.iter().map(|(_, incoming)| incoming);
+                prop_assert_eq!(note.add(heard.chain(stays).cloned()), []);
+                let by = if author == 0 { writer(0, 1) } else { writer(author, 0) };
+                for at in note.lacks(void, For::Node(by.node)) {
+                    carried.push((author, Incoming { by: Some(by), ..void[at].clone() }));
+                }
             }
+            all.extend(carried);
         }
-        all.extend(carried);
         let mut replicas: Vec<Note> = Vec::new();
-        for order in [all.iter().map(|(_, incoming)| incoming.clone()).collect(), in_order(&all, first)] {
+        for order in [all.iter().map(|(_, incoming)| incoming.clone()).collect(), in_turns(&all, &turns)] {
             let mut note = Note::new(id());
             for incoming in order {
                 prop_assert_eq!(note.add([incoming]), []);

@@ -27,6 +27,9 @@ struct Epoch {
     restated: u64,
     /// A change of it was refused, so it can never be completed.
     broken: bool,
+    /// Up to which entry it has its log, if this node did not write it. What was read may come again: the store can be
+    /// ahead of what the core was told.
+    upto: u64,
 }
 
 impl Epoch {
@@ -208,7 +211,7 @@ impl Documents {
             payload: Checkpoint { epoch: id.epoch, changes: changes.len() as u32 }.encode(),
         }];
         drafts.extend(changes.into_iter().map(|change| draft(id.epoch, change)));
-        shelf.epochs.insert((id.epoch, id.log), Epoch { document, restated, broken: false });
+        shelf.epochs.insert((id.epoch, id.log), Epoch { document, restated, broken: false, upto: 0 });
         shelf.settle();
         Ok(drafts)
     }
@@ -228,7 +231,8 @@ fn begin(shelf: &mut Shelf, header: &Header, checkpoint: Checkpoint) -> Applied 
     shelf.epochs.retain(|(_, log), epoch| *log != header.log || epoch.is_complete());
     let id =
         DocumentId { node: header.author, log: header.log, conversation: header.conversation, epoch: checkpoint.epoch };
-    shelf.epochs.insert(key, Epoch { document: Document::new(id), restated, broken: false });
+    let document = Document::new(id);
+    shelf.epochs.insert(key, Epoch { document, restated, broken: false, upto: header.seq });
     let before = shelf.current;
     shelf.settle();
     if shelf.current == before { Applied::Unchanged } else { Applied::Changed }
@@ -239,6 +243,10 @@ fn admit(shelf: &mut Shelf, header: &Header, change: &Change) -> Applied {
     let Some(epoch) = shelf.epochs.get_mut(&key) else {
         return Applied::Unchanged;
     };
+    if header.seq <= epoch.upto {
+        return Applied::Unchanged;
+    }
+    epoch.upto = header.seq;
     if let Err(refusal) = epoch.document.admit(&change.change) {
         epoch.broken = true;
         shelf.settle();

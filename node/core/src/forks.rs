@@ -94,6 +94,11 @@ impl Core {
         } else if key == self.own_log(&conversation) {
             // What this node said is restated in the new log, so its documents need not be made again.
             self.start_log_epoch("this node's key wrote the same log somewhere else");
+        } else if self.documents.log(&conversation, &key.author) == Some(key.log) {
+            // What it says stands in another log with its key, and does not count there any more.
+            let mut entries = Entries::default();
+            self.restate(&mut entries, conversation, &[]);
+            self.commit_entries(entries);
         }
         let void = self.pending.of_log(&key, seq);
         self.place_all(Source::Waited(key.author), void);

@@ -1,5 +1,9 @@
 //! Nodes that contradict themselves, and nodes that find their own log further on than they wrote it.
 
+use fedp2p_crdt::content::{Agent, Entry};
+use fedp2p_crdt::document::{Document, DocumentId};
+use fedp2p_protocols::payload::{Change, Checkpoint};
+
 use super::*;
 
 fn forked(n: usize, count: usize) -> (Vec<Verified>, Vec<Verified>) {
@@ -167,4 +171,83 @@ fn a_restored_backup_that_wrote_before_it_met_anybody_says_it_again_in_a_new_log
     world.assert_agreed();
     let Ok(Reply::Pulse(picture)) = world.call(1, Request::Pulse(api::pulse::Request::default())) else { panic!() };
     assert_eq!(picture.agents[0].pulse.summary.as_deref(), Some("alone"));
+}
+
+/// A document can be made again when the store has entries of it of which the node does not know yet.
+#[test]
+fn a_change_counts_once_though_its_document_is_made_again_before_its_commit_is_told() {
+    let mut world = World::connected(2);
+    let (left, right) = forked(2, 3);
+    let mut scribe = Scribe { log: LogId::from_bytes([78; 16]), ..Scribe::new(2, 3) };
+    let start = scribe.start();
+    let id = DocumentId { node: scribe.key.id(), log: scribe.log, conversation: world.hosts[0].core.lobby, epoch: 1 };
+    let mut document = Document::new(id);
+    let mut changes = Vec::new();
+    for name in ["one", "two"] {
+        let agent = Agent { kind: AgentKind::Ai, said: None };
+        changes.extend(document.write(&[Entry::Agent(name.parse().unwrap(), agent).into()], WALL_MS).unwrap());
+    }
+    let header = scribe.header(Kind::Checkpoint);
+    let checkpoint = Checkpoint { epoch: id.epoch, changes: changes.len() as u32 }.encode();
+    let mut ops = vec![scribe.sign(header, &checkpoint)];
+    for change in changes {
+        let header = scribe.header(Kind::Change);
+        ops.push(scribe.sign(header, &Change { epoch: id.epoch, change }.encode()));
+    }
+    world.push(1, 0, &left.iter().chain([&start]).collect::<Vec<_>>());
+    let peer = world.id(1);
+    let push = |ops: &[Verified]| {
+        let ops = ops.iter().map(|op| op.bytes().to_vec()).collect();
+        Input::Frame { peer, frame: Frame::Push { ops }.encode() }
+    };
+    let mut untold = world.give_untold(0, push(&ops[..2]));
+    assert!(world.holds(0, &ops[1]));
+    // The other log of that node is proven to fork.
+    untold.extend(world.give_untold(0, push(&right[2..3])));
+    assert!(world.hosts[0].core.forks.len() == 1 && world.hosts[0].core.remaking.is_empty());
+    for input in untold {
+        world.give(0, input);
+    }
+    world.give(0, push(&ops[2..]));
+    let content = world.hosts[0].core.documents.content(&id.conversation, &id.node);
+    let names: Vec<&str> = content.agents.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["one", "two"]);
+}
+
+/// Another home with the key of a node has the last word on what that node says, and then its log turns out to fork.
+#[test]
+fn what_a_node_said_in_another_log_that_forks_it_says_again() {
+    let mut world = World::connected(2);
+    world.say(0, "of old");
+    let (mut scribe, mut ops) = Scribe::log(0, 2, 0);
+    let start = scribe.last.clone();
+    let id = DocumentId { node: world.id(0), log: scribe.log, conversation: world.hosts[0].core.lobby, epoch: 9 };
+    let content = world.hosts[0].core.documents.content(&id.conversation, &id.node).clone();
+    let (mut document, mut changes) = Document::restate(id, &content, WALL_MS).unwrap();
+    let agent = Agent { kind: AgentKind::Ai, said: None };
+    changes.extend(document.write(&[Entry::Agent("elsewhere".parse().unwrap(), agent).into()], WALL_MS).unwrap());
+    let checkpoint = Checkpoint { epoch: id.epoch, changes: changes.len() as u32 }.encode();
+    let header = scribe.header(Kind::Checkpoint);
+    ops.push(scribe.sign(header, &checkpoint));
+    for change in changes {
+        let header = scribe.header(Kind::Change);
+        ops.push(scribe.sign(header, &Change { epoch: id.epoch, change }.encode()));
+    }
+    world.push(1, 0, &ops.iter().collect::<Vec<_>>());
+    world.push(0, 1, &ops.iter().collect::<Vec<_>>());
+    for host in &world.hosts {
+        assert_eq!(host.core.documents.log(&id.conversation, &id.node), Some(id.log));
+    }
+    scribe.last = start;
+    let other = scribe.message("the other side");
+    world.push(0, 1, &[&other]);
+    world.wait(Duration::from_secs(40));
+    world.assert_agreed();
+    assert_eq!(world.status(0).forks.len(), 1);
+    let content = world.hosts[1].core.documents.content(&id.conversation, &id.node);
+    let names: Vec<&str> = content.agents.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["elsewhere", "p0"]);
+    world.restart(0);
+    world.connect(0, 1);
+    world.assert_agreed();
 }

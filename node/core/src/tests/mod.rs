@@ -229,10 +229,28 @@ impl World {
         while let Some((n, input)) = self.queue.pop_front() {
             steps += 1;
             assert!(steps < 200_000, "it does not come to rest");
-            let clock = self.clock();
-            let effects = self.hosts[n].core.handle(clock, input);
-            self.carry_out(n, effects);
+            self.handle(n, input);
         }
+    }
+
+    fn handle(&mut self, n: usize, input: Input) {
+        let clock = self.clock();
+        let effects = self.hosts[n].core.handle(clock, input);
+        self.carry_out(n, effects);
+    }
+
+    /// Gives one input and does what follows, but does not tell the node what its store has written: returns that.
+    fn give_untold(&mut self, n: usize, input: Input) -> Vec<Input> {
+        self.queue.push_back((n, input));
+        let mut untold = Vec::new();
+        while let Some((to, input)) = self.queue.pop_front() {
+            if to == n && matches!(input, Input::Committed(_)) {
+                untold.push(input);
+            } else {
+                self.handle(to, input);
+            }
+        }
+        untold
     }
 
     fn give(&mut self, n: usize, input: Input) {

@@ -321,6 +321,34 @@ fn what_stands_on_either_side_of_a_fork_stays_where_somebody_has_built_on_it() {
     }
 }
 
+/// A note can be read when the store has an entry of which the node does not know yet.
+#[test]
+fn an_entry_counts_once_though_the_note_is_read_before_its_commit_is_told() {
+    let mut world = World::connected(2);
+    let (mut forger, start) = Forger::new();
+    world.push(1, 0, &start.iter().collect::<Vec<_>>());
+    let mut ops = Vec::new();
+    for line in ["one", "two", "three"] {
+        let note = forger.note(&world, &ops.iter().collect::<Vec<_>>());
+        ops.push(forger.append(&note, line));
+    }
+    let peer = world.id(1);
+    let frame = |op: &Verified| Frame::Push { ops: vec![op.bytes().to_vec()] }.encode();
+    let untold = world.give_untold(0, Input::Frame { peer, frame: frame(&ops[0]) });
+    assert!(world.holds(0, &ops[0]) && !untold.is_empty());
+    assert_eq!(shown(&mut world, 0, "plan").text, "one\n");
+    for input in untold {
+        world.give(0, input);
+    }
+    for op in &ops[1..] {
+        world.give(0, Input::Frame { peer, frame: frame(op) });
+    }
+    let note = shown(&mut world, 0, "plan");
+    assert_eq!((note.text.as_str(), history(&mut world, 0, "plan").left_out), ("one\ntwo\nthree\n", 0));
+    world.restart(0);
+    assert_eq!(shown(&mut world, 0, "plan"), note);
+}
+
 /// Nobody but the forger has seen what it wrote: that is nobody's loss.
 #[test]
 fn what_stands_behind_a_fork_and_is_followed_by_nobody_does_not_count() {

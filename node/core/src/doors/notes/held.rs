@@ -6,22 +6,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fedp2p_crdt::note::{For, Incoming, Note, NoteId, Writer};
+use fedp2p_crdt::note::{For, Incoming, Note, NoteId, Refusal, Writer};
 use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Request, watch};
 use fedp2p_protocols::id::OpId;
 use fedp2p_protocols::name::NoteName;
 use fedp2p_protocols::op::{Header, Kind, Op, Verified, verify};
 use fedp2p_protocols::payload::{self, Brings};
+use fedp2p_protocols::sync::LogKey;
 use fedp2p_protocols::vote::AgentId;
 
 use super::super::Then;
 use super::super::resolve::agent_name;
-use crate::Core;
 use crate::author::note_index;
 use crate::commit::{Origin, Written, storage_refusal};
 use crate::effect::Effect;
 use crate::input::CallId;
 use crate::store::{Read, StoreError};
+use crate::{Core, key_of};
 
 /// How many notes are kept at hand.
 pub(crate) const MAX_NOTES: usize = 16;
@@ -32,6 +33,8 @@ pub(crate) const MAX_WAITING: usize = 64;
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) note: Note,
+    /// Up to which entry it has each log. What was read may come again: the store can be ahead of what the core was told.
+    upto: BTreeMap<LogKey, u64>,
     /// What this node has of it that does not count where it stands, and the ops that say so.
     pub(super) void: Vec<Incoming>,
     pub(super) void_ops: Vec<Vec<u8>>,
@@ -39,6 +42,16 @@ pub(super) struct Held {
     used: u64,
     /// The commit with the last edit of this node; until that is durable, the store does not have it.
     own: u64,
+}
+
+impl Held {
+    /// Whether an entry was not taken in before; from now on it was.
+    fn is_new(&mut self, op: &Verified) -> bool {
+        let upto = self.upto.entry(key_of(op)).or_default();
+        let new = op.header().seq > *upto;
+        *upto = op.header().seq.max(*upto);
+        new
+    }
 }
 
 /// A note that is being read.
@@ -101,6 +114,12 @@ impl Notes {
         }
     }
 
+    /// A note, if it is at hand, takes in what an entry brings that counts, and says what it refuses.
+    fn take_in(&mut self, name: &NoteName, op: &Verified, incoming: Incoming) -> Vec<(OpId, Refusal)> {
+        let held = self.held.get_mut(name).and_then(|held| held.is_new(op).then_some(held));
+        held.map(|held| held.note.add([incoming])).unwrap_or_default()
+    }
+
     /// This node has written to a note, in this commit.
     pub(super) fn wrote(&mut self, name: &NoteName, commit: u64) {
         if let Some(held) = self.held.get_mut(name) {
@@ -158,22 +177,25 @@ impl Core {
         self.notes.unsaved.retain(|op| !read.contains(&op.id()));
         let unsaved = self.notes.unsaved.iter().filter(|op| note_index(op).as_ref() == Some(name));
         let later = reading.came.iter().filter(|op| !read.contains(&op.id())).chain(unsaved);
-        let mut note = Note::new(NoteId { conversation: self.lobby, name: name.clone() });
-        let (mut counts, mut void, mut void_ops) = (Vec::new(), Vec::new(), Vec::new());
-        for Brought { incoming, void: op } in ops.iter().chain(later).filter_map(|op| self.brought(op)) {
-            match op {
+        let note = Note::new(NoteId { conversation: self.lobby, name: name.clone() });
+        let (upto, void, void_ops) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut held = Held { note, upto, void, void_ops, used: self.notes.uses, own: 0 };
+        let mut counts = Vec::new();
+        for op in ops.iter().chain(later) {
+            let Some(Brought { incoming, void }) = self.brought(op).filter(|_| held.is_new(op)) else { continue };
+            match void {
                 None => counts.push(incoming),
                 Some(op) => {
-                    void.push(incoming);
-                    void_ops.push(op);
+                    held.void.push(incoming);
+                    held.void_ops.push(op);
                 }
             }
         }
         // What was refused was told of when it came.
-        drop(note.add(counts));
+        drop(held.note.add(counts));
         let durable = self.commits - self.in_flight.len() as u64;
         self.notes.make_room(durable);
-        self.notes.held.insert(name.clone(), Held { note, void, void_ops, used: self.notes.uses, own: 0 });
+        self.notes.held.insert(name.clone(), held);
         self.carry_edits(name, For::Node(self.me()));
         for (id, caller, request) in reading.calls {
             if let Err(error) = self.note_call(id, caller, request) {
@@ -194,7 +216,7 @@ impl Core {
 
     /// What an entry brings to a note: its author's change, or one that it carries on.
     fn brought(&self, op: &Verified) -> Option<Brought> {
-        let counts = self.logs.get(&crate::key_of(op)).is_none_or(|log| log.counts(op.header().seq));
+        let counts = self.logs.get(&key_of(op)).is_none_or(|log| log.counts(op.header().seq));
         let said = payload::Note::decode(op.payload()).ok()?;
         let (mut incoming, carried) = match said.brings {
             Brings::Change(change) => (incoming(op, change), None),
@@ -220,8 +242,7 @@ impl Core {
     pub(super) fn note_written(&mut self, name: &NoteName, op: &Arc<Verified>) {
         self.notes.unsaved.push(Arc::clone(op));
         let Some(Brought { incoming, .. }) = self.brought(op) else { return };
-        let refused = self.notes.held.get_mut(name).map(|held| held.note.add([incoming])).unwrap_or_default();
-        for (_, refusal) in refused {
+        for (_, refusal) in self.notes.take_in(name, op, incoming) {
             self.notice(format!("an edit of this node was left out of the note {name}: {refusal}"));
         }
     }
@@ -240,8 +261,8 @@ impl Core {
         let Some(Brought { incoming, .. }) = self.brought(op) else { return };
         let by = AgentId { node: incoming.writer.node, name: agent_name(incoming.agent.as_ref()) };
         let version = incoming.op;
-        let held = self.notes.held.get_mut(&said.name).filter(|_| !own);
-        for (_, refusal) in held.map(|held| held.note.add([incoming])).unwrap_or_default() {
+        // The note at hand has an own entry since it was written.
+        for (_, refusal) in self.notes.take_in(&said.name, op, incoming) {
             let name = self.members.display(&op.header().author);
             self.notice(format!("an edit of {name} was left out of the note {}: {refusal}", said.name));
         }
