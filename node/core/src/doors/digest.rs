@@ -344,7 +344,8 @@ impl Core {
 
 /// A message in one line.
 fn line(message: &Message) -> String {
-    plain(&format!("[{} {}] {}: {}", message.id.short(), message.kind.as_str(), message.from, message.text))
+    let doubt = if message.verified { "" } else { " (not verified)" };
+    plain(&format!("[{} {}] {}{doubt}: {}", message.id.short(), message.kind.as_str(), message.from, message.text))
 }
 
 /// A span of time in words, about.

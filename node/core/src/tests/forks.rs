@@ -37,6 +37,8 @@ fn a_fork_is_proven_and_the_log_frozen_alike_everywhere() {
     }
     let shown: Vec<bool> = world.history(0).iter().map(|message| message.verified).collect();
     assert_eq!(shown, [true, false, false]);
+    let digest = world.ask(0, api::digest::Request::default());
+    assert_eq!(digest.text.matches("(not verified)").count(), 2, "{}", digest.text);
     for n in 0..3 {
         world.restart(n);
     }
