@@ -81,7 +81,7 @@ fn pin(status: &status::Reply, context: &Context) -> Finding {
     if status.pin {
         return Finding::good("PIN", "set: no program answers approvals for people");
     }
-    let found = "not set: a program on this machine can answer approvals for people";
+    let found = "not set: nobody can answer approvals here yet";
     Finding::doubtful("PIN", found, format!("set it: \"{} pin\"", context.program))
 }
 
