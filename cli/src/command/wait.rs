@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use fedp2p_node::client::ConnectError;
+use fedp2p_node::client::{CallError, ConnectError};
 use fedp2p_protocols::api::message::Message;
 use fedp2p_protocols::api::proposal::Proposal;
 use fedp2p_protocols::api::task::Task;
@@ -107,8 +107,15 @@ impl Arguments {
     }
 }
 
-/// Waits.
+/// Waits. A daemon that stops while it is asked has ended, like one that stops later.
 pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), Error> {
+    match wait(arguments, context).await {
+        Err(Error::Call(CallError::Lost { .. })) => Err(ConnectError::NoDaemon.into()),
+        ended => ended,
+    }
+}
+
+async fn wait(arguments: &Arguments, context: &Context) -> Result<(), Error> {
     let deadline = arguments.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let topics = vec![Topic::Inbox, Topic::Votes, Topic::Tasks, Topic::Claims];
     // First the events, then the look: what comes in between wakes us.
