@@ -250,12 +250,15 @@ impl Core {
         }
         self.verdict(&batch.source, Verdict::Accept);
         let ops: Vec<Verified> = ops.into_iter().flatten().collect();
-        let proofs = ops.iter().filter(|op| op.header().kind == Kind::ForkProof);
-        let proofs: Vec<ForkProof> = proofs.filter_map(|op| ForkProof::decode(op.payload()).ok()).collect();
+        let proofs: Vec<Verified> = ops.iter().filter(|op| op.header().kind == Kind::ForkProof).cloned().collect();
         self.place_all(batch.source, ops);
-        for proof in proofs {
+        for op in proofs {
+            let Ok(proof) = ForkProof::decode(op.payload()) else { continue };
             // A proof proves itself, even while the entry that carries it waits: perhaps for what the fork holds up.
             self.fork_proven(&proof);
+            if self.logs.get(&log_key(&op)).is_some_and(|log| !log.counts(op.header().seq)) {
+                self.carry_on(&op);
+            }
         }
     }
 

@@ -111,8 +111,8 @@ pub struct Core {
     position: u64,
     ops: BTreeMap<ConversationId, u64>,
     forks: BTreeMap<LogKey, u64>,
-    /// Forks whose proof is in an entry that is held here, as far as is known since the start.
-    carried: BTreeSet<(LogKey, u64)>,
+    /// The entries that hold the proof of a fork and count, as far as is known since the start.
+    carried: BTreeMap<(LogKey, u64), BTreeSet<(LogKey, u64)>>,
     tickets: BTreeMap<TicketId, StoredTicket>,
     /// What people of this node prove themselves with.
     pin: Option<pin::Pin>,
@@ -211,7 +211,7 @@ impl Core {
             position: start.stored.position,
             ops: BTreeMap::new(),
             forks: BTreeMap::new(),
-            carried: BTreeSet::new(),
+            carried: BTreeMap::new(),
             tickets: BTreeMap::new(),
             pin: None,
             reaches: BTreeMap::new(),

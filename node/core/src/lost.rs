@@ -3,9 +3,9 @@
 //!
 //! What it said last is what everybody else goes by: the claims that its agents hold, and its promises about those of
 //! others. If it said anew what is left to it, in a log of its own that comes after, it would take all the rest back.
-//! [`Core::lost_shown`] is called when another node shows that there was more, and [`Core::may_have_lost`] says when the
-//! node itself must suspect it: it begins a log, and has another already. Then it waits a moment for others, unless an
-//! agent wants to say something.
+//! [`Core::lost_shown`] is called when another node shows that there was more. Whoever starts cannot know it, so it waits a
+//! moment for others before it says anything, if there are any, unless an agent wants to say something: what it writes to
+//! a log that others know more of would fork it, and what stands there would be lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub(crate) struct Lost {
     said: Option<Content>,
     /// The person that runs it, who is to be known.
     person: Option<AgentName>,
+    /// Whether it goes on in a log that has begun, as it knows of nothing that it lost.
+    goes_on: bool,
 }
 
 impl Lost {
@@ -62,16 +64,22 @@ impl Core {
         self.remaking.contains_key(&(self.lobby, self.me()))
     }
 
-    /// Whether this node is about to begin a log although it has another, and others may know what that one said since.
+    /// Whether this node has said something before, and others may know what it said since.
     pub(crate) fn may_have_lost(&self) -> bool {
-        let begun = self.logs.get(&self.own_log(&self.lobby)).is_some_and(|log| log.accepted.is_some());
-        !begun && self.previous_log(&self.lobby).is_some() && self.members.iter().any(|(node, _)| *node != self.me())
+        let mut own = self.logs.of_author(&self.lobby, self.me());
+        own.any(|(_, log)| log.accepted.is_some()) && self.members.iter().any(|(node, _)| *node != self.me())
+    }
+
+    /// Whether the log has begun in which this node says what it has to say.
+    fn has_begun(&self) -> bool {
+        self.logs.get(&self.own_log(&self.lobby)).is_some_and(|log| log.accepted.is_some())
     }
 
     /// Waits for others before anything is said, as entries may be lost.
     pub(crate) fn wait_for_lost(&mut self, person: Option<AgentName>) {
         let now = self.now.monotonic;
-        self.lost = Some(Lost { due: now + MEET, until: now + AT_MOST, reading: false, said: None, person });
+        let goes_on = self.has_begun();
+        self.lost = Some(Lost { due: now + MEET, until: now + AT_MOST, reading: false, said: None, person, goes_on });
     }
 
     /// Another node holds more of the own log than this one: a new log is begun once the rest has come back.
@@ -79,6 +87,7 @@ impl Core {
         if self.lost.is_none() {
             self.wait_for_lost(None);
         }
+        self.lost.as_mut().expect("it is waited for").goes_on = false;
         self.put_together();
         self.start_log_epoch("another node holds entries of the old one that are missing here");
     }
@@ -131,31 +140,34 @@ impl Core {
         }
         let Some(lost) = self.lost.take() else { return };
         let mut entries = Entries::default();
-        let edits = self.words_after(lost.person);
+        let edits = self.words_after(lost);
         self.restate(&mut entries, self.lobby, &edits);
         self.commit_entries(entries);
         self.check_closings();
+        self.claims_changed();
+        self.tend();
     }
 
     /// The edits with which a document goes on that was put together again.
     pub(crate) fn what_was_lost(&mut self) -> Vec<Edit> {
-        let Some(lost) = self.lost.take() else { return self.first_words(None) };
+        let Some(mut lost) = self.lost.take() else { return self.first_words(None) };
         let (lobby, me) = (self.lobby, self.me());
-        let mut edits = self.words_after(lost.person);
+        let said = lost.said.take();
+        let mut edits = self.words_after(lost);
         let mut own = self.logs.of_author(&lobby, me);
         let forked = own.any(|(_, log)| log.frozen.is_some_and(|frozen| frozen.seq <= log.accepted_height()));
         // Where a log forked, some of what this node remembers does not count there any more.
-        if let Some(said) = lost.said.filter(|_| forked) {
+        if let Some(said) = said.filter(|_| forked) {
             edits.extend(missing_edits(&said, self.documents.content(&lobby, &me)));
         }
         edits
     }
 
     /// What a node says first that may have lost something.
-    fn words_after(&self, person: Option<AgentName>) -> Vec<Edit> {
-        let mut edits = self.first_words(person);
+    fn words_after(&self, lost: Lost) -> Vec<Edit> {
+        let mut edits = self.first_words(lost.person);
         // The new log may have begun with something else meanwhile.
-        if self.logs.get(&self.own_log(&self.lobby)).is_some_and(|log| log.accepted.is_some()) {
+        if !lost.goes_on && self.has_begun() {
             edits.extend(self.reserving(&self.lobby));
         }
         edits

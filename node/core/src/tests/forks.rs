@@ -131,6 +131,54 @@ fn a_proof_reaches_all_though_the_entry_that_brought_it_is_never_taken() {
     world.assert_agreed();
 }
 
+/// The proof that two entries fork their log, written by this hand.
+fn proof_by(scribe: &mut Scribe, left: &Verified, right: &Verified) -> Verified {
+    let side = |op: &Verified| (op.header_bytes().to_vec(), op.signature());
+    let proof = fedp2p_protocols::payload::ForkProof { one: side(left), other: side(right) };
+    let header = scribe.header(Kind::ForkProof);
+    scribe.sign(header, &proof.encode())
+}
+
+/// The third node holds one side of a fork, and then all others learn of it by an entry that it does not get.
+fn learns_of_the_fork(left: &[Verified], proofs: &[Verified]) {
+    let mut world = World::new(3);
+    world.connect(0, 1);
+    world.connect(0, 2);
+    world.push(1, 0, &left.iter().collect::<Vec<_>>());
+    world.wait(Duration::from_secs(5));
+    assert!(world.holds(2, left.last().unwrap()));
+    world.disconnect(0, 2);
+    for proof in proofs {
+        world.push(1, 0, &[proof]);
+        world.wait(Duration::from_secs(5));
+    }
+    world.connect(0, 2);
+    world.wait(Duration::from_secs(20));
+    assert_eq!(world.status(2).forks.len(), world.status(0).forks.len());
+    world.assert_agreed();
+}
+
+#[test]
+fn a_proof_reaches_all_though_it_stands_in_the_part_that_it_voids() {
+    let (left, right) = forked(3, 4);
+    let mut scribe = Scribe { last: left.last().cloned(), ..Scribe::new(3, 4) };
+    let proof = proof_by(&mut scribe, &left[2], &right[2]);
+    learns_of_the_fork(&left, &[proof]);
+}
+
+#[test]
+fn a_proof_reaches_all_though_the_log_that_brought_it_forks_as_well() {
+    let (left, right) = forked(3, 5);
+    let (mut scribe, mut second) = Scribe::log(4, 5, 1);
+    let mut other = Scribe { last: second.last().cloned(), ..Scribe::new(4, 5) };
+    let brings = proof_by(&mut scribe, &left[2], &right[2]);
+    let against = other.message("the other side");
+    let voids = proof_by(&mut Scribe { log: LogId::from_bytes([78; 16]), ..Scribe::new(4, 5) }, &brings, &against);
+    second.insert(0, left[0].clone());
+    second.extend(left[1..].iter().cloned());
+    learns_of_the_fork(&second, &[brings, against, voids]);
+}
+
 #[test]
 fn a_restored_backup_starts_a_new_log_and_gets_everything_back() {
     let mut world = World::connected(2);

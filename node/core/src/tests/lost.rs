@@ -77,6 +77,33 @@ fn a_home_that_is_known_to_come_from_a_backup_waits_for_others_before_it_speaks(
 }
 
 #[test]
+fn a_home_from_a_backup_whose_agents_are_gone_does_not_write_before_it_meets_others() {
+    let mut world = World::connected(3);
+    for n in 0..3 {
+        world.say(n, "here");
+    }
+    let watches = api::watch::Request { topics: Vec::new(), hold: Some(api::watch::Hold::default()) };
+    world.call_as(1, "coder", Request::Watch(watches)).unwrap();
+    let backup = world.hosts[1].disk.clone();
+    world.call_as(1, "coder", take("src")).unwrap();
+    world.disconnect(0, 1);
+    world.disconnect(1, 2);
+    world.hosts[1].disk = backup;
+    world.restart(1);
+    let before = world.ops(1);
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.ops(1), before);
+    world.connect(1, 2);
+    world.connect(0, 1);
+    world.wait(Duration::from_secs(5));
+    assert!(world.status(2).forks.is_empty());
+    for n in 0..3 {
+        assert_eq!(shown(&mut world, n), ["1 coder@n1 Confirmed by 3"]);
+    }
+    world.assert_agreed();
+}
+
+#[test]
 fn a_home_from_a_backup_that_meets_nobody_goes_on_by_itself() {
     let mut world = put_back(true);
     let before = world.ops(1);
