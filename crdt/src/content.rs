@@ -142,6 +142,11 @@ macro_rules! sections {
         ];
 
         impl Content {
+    /// Returns BLAKE3 over one canonical encoding of everything that the node says.
+    pub fn digest(&self) -> [u8; 32] {
+        crate::digest::digest(self)
+    }
+
             /// Says what `entry` says.
             pub fn put(&mut self, entry: Entry) {
                 match entry {

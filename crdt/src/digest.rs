@@ -1,4 +1,4 @@
-//! The canonical encoding of a picture that its digest is taken over.
+//! The canonical encoding of what one node says that its digest is taken over.
 //!
 //! It is written once and never read, so it only has to be unambiguous: numbers are 8 bytes in little endian; texts
 //! are their length as a number and their bytes; ids are their bytes. A content is the number of its records, then of
@@ -9,24 +9,19 @@
 use crate::content::Content;
 use crate::value::Value;
 
-/// Takes in a picture piece by piece.
-pub(crate) struct Digest(blake3::Hasher);
+/// Returns BLAKE3 over the canonical encoding of a content.
+pub(crate) fn digest(content: &Content) -> [u8; 32] {
+    let mut digest = Digest(blake3::Hasher::new_derive_key("fedp2p/1 content"));
+    digest.content(content);
+    *digest.0.finalize().as_bytes()
+}
+
+/// Takes in a content piece by piece.
+struct Digest(blake3::Hasher);
 
 impl Digest {
-    pub(crate) fn new() -> Self {
-        Self(blake3::Hasher::new_derive_key("fedp2p/1 picture"))
-    }
-
-    pub(crate) fn finish(&self) -> [u8; 32] {
-        *self.0.finalize().as_bytes()
-    }
-
-    pub(crate) fn number(&mut self, number: u64) {
+    fn number(&mut self, number: u64) {
         self.0.update(&number.to_le_bytes());
-    }
-
-    pub(crate) fn id(&mut self, bytes: &[u8; 32]) {
-        self.0.update(bytes);
     }
 
     fn text(&mut self, text: &str) {
@@ -34,7 +29,7 @@ impl Digest {
         self.0.update(text.as_bytes());
     }
 
-    pub(crate) fn content(&mut self, content: &Content) {
+    fn content(&mut self, content: &Content) {
         self.number(content.count() as u64);
         for entry in content.entries() {
             let (section, keys) = entry.path();

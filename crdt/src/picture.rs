@@ -14,7 +14,6 @@ use fedp2p_protocols::task::{Bid, Statement, Task, TaskKey};
 use fedp2p_protocols::vote::{AgentId, Ballot, BallotKey, Proposal, ProposalKey, Seen};
 
 use crate::content::{Agent, BallotPlace, BidPlace, Content, StatementPlace};
-use crate::digest::Digest;
 
 pub use crate::standing::{BallotState, Cast, Phase, Place, Standing, standing};
 
@@ -124,15 +123,19 @@ impl<'a> Picture<'a> {
 
     /// Returns BLAKE3 over one canonical encoding of everything in the picture.
     ///
-    /// Two nodes with the same changes get the same digest. The encoding is the number of nodes, then each node's
-    /// id and content in the order of the ids; `digest.rs` says how contents are spelled.
+    /// Two nodes with the same changes get the same digest. The encoding is the number of nodes in 8 bytes, then each
+    /// node's id and the digest of its content in the order of the ids; `digest.rs` says how contents are spelled.
     pub fn digest(&self) -> [u8; 32] {
-        let mut digest = Digest::new();
-        digest.number(self.nodes.len() as u64);
+        self.digest_of(|_, content| content.digest())
+    }
+
+    /// As [`Picture::digest`], with the digests of contents that the caller knows or takes.
+    pub fn digest_of(&self, mut content_digest: impl FnMut(NodeId, &Content) -> [u8; 32]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("fedp2p/1 picture");
+        hasher.update(&(self.nodes.len() as u64).to_le_bytes());
         for (node, content) in self.nodes() {
-            digest.id(node.as_bytes());
-            digest.content(content);
+            hasher.update(node.as_bytes()).update(&content_digest(node, content));
         }
-        digest.finish()
+        *hasher.finalize().as_bytes()
     }
 }

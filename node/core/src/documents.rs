@@ -4,7 +4,7 @@
 //! are there and were admitted; of all complete ones the greatest (epoch, log) counts. Both rules are functions of
 //! the author's logs alone, so every node that holds the same ops shows the same content.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 
 use fedp2p_crdt::claim::{Claims, Outcome, claims};
@@ -69,9 +69,17 @@ struct Conversation {
     shelves: BTreeMap<NodeId, Shelf>,
     /// How the claims stand, once somebody has asked since the content that counts changed last.
     claims: OnceCell<Outcome>,
+    /// The digests of what was said, of those whose content has not changed since.
+    digests: RefCell<BTreeMap<NodeId, [u8; 32]>>,
 }
 
 impl Conversation {
+    /// What an author says has changed, or is about to.
+    fn changes(&mut self, author: &NodeId) {
+        self.claims.take();
+        self.digests.get_mut().remove(author);
+    }
+
     fn picture(&self) -> Picture<'_> {
         Picture::of(self.shelves.iter().filter_map(|(node, shelf)| Some((*node, shelf.document()?.content()))))
     }
@@ -124,7 +132,7 @@ impl Documents {
             | Kind::Other(_) => Applied::Unchanged,
         };
         if applied != Applied::Unchanged {
-            conversation.claims.take();
+            conversation.changes(&header.author);
         }
         applied
     }
@@ -133,7 +141,7 @@ impl Documents {
     pub(crate) fn forget(&mut self, conversation: &ConversationId, author: &NodeId) {
         if let Some(conversation) = self.conversations.get_mut(conversation) {
             conversation.shelves.remove(author);
-            conversation.claims.take();
+            conversation.changes(author);
         }
     }
 
@@ -162,6 +170,13 @@ impl Documents {
         self.conversations.get(conversation).map(Conversation::picture).unwrap_or_default()
     }
 
+    /// The digest of the picture. What has not changed since is not gone through again.
+    pub(crate) fn picture_digest(&self, conversation: &ConversationId) -> [u8; 32] {
+        let Some(conversation) = self.conversations.get(conversation) else { return Picture::default().digest() };
+        let mut digests = conversation.digests.borrow_mut();
+        conversation.picture().digest_of(|node, content| *digests.entry(node).or_insert_with(|| content.digest()))
+    }
+
     /// How the claims in a conversation stand. It is decided once for as long as nothing that counts changes.
     pub(crate) fn claims(&self, conversation: &ConversationId) -> Claims<'_> {
         let Some(conversation) = self.conversations.get(conversation) else { return Claims::default() };
@@ -183,7 +198,7 @@ impl Documents {
     /// If an edit is over a limit, or the document is full; then nothing has changed.
     pub(crate) fn write(&mut self, own: DocumentId, edits: &[Edit], at_ms: u64) -> Result<Vec<Draft>, WriteError> {
         let conversation = self.conversations.entry(own.conversation).or_default();
-        conversation.claims.take();
+        conversation.changes(&own.node);
         let shelf = conversation.shelves.entry(own.node).or_default();
         shelf.document_mut().map_or(Ok(()), |document| document.check_room(edits))?;
         let highest = shelf.epochs.keys().next_back().map_or(0, |(epoch, _)| *epoch);

@@ -146,9 +146,8 @@ impl Core {
             return;
         }
         let (mut entries, lobby) = (Entries::default(), self.lobby);
-        let said = self
-            .append(&mut entries, lobby, Kind::ForkProof, None, op.payload())
-            .expect("a proof fits into any op");
+        let said =
+            self.append(&mut entries, lobby, Kind::ForkProof, None, op.payload()).expect("a proof fits into any op");
         self.commit_entries(entries);
         self.proof_held(&said);
     }

@@ -45,7 +45,7 @@ impl Core {
 
     fn conversation(&mut self, id: ConversationId) -> status::Conversation {
         let ops_digest = self.logs.digest(&id);
-        let picture_digest = self.documents.picture(&id).digest();
+        let picture_digest = self.documents.picture_digest(&id);
         status::Conversation {
             id,
             name: if id == self.lobby { LOBBY.to_owned() } else { format!("{LOBBY}-before-joining") },
