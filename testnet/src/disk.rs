@@ -35,7 +35,7 @@ pub(crate) struct Disk {
     tickets: BTreeMap<TicketId, StoredTicket>,
     pub(crate) own_chain: Option<Vec<u8>>,
     pin: Option<Pin>,
-    pub(crate) forks: BTreeMap<(LogKey, u64), StoredFork>,
+    pub(crate) forks: BTreeMap<(LogKey, u64), (StoredFork, Vec<u8>)>,
     documents: BTreeMap<(NodeId, ConversationId), u32>,
     pub(crate) epoch: Option<LogEpochId>,
     last_seen: BTreeMap<NodeId, u64>,
@@ -155,9 +155,9 @@ impl Disk {
             }
             Write::Pin(pin) => self.pin = Some(pin.clone()),
             Write::OwnChain(chain) => self.own_chain = Some(chain.clone()),
-            Write::Fork { key, conversation, seq, common, .. } => {
+            Write::Fork { key, conversation, seq, common, proof } => {
                 let fork = StoredFork { key: *key, conversation: *conversation, seq: *seq, common: *common };
-                self.forks.insert((*key, *seq), fork);
+                self.forks.insert((*key, *seq), (fork, proof.clone()));
             }
             Write::Document { author, conversation, epoch } => {
                 self.documents.insert((*author, *conversation), *epoch);
@@ -238,7 +238,7 @@ impl Disk {
             pin: self.pin.clone(),
             reaches: self.reaches.iter().map(|((peer, key), height)| (*peer, *key, *height)).collect(),
             surfaced: self.surfaced.iter().map(|((agent, key), seq)| (agent.clone(), *key, *seq)).collect(),
-            forks: self.forks.values().cloned().collect(),
+            forks: self.forks.values().map(|(fork, _)| fork.clone()).collect(),
             last_seen: self.last_seen.iter().map(|(node, at)| (*node, *at)).collect(),
         }
     }
@@ -263,6 +263,9 @@ impl Disk {
             }
             Read::At { key, seq } => {
                 ReadOutcome::At(self.by_place.get(&(*key, *seq)).and_then(|position| self.placed(*position)))
+            }
+            Read::Proof { key, seq } => {
+                ReadOutcome::Proof(self.forks.get(&(*key, *seq)).map(|(_, proof)| proof.clone()))
             }
             Read::Known(ids) => {
                 let known = |id: &OpId| Some((*id, self.ops.get(self.by_id.get(id)?)?.op.header().hlc));

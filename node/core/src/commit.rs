@@ -345,6 +345,7 @@ impl Core {
         if author == self.me() {
             // What came meanwhile may have decided something.
             self.check_closings();
+            self.release_all_over();
         }
         for (id, caller, request) in std::mem::take(&mut self.deferred) {
             self.call(id, caller, request);

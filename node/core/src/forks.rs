@@ -4,8 +4,6 @@
 //! common, the proof is spread, and people are told. Nothing crashes and nodes do not diverge: the lowest proven
 //! position is the same everywhere once proofs have spread.
 
-use std::collections::BTreeSet;
-
 use fedp2p_protocols::id::{NodeId, OpId};
 use fedp2p_protocols::op::{Kind, Verified, verify_header};
 use fedp2p_protocols::payload::ForkProof;
@@ -20,8 +18,6 @@ use crate::store::{Read, Write};
 
 /// For the void of how many logs of each kind a peer is asked at once.
 const MOST_VOID: usize = 4;
-/// How many entries with the proof of one fork are remembered.
-const MOST_CARRIERS: usize = 16;
 
 impl Core {
     /// Two entries for one position are at hand.
@@ -85,7 +81,7 @@ impl Core {
             return false;
         }
         self.forks.insert(key, seq);
-        self.carriers_void(key, seq);
+        self.proofs.void(key, seq);
         self.notes.forget();
         let write = Write::Fork { key, conversation, seq, common: header.backlink, proof: proof.encode() };
         self.commit_entries(Entries { writes: vec![write], ..Entries::default() });
@@ -111,47 +107,6 @@ impl Core {
         true
     }
 
-    /// An entry with a proof is held now: everybody will come to have the proof, as long as the entry counts.
-    pub(crate) fn proof_held(&mut self, op: &Verified) {
-        if let Some(fork) = proven_by(op) {
-            let carriers = self.carried.entry(fork).or_default();
-            if carriers.len() < MOST_CARRIERS {
-                carriers.insert((log_key(op), op.header().seq));
-            }
-        }
-    }
-
-    /// A log counts only up to there: who comes later never gets the proofs behind that place.
-    fn carriers_void(&mut self, key: LogKey, seq: u64) {
-        self.carried.retain(|(forked, at), _| *forked != key || *at <= seq);
-        for carriers in self.carried.values_mut() {
-            carriers.retain(|(log, at)| *log != key || *at < seq);
-        }
-    }
-
-    /// An entry with a proof stands where its log does not count. Says itself what it proves, if nothing that is known
-    /// to have said so counts any more.
-    pub(crate) fn proof_void(&mut self, op: &Verified) {
-        if proven_by(op).is_some_and(|fork| self.carried.get(&fork).is_some_and(BTreeSet::is_empty)) {
-            self.carry_on(op);
-        }
-    }
-
-    /// A proof was acted on, but the entry that brought it does not come to be held, or does not count: says itself what
-    /// it proves, as those who were away would never learn of it.
-    pub(crate) fn carry_on(&mut self, op: &Verified) {
-        let Some((key, seq)) = proven_by(op) else { return };
-        let is_carried = self.carried.get(&(key, seq)).is_some_and(|carriers| !carriers.is_empty());
-        if self.forks.get(&key) != Some(&seq) || is_carried {
-            return;
-        }
-        let (mut entries, lobby) = (Entries::default(), self.lobby);
-        let said =
-            self.append(&mut entries, lobby, Kind::ForkProof, None, op.payload()).expect("a proof fits into any op");
-        self.commit_entries(entries);
-        self.proof_held(&said);
-    }
-
     /// Looks up the entry that this node has before a fork. Where the two sides parted earlier still, nodes have
     /// different ones; as each tells its own, they find out and go further down.
     pub(crate) fn find_common(&mut self, key: LogKey, seq: u64) {
@@ -173,9 +128,4 @@ impl Core {
             self.compare_read(&op, &written.op, peer);
         }
     }
-}
-
-/// The fork that the proof in an entry proves.
-fn proven_by(op: &Verified) -> Option<(LogKey, u64)> {
-    ForkProof::decode(op.payload()).ok()?.check().ok()
 }

@@ -250,15 +250,12 @@ impl Core {
         }
         self.verdict(&batch.source, Verdict::Accept);
         let ops: Vec<Verified> = ops.into_iter().flatten().collect();
-        let proofs: Vec<Verified> = ops.iter().filter(|op| op.header().kind == Kind::ForkProof).cloned().collect();
+        let proofs = ops.iter().filter(|op| op.header().kind == Kind::ForkProof);
+        let proofs: Vec<ForkProof> = proofs.filter_map(|op| ForkProof::decode(op.payload()).ok()).collect();
         self.place_all(batch.source, ops);
-        for op in proofs {
-            let Ok(proof) = ForkProof::decode(op.payload()) else { continue };
+        for proof in proofs {
             // A proof proves itself, even while the entry that carries it waits: perhaps for what the fork holds up.
             self.fork_proven(&proof);
-            if self.logs.get(&log_key(&op)).is_some_and(|log| !log.counts(op.header().seq)) {
-                self.carry_on(&op);
-            }
         }
     }
 
@@ -463,10 +460,6 @@ impl Core {
             let forked = !self.forks.is_empty() || self.logs.left_out().next().is_some();
             let author = op.header().author;
             let in_turn = op.header().deps.iter().any(|dep| self.pending.contains(dep));
-            let proof = (op.header().kind == Kind::ForkProof).then(|| op.clone());
-            if let Some(proof) = proof {
-                self.carry_on(&proof);
-            }
             if forked && !in_turn && matches!(need, Need::Op(_)) {
                 let op = self.pending.remove(&id);
                 self.place_all(Source::Waived(author), op.into_iter().collect());

@@ -483,6 +483,10 @@ impl Core {
 
     /// Tells those who watch which claims stand otherwise than when that was told last, once what makes them do so is stored.
     pub(crate) fn tell_claims(&mut self) {
+        if self.is_silent() {
+            // What this node itself said may be out of date.
+            return;
+        }
         let claims = self.documents.claims(&self.lobby);
         let mut told = BTreeMap::new();
         let mut news = Vec::new();

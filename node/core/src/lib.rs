@@ -38,6 +38,7 @@ mod members;
 pub mod membership;
 mod pending;
 pub mod pin;
+mod proofs;
 mod receipts;
 mod recent;
 mod session;
@@ -77,6 +78,7 @@ use crate::logs::{Logs, Tip};
 use crate::lost::Lost;
 use crate::members::Members;
 use crate::pending::Pending;
+use crate::proofs::Proofs;
 use crate::recent::{Notices, Quotas, Recent};
 use crate::session::{Seen, Session};
 use crate::store::{Commit, CommitToken, Read, ReadToken, Write};
@@ -111,8 +113,7 @@ pub struct Core {
     position: u64,
     ops: BTreeMap<ConversationId, u64>,
     forks: BTreeMap<LogKey, u64>,
-    /// The entries that hold the proof of a fork and count, as far as is known since the start.
-    carried: BTreeMap<(LogKey, u64), BTreeSet<(LogKey, u64)>>,
+    proofs: Proofs,
     tickets: BTreeMap<TicketId, StoredTicket>,
     /// What people of this node prove themselves with.
     pin: Option<pin::Pin>,
@@ -211,7 +212,7 @@ impl Core {
             position: start.stored.position,
             ops: BTreeMap::new(),
             forks: BTreeMap::new(),
-            carried: BTreeMap::new(),
+            proofs: Proofs::default(),
             tickets: BTreeMap::new(),
             pin: None,
             reaches: BTreeMap::new(),
@@ -346,6 +347,7 @@ impl Core {
             .chain(self.award_due())
             .chain(self.task_answer_due())
             .chain(self.tidy_due())
+            .chain(self.proofs.deadline())
             .min()
             .unwrap_or(Duration::MAX)
     }
@@ -360,6 +362,7 @@ impl Core {
         self.renew_if_due();
         self.close_due();
         self.awards_due();
+        self.proofs_due();
     }
 
     fn me(&self) -> NodeId {

@@ -96,8 +96,8 @@ impl Core {
     pub(crate) fn lost_came(&mut self, op: &Arc<Verified>) -> bool {
         let (lobby, me) = (self.lobby, self.me());
         let said_anew = self.documents.log(&lobby, &me) == Some(self.own_log(&lobby).log);
-        if said_anew && !self.is_remaking() {
-            self.lost = None;
+        if said_anew {
+            self.speak_again();
         }
         if self.lost.is_none() {
             return false;
@@ -139,12 +139,14 @@ impl Core {
             return;
         }
         let Some(lost) = self.lost.take() else { return };
+        self.leave_future_log();
         let mut entries = Entries::default();
         let edits = self.words_after(lost);
         self.restate(&mut entries, self.lobby, &edits);
         self.commit_entries(entries);
         self.check_closings();
         self.claims_changed();
+        self.release_all_over();
         self.tend();
     }
 

@@ -239,6 +239,13 @@ pub enum Read {
         /// The place.
         seq: u64,
     },
+    /// The proof of a fork.
+    Proof {
+        /// The log.
+        key: LogKey,
+        /// The first position that has two entries.
+        seq: u64,
+    },
     /// Which of these ops are stored.
     Known(Vec<OpId>),
     /// What waits for an agent of this node after its cursor.
@@ -384,6 +391,8 @@ pub enum ReadOutcome {
     },
     /// For [`Read::At`].
     At(Option<Placed>),
+    /// For [`Read::Proof`], encoded.
+    Proof(Option<Vec<u8>>),
     /// For [`Read::Known`]: those that are stored, with their clocks.
     Known(Vec<(OpId, Hlc)>),
     /// For [`Read::Inbox`].

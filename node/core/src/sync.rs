@@ -152,6 +152,7 @@ impl Core {
         for head in &heads {
             self.reached(peer, head.key, head.height);
         }
+        self.find_unaware(&heads);
         // The digest was ours, so the peer does not know yet what it lacks.
         if answers && self.is_behind(&heads) {
             self.send_heads(peer, conversation);

@@ -86,6 +86,7 @@ fn answer(conn: &Connection, read: &Read) -> Result<ReadOutcome, Fault> {
             range::read(conn, conversation, wants, *after, *max_bytes)
         }
         Read::At { key, seq } => at(conn, key, *seq),
+        Read::Proof { key, seq } => proof(conn, key, *seq),
         Read::Known(ids) => known(conn, ids),
         Read::Inbox { agent, limit, held, urgent, now_ms } => {
             history::inbox(conn, agent, *limit, (*held, *urgent), *now_ms)
@@ -114,6 +115,12 @@ fn at(conn: &Connection, key: &LogKey, seq: u64) -> Result<ReadOutcome, Fault> {
         None => None,
     };
     Ok(ReadOutcome::At(found))
+}
+
+fn proof(conn: &Connection, key: &LogKey, seq: u64) -> Result<ReadOutcome, Fault> {
+    let mut statement = conn.prepare_cached("SELECT proof FROM forks WHERE author = ? AND log = ? AND seq = ?")?;
+    let found = statement.query_row((key.author.as_bytes(), key.log.as_bytes(), seq), |row| row.get(0)).optional()?;
+    Ok(ReadOutcome::Proof(found))
 }
 
 fn known(conn: &Connection, ids: &[OpId]) -> Result<ReadOutcome, Fault> {

@@ -62,6 +62,8 @@ pub(crate) enum Then {
     Void { key: LogKey, seq: u64 },
     /// Finding this node's entry before the place where a log forked.
     Common { key: LogKey, seq: u64 },
+    /// Saying the proof of a fork again.
+    Proof { key: LogKey, seq: u64 },
 }
 
 /// How a call goes on once the store has answered.
@@ -154,8 +156,11 @@ impl Core {
     }
 
     pub(crate) fn call(&mut self, id: CallId, caller: Caller, request: Request) {
-        // Whoever watches says that it is there.
-        if request.access() != Access::Read || matches!(request, Request::Watch(_)) {
+        let speaks = match &request {
+            Request::Watch(watch) => self.comes(&caller, watch),
+            request => request.access() != Access::Read,
+        };
+        if speaks {
             self.speak_again();
         }
         if self.is_remaking() && self.deferred.len() < MAX_DEFERRED {
@@ -310,6 +315,7 @@ impl Core {
             }
             (Then::Compare { op, peer }, ReadOutcome::At(Some(ours))) => self.compare_read(&op, &ours.op, peer),
             (Then::Common { key, seq }, ReadOutcome::At(Some(ours))) => self.common_read(key, seq, ours.op.id()),
+            (Then::Proof { key, seq }, ReadOutcome::Proof(Some(proof))) => self.proof_read(key, seq, &proof),
             (Then::Known { peer, asked, fetched }, ReadOutcome::Known(known)) => {
                 self.known_read(known, &asked, peer);
                 if fetched {
@@ -336,7 +342,8 @@ impl Core {
                 | Then::Recover { .. }
                 | Then::Note(_)
                 | Then::Void { .. }
-                | Then::Common { .. },
+                | Then::Common { .. }
+                | Then::Proof { .. },
                 _,
             ) => {}
         }
@@ -352,8 +359,8 @@ impl Core {
             Then::Void { key, seq } => self.try_again(Again::Void { key, seq }),
             Then::Common { key, seq } => self.try_again(Again::Common { key, seq }),
             Then::Known { peer, fetched: true, .. } => self.looked_up(peer),
-            // What waits is fetched again.
-            Then::Call(..) | Then::Compare { .. } | Then::Known { .. } => {}
+            // What waits is fetched again, and who lacks a proof shows so again.
+            Then::Call(..) | Then::Compare { .. } | Then::Known { .. } | Then::Proof { .. } => {}
         }
     }
 
@@ -450,7 +457,11 @@ impl Core {
         }
     }
 
+    /// Registers the caller if it is new. It can wait while this node says nothing of itself.
     fn ensure_registered(&mut self, caller: &Caller) -> Result<(), Error> {
+        if self.is_silent() {
+            return Ok(());
+        }
         let mut entries = Entries::default();
         self.edit_as(&mut entries, caller, Vec::new())?;
         self.commit_entries(entries);

@@ -45,6 +45,13 @@ impl Watches {
 }
 
 impl Core {
+    /// Whether it is news that this agent is there: its client came back after the daemon otherwise.
+    pub(crate) fn comes(&self, caller: &Caller, request: &watch::Request) -> bool {
+        let own = self.documents.content(&self.lobby, &self.me());
+        let here = own.attendance.get(&caller.name).is_some_and(|attendance| attendance.here);
+        !own.agents.contains_key(&caller.name) || (request.hold.is_some() && !here)
+    }
+
     pub(crate) fn watch(&mut self, id: CallId, caller: &Caller, request: watch::Request) -> Result<(), Error> {
         let mut edits: Vec<Edit> = Vec::new();
         let content = self.documents.content(&self.lobby, &self.me());

@@ -140,7 +140,7 @@ fn proof_by(scribe: &mut Scribe, left: &Verified, right: &Verified) -> Verified 
 }
 
 /// The third node holds one side of a fork, and then all others learn of it by an entry that it does not get.
-fn learns_of_the_fork(left: &[Verified], proofs: &[Verified]) {
+fn learns_of_the_fork(left: &[Verified], proofs: &[Verified], restarted: bool) {
     let mut world = World::new(3);
     world.connect(0, 1);
     world.connect(0, 2);
@@ -151,6 +151,12 @@ fn learns_of_the_fork(left: &[Verified], proofs: &[Verified]) {
     for proof in proofs {
         world.push(1, 0, &[proof]);
         world.wait(Duration::from_secs(5));
+        if restarted {
+            world.restart(0);
+            world.restart(1);
+            world.connect(0, 1);
+            world.wait(Duration::from_secs(5));
+        }
     }
     world.connect(0, 2);
     world.wait(Duration::from_secs(20));
@@ -159,15 +165,35 @@ fn learns_of_the_fork(left: &[Verified], proofs: &[Verified]) {
 }
 
 #[test]
+fn a_proof_reaches_all_though_its_place_was_taken_where_it_came() {
+    let (left, right) = forked(3, 5);
+    let (mut scribe, mut held) = Scribe::log(4, 5, 1);
+    let mut other = Scribe { last: held.last().cloned(), ..Scribe::new(4, 5) };
+    held.extend([scribe.message("in its place")]);
+    let brings = proof_by(&mut other, &left[2], &right[2]);
+    held.extend(left.iter().cloned());
+    learns_of_the_fork(&held, &[brings], false);
+}
+
+#[test]
 fn a_proof_reaches_all_though_it_stands_in_the_part_that_it_voids() {
     let (left, right) = forked(3, 4);
     let mut scribe = Scribe { last: left.last().cloned(), ..Scribe::new(3, 4) };
     let proof = proof_by(&mut scribe, &left[2], &right[2]);
-    learns_of_the_fork(&left, &[proof]);
+    learns_of_the_fork(&left, &[proof], false);
 }
 
 #[test]
 fn a_proof_reaches_all_though_the_log_that_brought_it_forks_as_well() {
+    forks_as_well(false);
+}
+
+#[test]
+fn a_proof_reaches_all_though_nobody_remembers_where_it_stood() {
+    forks_as_well(true);
+}
+
+fn forks_as_well(restarted: bool) {
     let (left, right) = forked(3, 5);
     let (mut scribe, mut second) = Scribe::log(4, 5, 1);
     let mut other = Scribe { last: second.last().cloned(), ..Scribe::new(4, 5) };
@@ -176,7 +202,7 @@ fn a_proof_reaches_all_though_the_log_that_brought_it_forks_as_well() {
     let voids = proof_by(&mut Scribe { log: LogId::from_bytes([78; 16]), ..Scribe::new(4, 5) }, &brings, &against);
     second.insert(0, left[0].clone());
     second.extend(left[1..].iter().cloned());
-    learns_of_the_fork(&second, &[brings, against, voids]);
+    learns_of_the_fork(&second, &[brings, against, voids], restarted);
 }
 
 #[test]

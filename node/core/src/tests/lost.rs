@@ -1,6 +1,6 @@
 //! Homes that come from a backup: what they said since is not taken back before they have it again.
 
-use fedp2p_protocols::api::{claim_list, claim_take};
+use fedp2p_protocols::api::{claim_list, claim_release, claim_take};
 use fedp2p_protocols::claim::Mode;
 
 use super::*;
@@ -76,8 +76,8 @@ fn a_home_that_is_known_to_come_from_a_backup_waits_for_others_before_it_speaks(
     keeps_what_it_held(true);
 }
 
-#[test]
-fn a_home_from_a_backup_whose_agents_are_gone_does_not_write_before_it_meets_others() {
+/// Its agent has a client, which comes back after the start or does not.
+fn does_not_write_before_it_meets_others(comes_back: bool) {
     let mut world = World::connected(3);
     for n in 0..3 {
         world.say(n, "here");
@@ -91,6 +91,10 @@ fn a_home_from_a_backup_whose_agents_are_gone_does_not_write_before_it_meets_oth
     world.hosts[1].disk = backup;
     world.restart(1);
     let before = world.ops(1);
+    if comes_back {
+        let watches = api::watch::Request { topics: Vec::new(), hold: Some(api::watch::Hold::default()) };
+        world.call_as(1, "coder", Request::Watch(watches)).unwrap();
+    }
     world.wait(Duration::from_secs(1));
     assert_eq!(world.ops(1), before);
     world.connect(1, 2);
@@ -100,6 +104,52 @@ fn a_home_from_a_backup_whose_agents_are_gone_does_not_write_before_it_meets_oth
     for n in 0..3 {
         assert_eq!(shown(&mut world, n), ["1 coder@n1 Confirmed by 3"]);
     }
+    world.assert_agreed();
+}
+
+#[test]
+fn a_home_from_a_backup_whose_agents_are_gone_does_not_say_so_before_it_meets_others() {
+    does_not_write_before_it_meets_others(false);
+}
+
+#[test]
+fn a_home_from_a_backup_whose_agents_come_back_says_nothing_of_them() {
+    does_not_write_before_it_meets_others(true);
+}
+
+#[test]
+fn what_a_home_from_a_backup_claimed_once_is_not_told_before_the_rest_is_back() {
+    let mut world = World::connected(3);
+    for n in 0..3 {
+        world.say(n, "here");
+    }
+    world.disconnect(0, 1);
+    world.disconnect(1, 2);
+    world.call_as(1, "p1", take("src")).unwrap();
+    let backup = world.hosts[1].disk.clone();
+    world.connect(0, 1);
+    world.connect(1, 2);
+    world.call_as(1, "p1", Request::ClaimRelease(claim_release::Request { claims: Vec::new() })).unwrap();
+    world.call_as(0, "writer", take("src")).unwrap();
+    world.disconnect(0, 1);
+    world.disconnect(1, 2);
+    world.hosts[1].disk = backup;
+    world.restart(1);
+    let claims = api::watch::Request { topics: vec![api::watch::Topic::Claims], hold: None };
+    world.call_as(1, "p1", Request::Watch(claims)).unwrap();
+    let watch = CallId(world.calls);
+    world.connect(1, 2);
+    world.connect(0, 1);
+    world.wait(Duration::from_secs(5));
+    let told = |(id, answer): &(CallId, Answer)| match answer {
+        Answer::Event(api::watch::Event::Claim(claim)) if *id == watch => {
+            Some(format!("{} {:?}", claim.by, claim.state))
+        }
+        _ => None,
+    };
+    let told: Vec<String> = world.hosts[1].replies.iter().filter_map(told).collect();
+    assert!(told.contains(&"writer@n0 Confirmed".to_owned()), "{told:?}");
+    assert!(!told.contains(&"p1@n1 Confirmed".to_owned()), "{told:?}");
     world.assert_agreed();
 }
 

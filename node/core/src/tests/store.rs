@@ -29,7 +29,7 @@ pub(super) struct Disk {
     members: BTreeMap<NodeId, Vec<u8>>,
     tickets: BTreeMap<TicketId, StoredTicket>,
     documents: BTreeMap<NodeId, u32>,
-    pub(super) forks: BTreeMap<LogKey, StoredFork>,
+    pub(super) forks: BTreeMap<LogKey, (StoredFork, Vec<u8>)>,
     pub(super) epoch: Option<LogEpochId>,
     pin: Option<crate::pin::Pin>,
     pub(super) full: bool,
@@ -90,8 +90,8 @@ impl Disk {
             Write::Ticket { id, secret, expires, used_by } => {
                 self.tickets.insert(id, StoredTicket { secret, expires, used_by });
             }
-            Write::Fork { key, conversation, seq, common, .. } => {
-                self.forks.insert(key, StoredFork { key, conversation, seq, common });
+            Write::Fork { key, conversation, seq, common, proof } => {
+                self.forks.insert(key, (StoredFork { key, conversation, seq, common }, proof));
             }
             Write::Document { author, epoch, .. } => drop(self.documents.insert(author, epoch)),
             Write::Epoch(epoch) => self.epoch = Some(epoch),
@@ -134,7 +134,7 @@ impl Disk {
             pin: self.pin.clone(),
             reaches: self.reaches.iter().map(|((peer, key), height)| (*peer, *key, *height)).collect(),
             surfaced: self.surfaced.iter().map(|((agent, key), seq)| (agent.clone(), *key, *seq)).collect(),
-            forks: self.forks.values().cloned().collect(),
+            forks: self.forks.values().map(|(fork, _)| fork.clone()).collect(),
             last_seen: Vec::new(),
         }
     }
@@ -228,6 +228,10 @@ impl Disk {
                 ReadOutcome::Range { complete: ops.len() == all, ops }
             }
             Read::At { key, seq } => ReadOutcome::At(self.all(|write| place(write) == (*key, *seq)).pop()),
+            Read::Proof { key, seq } => {
+                let found = self.forks.values().find(|(fork, _)| (fork.key, fork.seq) == (*key, *seq));
+                ReadOutcome::Proof(found.map(|(_, proof)| proof.clone()))
+            }
             Read::Known(ids) => {
                 let known =
                     ids.iter().filter_map(|id| self.by_id.get(id).map(|at| (*id, self.ops[at].op.header().hlc)));

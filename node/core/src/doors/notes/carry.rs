@@ -32,12 +32,7 @@ impl Core {
     }
 
     pub(crate) fn void_read(&mut self, key: LogKey, seq: u64, ops: &[Placed], complete: bool) {
-        for placed in ops {
-            self.notes.suspects.extend(note_index(&placed.op));
-            if placed.op.header().kind == Kind::ForkProof {
-                self.proof_void(&placed.op);
-            }
-        }
+        self.notes.suspects.extend(ops.iter().filter_map(|placed| note_index(&placed.op)));
         match ops.last() {
             Some(last) if !complete => self.find_void_edits(key, seq, last.position),
             Some(_) | None => self.look_through(None),

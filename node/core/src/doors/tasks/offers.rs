@@ -115,6 +115,10 @@ impl Core {
         if self.next_award.is_none_or(|next| next > now) {
             return;
         }
+        if self.is_silent() {
+            self.next_award = Some(now + RETRY_MS);
+            return;
+        }
         let me = self.me();
         let own = &self.documents.content(&self.lobby, &me).tasks;
         let is_due = |at: Option<u64>| at.is_some_and(|at| at <= now);

@@ -195,7 +195,7 @@ impl Core {
             tasks.contains(key).then(|| (key, *counter, Caller { name: claim.by.clone(), kind }))
         });
         let held: Vec<(&TaskKey, u64, Caller)> = held.collect();
-        if held.is_empty() {
+        if held.is_empty() || self.is_silent() {
             return;
         }
         let board = self.board();
@@ -215,6 +215,16 @@ impl Core {
         for (caller, counter, told) in over.collect::<Vec<_>>() {
             self.give_up(&caller, counter, told);
         }
+    }
+
+    /// As [`Core::release_over`] for all tasks, once this node says something again.
+    pub(crate) fn release_all_over(&mut self) {
+        let own = &self.documents.content(&self.lobby, &self.me()).claims;
+        let tasks = own.values().filter(|claim| claim.ended.is_none()).filter_map(|claim| match &claim.resource {
+            Resource::Task(key) => Some(key.clone()),
+            Resource::Files { .. } => None,
+        });
+        self.release_over(&tasks.collect());
     }
 
     /// Releases a claim of an agent of this node, and tells it something.
