@@ -43,3 +43,21 @@ fn what_is_held_and_not_begun_waits_for_what_it_comes_after_by_now() {
     world.call(1, update("build", State::Completed, None)).unwrap();
     assert_eq!(agreed(&mut world, "build").state, State::Completed);
 }
+
+/// Two calls of one agent for one task, while it cannot be known who wins it: neither is forgotten.
+#[test]
+fn a_second_call_for_a_task_that_is_being_claimed_is_refused() {
+    let mut world = team();
+    world.call(0, plain("build")).unwrap();
+    world.disconnect(0, 1);
+    world.disconnect(1, 2);
+    world.calls += 1;
+    let (id, caller) = (CallId(world.calls), Caller { name: "p1".parse().unwrap(), kind: AgentKind::Person });
+    world.give(1, Input::Call { id, caller, request: start("build") });
+    // Its lease runs out meanwhile, as when the machine slept, so the task looks free.
+    world.now += Duration::from_secs(7200);
+    let refused = refusal(world.call(1, start("build")), ErrorCode::Conflict);
+    assert!(refused.message.contains("another call of p1 is claiming"), "{}", refused.message);
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.hosts[1].replies.iter().filter(|(call, _)| *call == id).count(), 1);
+}

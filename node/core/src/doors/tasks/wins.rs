@@ -47,6 +47,12 @@ impl Core {
     /// Claims the task that a call waits for. The call goes on once it is known who won. A task that is not there yet is
     /// made with the claim.
     pub(super) fn claim_task(&mut self, waiting: Waiting, made: Vec<Edit>, ttl_s: Option<u32>) -> Result<(), Error> {
+        let by = |other: &Waiting| (&other.key, &other.caller.name) == (&waiting.key, &waiting.caller.name);
+        if self.task_waits.values().any(by) {
+            let (id, name) = (waiting.key.id.as_str(), &waiting.caller.name);
+            return Err(Error::new(ErrorCode::Conflict, format!("another call of {name} is claiming {id:?}"))
+                .hint("wait for its answer"));
+        }
         let wish = Wish {
             resource: Resource::Task(waiting.key.clone()),
             mode: Mode::Exclusive,
