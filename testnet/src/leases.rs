@@ -81,8 +81,8 @@ impl Sim {
         }
     }
 
-    /// A home is put back and written to before it meets anybody: its log forks, and what it held since the backup is gone
-    /// with the side that does not count.
+    /// A home was put back, and an agent wrote to it before it met anybody: its log has forked, and what it held since the
+    /// backup is gone with the side that does not count.
     pub(crate) fn claims_forgotten(&mut self, node: usize) {
         let id = self.nodes[node].id();
         self.leases.held.retain(|fence, _| fence.node != id);

@@ -243,7 +243,6 @@ impl Sim {
             self.nodes[node].disk.epoch = Some(epoch);
         }
         if alone {
-            self.claims_forgotten(node);
             // Long enough to write before it meets anybody.
             self.part(BTreeSet::from([node]), self.now + Duration::from_secs(8));
         }

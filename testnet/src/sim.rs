@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fedp2p_core::input::{CallId, Exchange, VerifyToken};
-use fedp2p_core::store::{Read, ReadToken};
+use fedp2p_core::store::{Read, ReadToken, Write};
 use fedp2p_core::{Effect, Input};
 use fedp2p_protocols::api::{Answer, Caller, Reply, Request};
 use fedp2p_protocols::id::{NodeId, OpId};
@@ -428,8 +428,16 @@ impl Sim {
         let full = self.nodes[node].full_until > self.now;
         let Some(commit) = self.nodes[node].queue.pop_front() else { return };
         let token = commit.token;
+        let forked = |write: &Write| match write {
+            Write::Fork { key, .. } => self.number_of(&key.author).filter(|node| self.nodes[*node].forgot),
+            _ => None,
+        };
+        let forked: Vec<usize> = commit.writes.iter().filter_map(forked).collect();
         let input = match self.nodes[node].disk.commit(commit, full) {
-            Ok(()) => Input::Committed(token),
+            Ok(()) => {
+                forked.into_iter().for_each(|node| self.claims_forgotten(node));
+                Input::Committed(token)
+            }
             Err(error) => Input::CommitFailed(token, error),
         };
         self.check_writes(node);
