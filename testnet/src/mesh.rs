@@ -15,6 +15,7 @@ use crate::link::{Link, under_way};
 use crate::scenario::{Scenario, Shape};
 use crate::sim::{Event, Purpose, Sim};
 use crate::tell;
+use crate::watch::op_id;
 
 /// Two nodes, the lower first.
 type Pair = (usize, usize);
@@ -400,6 +401,9 @@ impl Sim {
         // The cache of what was seen is bounded, so once in a while a message gets through again.
         if known && !self.dice.percent(5) {
             return;
+        }
+        if let Some(op) = op_id(data) {
+            self.note_op(to, op);
         }
         let id = GossipId { id, from: self.nodes[from].id() };
         self.give(to, Input::Gossip { id, data: data.to_vec() });

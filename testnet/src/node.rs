@@ -27,6 +27,8 @@ pub(crate) struct Seen {
     pub(crate) last_told: BTreeMap<LogKey, u64>,
     /// Ops that came over sync and were not acknowledged yet: from whom, bytes, which.
     pub(crate) unacknowledged: BTreeMap<usize, VecDeque<(u32, Vec<OpId>)>>,
+    /// When each op came for the first time.
+    pub(crate) came: BTreeMap<OpId, Duration>,
     /// Reads that were not answered yet.
     pub(crate) reads: usize,
     /// Commits of which it has not heard yet.

@@ -7,6 +7,7 @@ use fedp2p_core::Effect;
 use fedp2p_core::store::Write;
 use fedp2p_protocols::api::{Answer, watch};
 use fedp2p_protocols::id::OpId;
+use fedp2p_protocols::limits::PENDING_TIMEOUT;
 use fedp2p_protocols::sync::{Frame, Head, LogKey};
 
 use crate::check::Invariant;
@@ -53,7 +54,7 @@ const PUSH: u8 = 6;
 const STORED: u8 = 7;
 
 /// The id of an op as it travels, without decoding it.
-fn op_id(bytes: &[u8]) -> Option<OpId> {
+pub(crate) fn op_id(bytes: &[u8]) -> Option<OpId> {
     let length = usize::from(u16::from_be_bytes([*bytes.first()?, *bytes.get(1)?]));
     Some(OpId::from_bytes(*blake3::hash(bytes.get(2..2 + length)?).as_bytes()))
 }
@@ -170,16 +171,26 @@ impl Sim {
         self.fault(Invariant::Published, text);
     }
 
-    /// Notes which ops came over sync, to see what becomes of them before they are acknowledged.
+    /// Notes which ops came, to see what becomes of them before they are acknowledged, and how long they wait.
     pub(crate) fn note_ops(&mut self, from: usize, to: usize, frame: &[u8]) {
-        if frame.first() != Some(&OPS) || self.nodes[from].adversary.is_some() {
-            return;
+        let (ops, over_sync) = match Frame::decode(frame) {
+            Ok(Frame::Ops { ops, .. }) => (ops, true),
+            Ok(Frame::Push { ops }) => (ops, false),
+            _ => return,
+        };
+        let ids: Vec<OpId> = ops.iter().filter_map(|op| op_id(op)).collect();
+        for id in &ids {
+            self.note_op(to, *id);
         }
-        if let Ok(Frame::Ops { ops, .. }) = Frame::decode(frame) {
+        if over_sync && self.nodes[from].adversary.is_none() {
             let bytes = ops.iter().map(Vec::len).sum::<usize>() as u32;
-            let ids = ops.iter().filter_map(|op| op_id(op)).collect();
             self.nodes[to].seen.unacknowledged.entry(from).or_default().push_back((bytes, ids));
         }
+    }
+
+    /// Notes when an op came to a node for the first time.
+    pub(crate) fn note_op(&mut self, to: usize, id: OpId) {
+        self.nodes[to].seen.came.entry(id).or_insert(self.now);
     }
 
     fn acknowledges(&mut self, node: usize, to: usize, bytes: u32, written: &[OpId]) {
@@ -235,8 +246,8 @@ impl Sim {
         }
     }
 
-    /// Whether an op may be stored without one that it depends on: that one stands where its log does not count, or one
-    /// of the two is of a hostile member.
+    /// Whether an op may be stored without one that it depends on: that one stands where its log does not count, one of the
+    /// two is of a hostile member, or the node has waited for it as long as it waits once it knows of a fork.
     fn may_be_missing(&self, node: usize, op: &OpId, dep: &OpId) -> bool {
         let author = |id: &OpId| {
             let disks = std::iter::once(&self.nodes[node]).chain(&self.nodes).map(|node| &node.disk);
@@ -245,7 +256,14 @@ impl Sim {
         };
         let authors = [author(op), author(dep)];
         let mut hostile = self.nodes.iter().filter_map(|node| Some((node.id(), node.adversary.as_ref()?)));
-        hostile.any(|(id, adversary)| authors.contains(&Some(id)) || adversary.signed(dep)) || self.void().contains(dep)
+        hostile.any(|(id, adversary)| authors.contains(&Some(id)) || adversary.signed(dep))
+            || self.void().contains(dep)
+            || self.has_waited(node, op)
+    }
+
+    fn has_waited(&self, node: usize, op: &OpId) -> bool {
+        let node = &self.nodes[node];
+        !node.disk.forks.is_empty() && node.seen.came.get(op).is_some_and(|came| self.now >= *came + PENDING_TIMEOUT)
     }
 
     /// No queue of a core holds more than it may.

@@ -255,6 +255,7 @@ impl Core {
         }
         // What stands in them is not stored.
         self.notes.lose();
+        self.proofs.lose();
         for conversation in own {
             self.remake_documents(conversation, self.me());
         }

@@ -46,6 +46,11 @@ impl Proofs {
         }
     }
 
+    /// Entries that held proofs were not stored.
+    pub(crate) fn lose(&mut self) {
+        self.carried.clear();
+    }
+
     fn is_carried(&self, fork: &Fork) -> bool {
         self.carried.get(fork).is_some_and(|carriers| !carriers.is_empty())
     }
