@@ -20,6 +20,9 @@ mod near;
 
 use near::Near;
 
+/// How many of the claims of a node that have ended are looked at, to tell whether another came too late.
+const MOST_HELD: usize = 32;
+
 /// How a claim stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -114,6 +117,9 @@ pub struct Claims<'a> {
     /// Those that their nodes have not ended, by number.
     open: Vec<Fence>,
     near: Near<'a>,
+    /// Those that most members had acknowledged, as their nodes say, and that have ended, in no order.
+    held: Vec<Fence>,
+    near_held: Near<'a>,
     /// Up to which counters there may have been others, in ascending order.
     reserved: Vec<u64>,
 }
@@ -275,12 +281,28 @@ impl<'a> Claims<'a> {
     /// the lease of another has run out, as far as this node has seen time pass.
     pub fn may_acknowledge(&self, me: &NodeId, fence: &Fence, has_run_out: impl Fn(&Standing<'a>) -> bool) -> bool {
         let Some(claim) = self.get(fence).filter(|claim| claim.is_live()) else { return false };
+        if self.overtaken_by(claim).is_some() {
+            return false;
+        }
         let stands_against = |other: &&Standing<'a>| other.fence != *fence && other.is_open() && other.excludes(claim);
         self.beside(&claim.claim.resource).filter(stands_against).all(|other| {
             let promised = other.acknowledged.contains(me) || other.confirmation().is_some();
             let out = claim.takes_over(other) && other.fence.counter < fence.counter && has_run_out(other);
             out || (!promised && claim.rank() < other.rank())
         })
+    }
+
+    /// The claim that was held, and has ended, while this one waited or was confirmed in a part that was cut off: it excludes
+    /// it and has a greater number. Nobody may acknowledge this one any more, as of two that are held one after the other the
+    /// later has the greater number.
+    pub fn overtaken_by(&self, claim: &Standing<'a>) -> Option<&Standing<'a>> {
+        if claim.is_majority() {
+            return None;
+        }
+        let held =
+            self.near_held.find(&claim.claim.resource).into_iter().map(|at| &self.standings[&self.held[at as usize]]);
+        held.filter(|held| held.fence.counter > claim.fence.counter && held.excludes(claim))
+            .max_by_key(|held| held.fence)
     }
 
     /// Notes who acknowledges what.
@@ -311,8 +333,19 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Finds which claims have not ended, and where they are.
+    /// Finds which claims have not ended, and which of the last ones of each node have and were held, and where they are.
     fn find_open(&mut self) {
+        let mut of_node: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for standing in self.standings.values().rev().filter(|standing| standing.claim.ended.is_some()) {
+            let by =
+                standing.claim.confirmed.map(|by| Confirmation { members: by.members.max(standing.members), ..by });
+            let of_node = of_node.entry(standing.fence.node).or_default();
+            *of_node += 1;
+            if *of_node <= MOST_HELD && by.is_some_and(|by| by.is_majority()) {
+                self.near_held.add(&standing.claim.resource);
+                self.held.push(standing.fence);
+            }
+        }
         for standing in self.standings.values().filter(|standing| standing.claim.ended.is_none()) {
             self.near.add(&standing.claim.resource);
             self.open.push(standing.fence);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fedp2p_protocols::api::claim::{Claim, State};
 use fedp2p_protocols::api::{self, Reply, Request};
-use fedp2p_protocols::claim::{Fence, Mode, Resource};
+use fedp2p_protocols::claim::{Fence, Mode};
 use fedp2p_protocols::payload::Message;
 
 use crate::check::Invariant;
@@ -29,7 +29,7 @@ pub(crate) struct Leases {
     /// What most members acknowledge, as the node of each claim has it now.
     held: BTreeMap<Fence, Claim>,
     /// What most members ever acknowledged, and on what.
-    pub(crate) ever_held: BTreeMap<Fence, Resource>,
+    pub(crate) ever_held: BTreeMap<Fence, Claim>,
     /// Since when claims have been seen as lost.
     lost: BTreeMap<Fence, Duration>,
 }
@@ -62,7 +62,8 @@ impl Sim {
         if claim.majority {
             self.check_alone(node, claim);
             self.leases.held.insert(claim.fence, claim.clone());
-            self.leases.ever_held.insert(claim.fence, claim.resource.clone());
+            self.check_grows(node, claim);
+            self.leases.ever_held.insert(claim.fence, claim.clone());
         } else if now_confirmed {
             self.check_cut_off(node, claim);
         }
@@ -122,6 +123,21 @@ impl Sim {
         for text in found {
             self.fault(Invariant::Holders, text);
         }
+    }
+
+    /// Of claims that exclude each other and were held one after the other the later has the greater number, as far as nobody
+    /// forgot or is two.
+    fn check_grows(&mut self, node: usize, claim: &Claim) {
+        if self.leases.ever_held.contains_key(&claim.fence) || self.nodes.iter().any(|node| node.twin || node.forgot) {
+            return;
+        }
+        let later = self.leases.ever_held.range(claim.fence..).map(|(_, later)| later);
+        let Some(later) = later.filter(|later| exclude(claim, later)).last() else { return };
+        let text = format!(
+            "n{node} confirms claim {} of {} on {} after claim {} of {} on {} was held",
+            claim.fence, claim.by, claim.what, later.fence, later.by, later.what
+        );
+        self.fault(Invariant::Fences, text);
     }
 
     /// A node that has been connected with most members confirms nothing without them.
@@ -186,7 +202,9 @@ impl Sim {
         let since = |claim: &&Claim| (claim.fence, before.get(&claim.fence).copied().unwrap_or(now));
         self.leases.lost = lost.iter().map(since).collect();
         for claim in lost {
-            if now < self.leases.lost[&claim.fence] + insists {
+            // Whoever has just started says nothing by itself for a while.
+            let started = self.number_of(&claim.fence.node).map_or(Duration::ZERO, |node| self.nodes[node].started);
+            if now < self.leases.lost[&claim.fence].max(started) + insists {
                 continue;
             }
             // Of two copies of a home each tells its own clients, and only what one of them says counts.

@@ -50,6 +50,8 @@ pub(crate) struct Node {
     pub(crate) queue: VecDeque<Commit>,
     /// Counts up with each start, so that what was meant for an earlier process is dropped.
     pub(crate) incarnation: u32,
+    /// When its process started.
+    pub(crate) started: Duration,
     pub(crate) skew_ms: i64,
     pub(crate) full_until: Duration,
     pub(crate) tick_at: Option<Duration>,
@@ -98,6 +100,7 @@ impl Node {
             disk: Disk::default(),
             queue: VecDeque::new(),
             incarnation: 0,
+            started: Duration::ZERO,
             skew_ms: 0,
             full_until: Duration::ZERO,
             tick_at: None,
@@ -163,6 +166,7 @@ impl Node {
         let stored = self.disk.own_chain.as_deref().and_then(|chain| Chain::decode(chain).ok());
         let chain = stored.or_else(|| self.chain.clone())?;
         self.incarnation += 1;
+        self.started = now;
         self.disk.reopen();
         self.queue.clear();
         self.tick_at = None;

@@ -283,7 +283,7 @@ impl Sim {
         }
         let maker = self.nodes[maker].id();
         let on_it = |resource: &Resource| matches!(resource, Resource::Task(key) if key.node == maker && key.id.as_str() == done.key.1);
-        let overtaken = self.leases.ever_held.iter().any(|(other, resource)| *other > fence && on_it(resource));
+        let overtaken = self.leases.ever_held.iter().any(|(other, claim)| *other > fence && on_it(&claim.resource));
         let Some(task) = last.iter().find(|task| key(task) == done.key) else {
             return Some(format!("{:?} was completed by {} and is nowhere", done.key, done.by));
         };

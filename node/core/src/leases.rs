@@ -277,6 +277,8 @@ impl Core {
                     own.fence.counter, own.claim.resource, own.claim.ttl_s
                 );
                 decisions.tell(own, text, None);
+            } else if let Some(winner) = claims.overtaken_by(own) {
+                self.give_way(claims, own, winner, decisions);
             } else if self.renewal_due(own) <= self.now.monotonic && self.is_alive(own, ttl(own.claim)) {
                 decisions.put(own, self.renewal_of(own.claim));
             } else if let Some(confirmed) = self.confirmation(own) {
@@ -324,6 +326,11 @@ impl Core {
         {
             return;
         }
+        self.make_anew(claims, own, replaces, decisions);
+    }
+
+    /// Makes a claim anew under the next number.
+    fn make_anew(&self, claims: &Claims<'_>, own: &Standing<'_>, replaces: Vec<Replaced>, decisions: &mut Decisions) {
         let (counter, at) = (self.next_counter(claims), self.now.wall_ms);
         let to = Fence { counter, node: self.me() };
         let ended = Some(Ended { cause: End::Renumbered, to: Some(to), at });
@@ -331,6 +338,19 @@ impl Core {
         let anew = Claim { replaces, taken: at, renewed: at, ..own.claim.clone() };
         decisions.edits.push(Entry::Claim(counter, anew).into());
         decisions.settled.push((own.fence, Some(to)));
+    }
+
+    /// Most members had acknowledged another claim with a greater number, which has ended since. One that still waits gets a
+    /// greater number; what was held in a part that was cut off is lost, as another agent worked on the same.
+    fn give_way(&self, claims: &Claims<'_>, own: &Standing<'_>, winner: &Standing<'_>, decisions: &mut Decisions) {
+        if own.claim.confirmed.is_some() {
+            let ended = Some(Ended { cause: End::Lost, to: Some(winner.fence), at: self.now.wall_ms });
+            decisions.put(own, Claim { ended, ..own.claim.clone() });
+            decisions.settled.push((own.fence, None));
+            decisions.tell(own, self.lost_text(claims, own, &winner.fence), Some(winner.fence));
+        } else if decisions.edits.is_empty() {
+            self.make_anew(claims, own, own.claim.replaces.clone(), decisions);
+        }
     }
 
     /// When a claim of this node that others took over, although its lease had not run out, may be renewed against them.

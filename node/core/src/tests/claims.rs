@@ -197,6 +197,51 @@ fn a_part_that_is_cut_off_goes_on_and_gives_way_to_what_most_members_hold() {
     assert_eq!(world.told(4, "tester").len(), 1);
 }
 
+/// A part that is cut off holds a claim, or is about to, and most members hold another with a greater number meanwhile, which
+/// ends before they meet again.
+fn held_meanwhile(settled: bool) -> (World, CallId) {
+    let mut world = World::connected(5);
+    for (a, b) in [(0, 3), (0, 4), (1, 3), (1, 4), (2, 3), (2, 4)] {
+        world.disconnect(a, b);
+    }
+    let cut_off = world.take_and_wait(4, "tester", &["src"]);
+    if settled {
+        world.wait(SETTLED);
+    }
+    for file in ["docs", "src/a.rs"] {
+        world.take(0, "coder", &[file]).unwrap();
+    }
+    world.release(0, "coder", &[]).unwrap();
+    assert_eq!(world.claims(1), ["1 coder@n0 Released", "2 coder@n0 Released"]);
+    world.connect(2, 3);
+    world.connect(2, 4);
+    world.wait(Duration::from_millis(500));
+    world.assert_agreed();
+    (world, cut_off)
+}
+
+#[test]
+fn a_claim_of_a_part_is_lost_to_what_most_members_held_meanwhile() {
+    let (mut world, cut_off) = held_meanwhile(true);
+    assert_eq!(world.answer(4, cut_off), Some(Ok(State::Confirmed)));
+    let all = world.claims(0);
+    assert!(all.contains(&"1@n4 tester@n4 Lost to coder@n0".to_owned()), "{all:?}");
+    let told = world.told(4, "tester");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("was lost to claim 2 of coder@n0"), "{told:?}");
+    let next = world.take(4, "tester", &["src"]).unwrap();
+    assert!(next.fence.counter > 2, "{next:?}");
+}
+
+#[test]
+fn a_claim_that_waits_gets_a_greater_number_than_what_most_members_held_meanwhile() {
+    let (mut world, cut_off) = held_meanwhile(false);
+    assert_eq!(world.answer(4, cut_off), Some(Ok(State::Confirmed)));
+    let all = world.claims(0);
+    assert!(all.contains(&"3 tester@n4 Confirmed".to_owned()), "{all:?}");
+    assert!(world.told(4, "tester").is_empty());
+}
+
 #[test]
 fn most_members_wait_for_no_settle_time_and_never_confirm_without_each_other() {
     let mut world = World::connected(3);
