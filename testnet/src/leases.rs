@@ -131,8 +131,8 @@ impl Sim {
         if self.leases.ever_held.contains_key(&claim.fence) || self.nodes.iter().any(|node| node.twin || node.forgot) {
             return;
         }
-        let later = self.leases.ever_held.range(claim.fence..).map(|(_, later)| later);
-        let Some(later) = later.filter(|later| exclude(claim, later)).last() else { return };
+        let mut later = self.leases.ever_held.range(claim.fence..).map(|(_, later)| later);
+        let Some(later) = later.rfind(|later| exclude(claim, later)) else { return };
         let text = format!(
             "n{node} confirms claim {} of {} on {} after claim {} of {} on {} was held",
             claim.fence, claim.by, claim.what, later.fence, later.by, later.what

@@ -428,9 +428,9 @@ impl Sim {
         let full = self.nodes[node].full_until > self.now;
         let Some(commit) = self.nodes[node].queue.pop_front() else { return };
         let token = commit.token;
-        let forked = |write: &Write| match write {
-            Write::Fork { key, .. } => self.number_of(&key.author).filter(|node| self.nodes[*node].forgot),
-            _ => None,
+        let forked = |write: &Write| {
+            let Write::Fork { key, .. } = write else { return None };
+            self.number_of(&key.author).filter(|node| self.nodes[*node].forgot)
         };
         let forked: Vec<usize> = commit.writes.iter().filter_map(forked).collect();
         let input = match self.nodes[node].disk.commit(commit, full) {

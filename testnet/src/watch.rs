@@ -173,11 +173,8 @@ impl Sim {
 
     /// Notes which ops came, to see what becomes of them before they are acknowledged, and how long they wait.
     pub(crate) fn note_ops(&mut self, from: usize, to: usize, frame: &[u8]) {
-        let (ops, over_sync) = match Frame::decode(frame) {
-            Ok(Frame::Ops { ops, .. }) => (ops, true),
-            Ok(Frame::Push { ops }) => (ops, false),
-            _ => return,
-        };
+        let over_sync = frame.first() == Some(&OPS);
+        let Ok(Frame::Ops { ops, .. } | Frame::Push { ops }) = Frame::decode(frame) else { return };
         let ids: Vec<OpId> = ops.iter().filter_map(|op| op_id(op)).collect();
         for id in &ids {
             self.note_op(to, *id);

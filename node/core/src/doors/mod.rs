@@ -156,9 +156,10 @@ impl Core {
     }
 
     pub(crate) fn call(&mut self, id: CallId, caller: Caller, request: Request) {
-        let speaks = match &request {
-            Request::Watch(watch) => self.comes(&caller, watch),
-            request => request.access() != Access::Read,
+        let speaks = if let Request::Watch(watch) = &request {
+            self.comes(&caller, watch)
+        } else {
+            request.access() != Access::Read
         };
         if speaks {
             self.speak_again();

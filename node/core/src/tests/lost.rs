@@ -141,11 +141,9 @@ fn what_a_home_from_a_backup_claimed_once_is_not_told_before_the_rest_is_back() 
     world.connect(1, 2);
     world.connect(0, 1);
     world.wait(Duration::from_secs(5));
-    let told = |(id, answer): &(CallId, Answer)| match answer {
-        Answer::Event(api::watch::Event::Claim(claim)) if *id == watch => {
-            Some(format!("{} {:?}", claim.by, claim.state))
-        }
-        _ => None,
+    let told = |(id, answer): &(CallId, Answer)| {
+        let Answer::Event(api::watch::Event::Claim(claim)) = answer else { return None };
+        (*id == watch).then(|| format!("{} {:?}", claim.by, claim.state))
     };
     let told: Vec<String> = world.hosts[1].replies.iter().filter_map(told).collect();
     assert!(told.contains(&"writer@n0 Confirmed".to_owned()), "{told:?}");
