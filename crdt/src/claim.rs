@@ -293,7 +293,7 @@ impl<'a> Claims<'a> {
     }
 
     /// The claim that was held, and has ended, while this one waited or was confirmed in a part that was cut off: it excludes
-    /// it and has a greater number. Nobody may acknowledge this one any more, as of two that are held one after the other the
+    /// it and does not have a lesser number. Nobody may acknowledge this one any more, as of two that are held one after the other the
     /// later has the greater number.
     pub fn overtaken_by(&self, claim: &Standing<'a>) -> Option<&Standing<'a>> {
         if claim.is_majority() {
@@ -301,7 +301,7 @@ impl<'a> Claims<'a> {
         }
         let held =
             self.near_held.find(&claim.claim.resource).into_iter().map(|at| &self.standings[&self.held[at as usize]]);
-        held.filter(|held| held.fence.counter > claim.fence.counter && held.excludes(claim))
+        held.filter(|held| held.fence.counter >= claim.fence.counter && held.excludes(claim))
             .max_by_key(|held| held.fence)
     }
 

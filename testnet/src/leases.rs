@@ -6,6 +6,7 @@ use std::time::Duration;
 use fedp2p_protocols::api::claim::{Claim, State};
 use fedp2p_protocols::api::{self, Reply, Request};
 use fedp2p_protocols::claim::{Fence, Mode};
+use fedp2p_protocols::id::NodeId;
 use fedp2p_protocols::payload::Message;
 
 use crate::check::Invariant;
@@ -131,7 +132,8 @@ impl Sim {
         if self.leases.ever_held.contains_key(&claim.fence) || self.nodes.iter().any(|node| node.twin || node.forgot) {
             return;
         }
-        let mut later = self.leases.ever_held.range(claim.fence..).map(|(_, later)| later);
+        let least = Fence { node: NodeId::from_bytes([0; 32]), ..claim.fence };
+        let mut later = self.leases.ever_held.range(least..).map(|(_, later)| later);
         let Some(later) = later.rfind(|later| exclude(claim, later)) else { return };
         let text = format!(
             "n{node} confirms claim {} of {} on {} after claim {} of {} on {} was held",

@@ -4,6 +4,8 @@
 //! common, the proof is spread, and people are told. Nothing crashes and nodes do not diverge: the lowest proven
 //! position is the same everywhere once proofs have spread.
 
+use std::time::Duration;
+
 use fedp2p_protocols::id::{NodeId, OpId};
 use fedp2p_protocols::op::{Kind, Verified, verify_header};
 use fedp2p_protocols::payload::ForkProof;
@@ -18,6 +20,8 @@ use crate::store::{Read, Write};
 
 /// For the void of how many logs of each kind a peer is asked at once.
 const MOST_VOID: usize = 4;
+/// How long after that it is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 impl Core {
     /// Two entries for one position are at hand.
@@ -59,9 +63,12 @@ impl Core {
     /// A peer has nothing more that counts, but something still waits: it may depend on a part of a log that does not
     /// count. Asks for that, to see that it exists.
     pub(crate) fn ask_for_void(&mut self, peer: NodeId) {
+        let now = self.now.monotonic;
+        let Some(session) = self.sessions.get_mut(&peer).filter(|session| session.void_asked <= now) else { return };
         if !self.pending.wait_for_ops() {
             return;
         }
+        session.void_asked = now + ASK_AGAIN;
         let forks = self.forks.iter().map(|(key, seq)| (*key, *seq)).take(MOST_VOID);
         let left_out = self.logs.left_out().map(|key| (*key, 1)).take(MOST_VOID);
         for (key, seq) in forks.chain(left_out).collect::<Vec<_>>() {

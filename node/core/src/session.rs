@@ -88,6 +88,8 @@ pub(crate) struct Session {
     pub(crate) renewed: Option<Duration>,
     /// Until when it is not asked for anything: what it was asked for last brought nothing.
     pub(crate) fruitless_until: Duration,
+    /// When it may be asked again for what does not count.
+    pub(crate) void_asked: Duration,
     /// How many times in a row that was so.
     pub(crate) fruitless: u32,
 }
@@ -120,6 +122,7 @@ impl Session {
             clock_noted: false,
             renewed: None,
             fruitless_until: Duration::ZERO,
+            void_asked: Duration::ZERO,
             fruitless: 0,
         }
     }

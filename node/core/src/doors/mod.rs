@@ -285,17 +285,26 @@ impl Core {
             Finish::Judged(caller, wish, more) => self.held_judged(id, caller, wish, more),
             Finish::Claim(fence) => self.finish_claim(id, &fence),
             Finish::Task(key, wrap) => {
-                if let Some(shown) = self.show_task(&key) {
-                    self.answer(id, wrap(Box::new(shown)));
-                }
+                let shown = self.show_task(&key).map(|shown| wrap(Box::new(shown)));
+                self.answer_if_there(id, shown, key.id.as_str());
             }
             Finish::NextTask(key) => self.next_taken(id, &key),
             Finish::Vote(key, wrap) => {
-                if let Some(shown) = self.show_proposal(&key) {
-                    self.answer(id, wrap(Box::new(shown)));
-                }
+                let shown = self.show_proposal(&key).map(|shown| wrap(Box::new(shown)));
+                self.answer_if_there(id, shown, key.id.as_str());
             }
         }
+    }
+
+    /// Answers a call whose entry is stored with what it changed, unless whoever made that has taken it away meanwhile.
+    fn answer_if_there(&mut self, id: CallId, shown: Option<Reply>, name: &str) {
+        if let Some(reply) = shown {
+            self.answer(id, reply);
+            return;
+        }
+        let error = Error::new(ErrorCode::NotFound, format!("{name:?} is not there any more; what you said is stored"))
+            .hint("its creator has taken it away, or its log has forked: \"fedp2p status\" names forks");
+        self.effect(Effect::Reply(id, Answer::Error(error)));
     }
 
     /// Goes on with what a read was for.
