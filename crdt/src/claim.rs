@@ -293,8 +293,8 @@ impl<'a> Claims<'a> {
     }
 
     /// The claim that was held, and has ended, while this one waited or was confirmed in a part that was cut off: it excludes
-    /// it and does not have a lesser number. Nobody may acknowledge this one any more, as of two that are held one after the other the
-    /// later has the greater number.
+    /// it and does not have a lesser number. Nobody may acknowledge this one any more, as of two that are held one after the
+    /// other the later has the greater number.
     pub fn overtaken_by(&self, claim: &Standing<'a>) -> Option<&Standing<'a>> {
         if claim.is_majority() {
             return None;

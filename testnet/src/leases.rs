@@ -127,14 +127,17 @@ impl Sim {
     }
 
     /// Of claims that exclude each other and were held one after the other the later has the greater number, as far as nobody
-    /// forgot or is two.
+    /// forgot or is two. The node of one that runs out can hear of it late that it was held once.
     fn check_grows(&mut self, node: usize, claim: &Claim) {
-        if self.leases.ever_held.contains_key(&claim.fence) || self.nodes.iter().any(|node| node.twin || node.forgot) {
+        if claim.ttl_s != LONG_S
+            || self.leases.ever_held.contains_key(&claim.fence)
+            || self.nodes.iter().any(|node| node.twin || node.forgot)
+        {
             return;
         }
         let least = Fence { node: NodeId::from_bytes([0; 32]), ..claim.fence };
         let mut later = self.leases.ever_held.range(least..).map(|(_, later)| later);
-        let Some(later) = later.rfind(|later| exclude(claim, later)) else { return };
+        let Some(later) = later.rfind(|later| later.ttl_s == LONG_S && exclude(claim, later)) else { return };
         let text = format!(
             "n{node} confirms claim {} of {} on {} after claim {} of {} on {} was held",
             claim.fence, claim.by, claim.what, later.fence, later.by, later.what
