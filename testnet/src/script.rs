@@ -287,6 +287,8 @@ impl Sim {
         if self.nodes[node].core.is_none() {
             return;
         }
+        // From now on it is not looked at what either of them says of its claims, nor whether they end.
+        self.claims_forgotten(node);
         let original = &mut self.nodes[node];
         original.twin = true;
         let mut copy = Node::new(original.key.seed(), original.agents.clone());
