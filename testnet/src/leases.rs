@@ -137,7 +137,9 @@ impl Sim {
         }
         let least = Fence { node: NodeId::from_bytes([0; 32]), ..claim.fence };
         let mut later = self.leases.ever_held.range(least..).map(|(_, later)| later);
-        let Some(later) = later.rfind(|later| later.ttl_s == LONG_S && exclude(claim, later)) else { return };
+        // Who does not know all members yet counts another majority.
+        let alike = |later: &&Claim| later.ttl_s == LONG_S && later.members == claim.members;
+        let Some(later) = later.rfind(|later| alike(later) && exclude(claim, later)) else { return };
         let text = format!(
             "n{node} confirms claim {} of {} on {} after claim {} of {} on {} was held",
             claim.fence, claim.by, claim.what, later.fence, later.by, later.what

@@ -8,7 +8,7 @@ use fedp2p_protocols::api::{
     vote_show,
 };
 use fedp2p_protocols::name::{Address, AgentName};
-use fedp2p_protocols::vote::{APPROVE, Base, DENY, Mechanism};
+use fedp2p_protocols::vote::{APPROVE, Base, DENY, Mechanism, Outcome};
 
 use crate::check::Invariant;
 use crate::dice::Dice;
@@ -202,12 +202,15 @@ impl Sim {
             if now.is_none() && many {
                 continue;
             }
-            // An approval for which a signed answer is missing by now decides nothing; a hostile member took its own back.
+            // An approval for which a signed answer is missing by now decides nothing; a hostile member took its own back, or said another.
             let hostile = |agent: &Address| {
                 let node = number(agent.node.as_str()).and_then(|node| self.nodes.get(node));
                 node.is_some_and(|node| node.adversary.is_some())
             };
-            let unfounded = |now: &Proposal| now.winner.is_none() && now.unfounded.iter().any(hostile);
+            let unfounded = |now: &Proposal| {
+                let voters = now.ballots.iter().map(|ballot| &ballot.voter);
+                now.outcome == Outcome::Unfounded && now.unfounded.iter().chain(voters).any(hostile)
+            };
             let same = now.is_some_and(|now| {
                 now.votes == closed.votes && (now.winner == closed.winner || unfounded(now)) && !now.open
             });
