@@ -21,7 +21,7 @@ mod near;
 use near::Near;
 
 /// How many of the claims of a node that have ended are looked at, to tell whether another came too late.
-const MOST_HELD: usize = 32;
+pub const MOST_HELD: usize = 32;
 
 /// How a claim stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

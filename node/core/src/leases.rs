@@ -40,8 +40,8 @@ pub(crate) const MOST_AT_ONCE: usize = 24;
 const MOST_ROUNDS: usize = 16;
 /// How long after a failure it is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// How many ended claims of its own a node keeps for people to look at.
-const KEPT: usize = 32;
+/// How many ended claims of its own a node keeps, for people to look at and for others to go by.
+const KEPT: usize = fedp2p_crdt::claim::MOST_HELD;
 
 /// What this node knows of claims that stands in no document.
 #[derive(Debug, Default)]
@@ -263,10 +263,7 @@ impl Core {
                         decisions.put(own, self.renewal_of(own.claim));
                     }
                 } else {
-                    let ended = Some(Ended { cause: End::Lost, to: Some(to), at: now });
-                    decisions.put(own, Claim { ended, ..own.claim.clone() });
-                    decisions.settled.push((own.fence, None));
-                    decisions.tell(own, self.lost_text(claims, own, &to), Some(to));
+                    self.lose_to(claims, own, to, decisions);
                 }
             } else if self.has_run_out(own) {
                 let ended = Some(Ended { cause: End::Expired, to: None, at: now });
@@ -344,13 +341,18 @@ impl Core {
     /// greater number; what was held in a part that was cut off is lost, as another agent worked on the same.
     fn give_way(&self, claims: &Claims<'_>, own: &Standing<'_>, winner: &Standing<'_>, decisions: &mut Decisions) {
         if own.claim.confirmed.is_some() {
-            let ended = Some(Ended { cause: End::Lost, to: Some(winner.fence), at: self.now.wall_ms });
-            decisions.put(own, Claim { ended, ..own.claim.clone() });
-            decisions.settled.push((own.fence, None));
-            decisions.tell(own, self.lost_text(claims, own, &winner.fence), Some(winner.fence));
+            self.lose_to(claims, own, winner.fence, decisions);
         } else if decisions.edits.is_empty() {
             self.make_anew(claims, own, own.claim.replaces.clone(), decisions);
         }
+    }
+
+    /// Ends a claim that another has won, and tells its agent.
+    fn lose_to(&self, claims: &Claims<'_>, own: &Standing<'_>, to: Fence, decisions: &mut Decisions) {
+        let ended = Some(Ended { cause: End::Lost, to: Some(to), at: self.now.wall_ms });
+        decisions.put(own, Claim { ended, ..own.claim.clone() });
+        decisions.settled.push((own.fence, None));
+        decisions.tell(own, self.lost_text(claims, own, &to), Some(to));
     }
 
     /// When a claim of this node that others took over, although its lease had not run out, may be renewed against them.
