@@ -182,6 +182,17 @@ impl Frame {
         frame.first() == Some(&PING)
     }
 
+    /// Several frames that say the same as a [`Frame::Push`], each with at most so many ops. What is no such frame, or
+    /// none that can be read, stays as it is.
+    pub fn parts(frame: Vec<u8>, most: usize) -> Vec<Vec<u8>> {
+        match Self::decode(&frame) {
+            Ok(Self::Push { ops }) if ops.len() > most => {
+                ops.chunks(most).map(|ops| Self::Push { ops: ops.to_vec() }.encode()).collect()
+            }
+            Ok(_) | Err(_) => vec![frame],
+        }
+    }
+
     /// The content of the frame, without its length.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
@@ -310,6 +321,21 @@ mod tests {
         ];
         for frame in frames {
             assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
+        }
+    }
+
+    #[test]
+    fn a_push_of_many_is_parted_and_anything_else_left_whole() {
+        let ops: Vec<Vec<u8>> = (0..7).map(|n| vec![n]).collect();
+        let parts = Frame::parts(Frame::Push { ops: ops.clone() }.encode(), 3);
+        let read = parts.iter().map(|part| match Frame::decode(part) {
+            Ok(Frame::Push { ops }) => ops,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(read.collect::<Vec<_>>(), ops.chunks(3).map(<[Vec<u8>]>::to_vec).collect::<Vec<_>>());
+        let broken = vec![PUSH, 9, 9, 9, 9, 9];
+        for frame in [Frame::Ping(1).encode(), Frame::Push { ops: ops[..3].to_vec() }.encode(), broken] {
+            assert_eq!(Frame::parts(frame.clone(), 3), [frame]);
         }
     }
 

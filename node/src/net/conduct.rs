@@ -37,11 +37,11 @@ const LIGHT: Rate = Rate { burst: 10_000.0, per_second: 500.0 };
 /// What a member may send of what it was asked for: enough for years of an ordinary mesh at full speed.
 const ASKED: Rate = Rate { burst: 200_000.0, per_second: 5_000.0 };
 /// Bytes that are sent to a member because it asked for entries: enough for years of an ordinary mesh at full speed.
-const SERVED: Rate = Rate { burst: 64.0 * 1024.0 * 1024.0, per_second: 2.0 * 1024.0 * 1024.0 };
-/// How many times as long as its frames take a member waits that has sent much: it gets one part in 20 of our time.
-const PAUSE_TIMES: u32 = 19;
+const SERVED: Rate = Rate { burst: 64.0 * 1024.0 * 1024.0, per_second: 512.0 * 1024.0 };
+/// How many times as long as its frames take a member waits that has sent much: it gets one part in 50 of our time.
+const PAUSE_TIMES: u32 = 49;
 /// The longest pause for one entry, so that a slow machine makes nobody wait for ever.
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 /// Gossip of one peer, its own and what it passes on.
 const GOSSIP: Rate = Rate { burst: 20_000.0, per_second: 2_000.0 };
 /// Gossip of one peer beyond that, which is dropped; more still is an offence.
@@ -97,8 +97,8 @@ impl Bucket {
 pub(super) struct Charge {
     /// How long the next frame is left unread.
     pub(super) wait: Duration,
-    /// About how many entries it holds, if its sender is to [`pause`] for the time that they take.
-    pub(super) paced: Option<f64>,
+    /// Whether its sender is to [`pause`] for the time that its entries take.
+    pub(super) paced: bool,
 }
 
 /// How long a member waits whose frame of about so many entries took us this long.
@@ -107,7 +107,7 @@ pub(super) fn pause(took: Duration, entries: f64) -> Duration {
 }
 
 /// About how many entries a frame of so many bytes holds.
-fn entries(bytes: usize) -> f64 {
+pub(super) fn entries(bytes: usize) -> f64 {
     (bytes as f64 / 400.0).max(1.0)
 }
 
@@ -149,7 +149,7 @@ impl Allowance {
             Some(_) | None => (pushed.charge(PUSHED, entries, now), !light.charge(LIGHT, entries, now).is_zero()),
         };
         let wait = wait.max(served.charge(SERVED, 0.0, now));
-        Charge { wait, paced: heavy.then_some(entries) }
+        Charge { wait, paced: heavy }
     }
 
     /// Charges for a frame that goes to the member: what it asked for costs us to read and to send, and if that was too
@@ -323,16 +323,15 @@ mod tests {
         let (mut conduct, peer, now) = conduct();
         let frame = [&[fedp2p_protocols::sync::PUSH][..], &[0; 300]].concat();
         let allowance = conduct.allowance(&peer, now);
-        let unpaced =
-            std::iter::repeat_with(|| allowance.charge(&frame, now)).take_while(|charge| charge.paced.is_none());
+        let unpaced = std::iter::repeat_with(|| allowance.charge(&frame, now)).take_while(|charge| !charge.paced);
         assert_eq!(unpaced.count(), 10_000);
         let other = conduct.allowance(&PeerId::random(), now);
         for step in 0..10_000 {
             let charge = other.charge(&frame, now + Duration::from_millis(2) * step);
-            assert_eq!(charge, Charge { wait: Duration::ZERO, paced: None });
+            assert_eq!(charge, Charge { wait: Duration::ZERO, paced: false });
         }
-        assert_eq!(pause(Duration::from_micros(100), 2.0), Duration::from_micros(1900));
-        assert_eq!(pause(Duration::from_secs(1), 2.0), Duration::from_millis(20));
+        assert_eq!(pause(Duration::from_micros(100), 2.0), Duration::from_micros(4900));
+        assert_eq!(pause(Duration::from_secs(1), 2.0), Duration::from_millis(80));
     }
 
     #[test]
@@ -344,7 +343,7 @@ mod tests {
             allowance.serve(&window, now);
         }
         assert_eq!(allowance.charge(&want, now).wait, Duration::ZERO);
-        (0..2).for_each(|_| allowance.serve(&window, now));
+        allowance.serve(&window[..512 * 1024], now);
         assert_eq!(allowance.charge(&want, now).wait, Duration::from_secs(1));
         assert_eq!(allowance.charge(&want, now + Duration::from_secs(1)).wait, Duration::ZERO);
     }

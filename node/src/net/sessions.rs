@@ -41,6 +41,8 @@ const MAX_QUEUED_FRAMES: usize = 1024;
 /// Bytes that are gathered before they are flushed, and that one read asks for.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// How many entries are looked at together that a member has pushed beyond its allowance.
+const PART: usize = 8;
 /// Pauses are saved up to this length: the timer is no finer.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
@@ -159,18 +161,24 @@ async fn read(
             Err(_) => return SessionError::Silent,
         };
         let Charge { mut wait, paced } = allowance.charge(&frame, Instant::now());
-        let (done, looked_at) = paced.map(|_| oneshot::channel()).unzip();
         // What it sends meanwhile waits on its own machine.
         let taken = heard.without(async {
-            let room = events.reserve().await?;
-            let given = Instant::now();
-            room.send(Event::Frame { peer, frame, done: done.map(Done) });
-            if let (Some(looked_at), Some(entries)) = (looked_at, paced) {
-                // Nothing is ever sent: that the other end is gone is the answer.
-                let _gone = looked_at.await;
-                owed += conduct::pause(given.elapsed(), entries);
+            // In parts, so that what others sent is never behind many of its entries.
+            let parts = if paced { Frame::parts(frame, PART) } else { vec![frame] };
+            for part in parts {
+                let (done, looked_at) = paced.then(oneshot::channel).unzip();
+                let entries = conduct::entries(part.len());
+                let room = events.reserve().await?;
+                let given = Instant::now();
+                room.send(Event::Frame { peer, frame: part, done: done.map(Done) });
+                if let Some(looked_at) = looked_at {
+                    // Nothing is ever sent: that the other end is gone is the answer.
+                    let _gone = looked_at.await;
+                    owed += conduct::pause(given.elapsed(), entries);
+                }
                 if owed >= SHORTEST_PAUSE {
-                    wait = wait.max(std::mem::take(&mut owed));
+                    wait = wait.saturating_sub(owed);
+                    tokio::time::sleep(std::mem::take(&mut owed)).await;
                 }
             }
             if !wait.is_zero() {

@@ -75,19 +75,21 @@ async fn a_peer_that_has_pushed_much_waits_until_its_frame_was_looked_at() {
     let peer = NodeKey::from_seed([1; 32]).id();
     let (events, mut taken) = mpsc::channel(8);
     let allowance = Conduct::default().allowance(&PeerId::random(), Instant::now());
-    let entry = [&[fedp2p_protocols::sync::PUSH][..], &[0; 300]].concat();
-    while allowance.charge(&entry, Instant::now()).paced.is_none() {}
+    let entries = |count| Frame::Push { ops: vec![vec![7; 300]; count] };
+    let (one, many) = (entries(1).encode(), entries(PART + 1).encode());
+    while !allowance.charge(&one, Instant::now()).paced {}
     let mut sent = Vec::new();
-    (0..2).for_each(|_| frames::append(&mut sent, &entry));
+    frames::append(&mut sent, &many);
     let heard = Heard::new(Instant::now());
     let mut reading = Box::pin(read(peer, Cursor::new(sent), &heard, &events, &allowance));
     assert!(futures::poll!(&mut reading).is_pending());
-    let Some(Event::Frame { done: Some(done), .. }) = taken.recv().await else { panic!("not the frame") };
+    let Some(Event::Frame { frame, done: Some(done), .. }) = taken.recv().await else { panic!("not the frame") };
+    assert_eq!(frame, entries(PART).encode(), "not more than a part at once");
     assert!(futures::poll!(&mut reading).is_pending());
-    assert!(taken.try_recv().is_err(), "the next one is left unread");
+    assert!(taken.try_recv().is_err(), "the next part is not looked at yet");
     drop(done);
     tokio::select! {
         _ended = &mut reading => panic!("there is more to read"),
-        next = taken.recv() => assert!(matches!(next, Some(Event::Frame { done: Some(_), .. }))),
+        next = taken.recv() => assert!(matches!(next, Some(Event::Frame { frame, done: Some(_), .. }) if frame == one)),
     }
 }
