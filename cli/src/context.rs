@@ -1,5 +1,8 @@
 //! What every command needs: whose daemon, who speaks, and where the answer goes.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use fedp2p_node::client::{Client, ConnectError};
 use fedp2p_node::home::Home;
 use fedp2p_protocols::api::{Caller, Operation};
@@ -9,6 +12,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::args::Globals;
 use crate::error::Error;
+use crate::identity::{agent_for, tool_of};
+use crate::speakers::name_for;
 use crate::ui::Output;
 
 /// What every command needs.
@@ -18,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) home: Home,
     /// Who speaks.
     pub(crate) caller: Caller,
+    /// Whether a flag or the environment names who speaks.
+    pub(crate) named: bool,
     /// Where the answer goes.
     pub(crate) out: Output,
     /// How this program is called to reach the same home, for hints.
@@ -30,12 +37,9 @@ impl Context {
     /// # Errors
     /// If nothing says where the home is.
     pub(crate) fn new(globals: &Globals, out: Output) -> Result<Self, Error> {
-        Ok(Self {
-            home: Home::locate(globals.home.as_deref())?,
-            caller: caller(globals.agent.clone()),
-            out,
-            program: globals.program(),
-        })
+        let home = Home::locate(globals.home.as_deref())?;
+        let caller = caller(globals.agent.clone(), home.root(), |name| std::env::var_os(name));
+        Ok(Self { home, caller, named: globals.agent.is_some(), out, program: globals.program() })
     }
 
     /// Connects to the daemon of this home.
@@ -100,9 +104,11 @@ pub(crate) fn light_runtime() -> Result<Runtime, Error> {
     runtime.map_err(Error::system("start the runtime"))
 }
 
-/// Returns who speaks: the agent that was named, or the person at the keyboard.
-fn caller(agent: Option<AgentName>) -> Caller {
-    match agent {
+/// Returns who speaks: the agent that was named, or the one that the tool which runs this has here, under the name that
+/// its server and its hooks have, or the person at the keyboard.
+fn caller(agent: Option<AgentName>, home: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Caller {
+    let of_tool = || tool_of(variable).map(|tool| name_for(home, tool, agent_for(tool, Path::new("."))));
+    match agent.or_else(of_tool) {
         Some(name) => Caller { name, kind: AgentKind::Ai },
         None => Caller { name: here(), kind: AgentKind::Person },
     }
@@ -131,7 +137,19 @@ mod tests {
 
     #[test]
     fn a_named_agent_is_no_person() {
-        let caller = caller(Some("coder".parse().unwrap()));
+        let caller = caller(Some("coder".parse().unwrap()), Path::new("/nowhere"), |_| None);
         assert_eq!((caller.name.as_str(), caller.kind), ("coder", AgentKind::Ai));
+    }
+
+    #[test]
+    fn who_is_not_named_is_the_agent_of_the_tool_that_runs_this_and_else_the_person() {
+        let home = tempfile::tempdir().unwrap();
+        let in_codex = |name: &str| (name == "CODEX_THREAD_ID").then(|| "7".into());
+        // As its server is called, which is told nothing but the folder that it runs in.
+        let folder = std::env::current_dir().unwrap();
+        let expected = Caller { name: agent_for("codex", &folder), kind: AgentKind::Ai };
+        assert_eq!(caller(None, home.path(), in_codex), expected);
+        assert_eq!(caller(Some("coder".parse().unwrap()), home.path(), in_codex).name.as_str(), "coder");
+        assert_eq!(caller(None, home.path(), |_| None).kind, AgentKind::Person);
     }
 }

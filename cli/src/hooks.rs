@@ -14,6 +14,8 @@ use crate::shell::quoted;
 const MARK: &str = "# Set by \"fedp2p guard install\"; \"fedp2p guard remove\" takes it out.";
 /// What a hook that was there before is called meanwhile.
 const ASIDE: &str = "before-fedp2p";
+/// The file in the git directory that says which tree was let past the guard.
+const PASSED: &str = "fedp2p-passed";
 
 /// When git runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +65,14 @@ impl Hook {
                  case \"$(git reflog -1 --format=%gs)\" in *Fast-forward*) exit 0 ;; esac\n\
                  {program}{flags} guard record >&2"
             ),
-            // A rebase commits again what was committed before.
+            // A rebase commits again what was committed before, and what is committed while it waits.
             Self::After => format!(
                 "git_dir=$(git rev-parse --git-dir)\n\
-                 if [ -d \"$git_dir/rebase-merge\" ] || [ -d \"$git_dir/rebase-apply\" ]; then exit 0; fi\n\
+                 passed=$(cat \"$git_dir/{PASSED}\" 2>/dev/null)\n\
+                 rm -f \"$git_dir/{PASSED}\"\n\
+                 if [ -d \"$git_dir/rebase-merge\" ] || [ -d \"$git_dir/rebase-apply\" ]; then\n\
+                 \x20 if [ \"$passed\" != \"$(git rev-parse 'HEAD^{{tree}}')\" ]; then exit 0; fi\n\
+                 fi\n\
                  {program}{flags} guard record >&2"
             ),
         };
@@ -130,7 +136,27 @@ pub(crate) fn remove(repository: &Repository) -> Result<bool, Error> {
         done.map_err(Error::system(format!("take {} out", path.display())))?;
         changed = true;
     }
+    if let Some(path) = passed(repository)? {
+        // It is there only if a commit that was let pass was not made.
+        drop(fs::remove_file(path));
+    }
     Ok(changed)
+}
+
+/// Leaves a mark that what is staged was let past the guard: the hook after the commit, which inside a rebase is silent
+/// about commits that are only made again, records the commit of this tree and takes the mark away.
+///
+/// # Errors
+/// If git cannot be run, or the mark cannot be written.
+pub(crate) fn let_past(repository: &Repository) -> Result<(), Error> {
+    let (path, tree) = (passed(repository)?, repository.git(["write-tree"])?);
+    let (Some(path), Some(tree)) = (path, tree) else { return Ok(()) };
+    fs::write(&path, format!("{tree}\n")).map_err(Error::system(format!("write {}", path.display())))
+}
+
+/// Where the mark lies: each work tree has its own.
+fn passed(repository: &Repository) -> Result<Option<PathBuf>, Error> {
+    Ok(repository.git(["rev-parse", "--path-format=absolute", "--git-path", PASSED])?.map(PathBuf::from))
 }
 
 fn is_ours(script: &[u8]) -> bool {

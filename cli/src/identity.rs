@@ -1,8 +1,10 @@
 //! What an agent is called that was not given a name: by the tool that it runs in and the project that it works on.
 //!
-//! Every door that a tool uses (its hooks and its connection for tools) comes to the same name without asking anybody,
-//! now and tomorrow. Only a second client at the same time has another, which its hooks find in [`crate::speakers`]. A name that was given, with `--agent` or `FEDP2P_AGENT`, goes before it.
+//! Every door that a tool uses (its hooks, its connection for tools and the commands that its model runs) comes to the
+//! same name without asking anybody, now and tomorrow. Only a second client at the same time has another, which the
+//! others find in [`crate::speakers`]. A name that was given, with `--agent` or `FEDP2P_AGENT`, goes before it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use fedp2p_protocols::name::{self, AgentName};
@@ -15,6 +17,18 @@ const MAX_FOLDER: usize = 36;
 const HASH_DIGITS: usize = 4;
 /// What tools put behind their names that says nothing about them.
 const CLIENT_SUFFIXES: [&str; 3] = ["-mcp-client", "-client", "-mcp"];
+/// The tools that `setup` knows and a variable that each sets for the commands of its model. Cursor and Cline do that in
+/// terminals, in which another tool may have been started: they come last.
+const SIGNS: [(&str, &str); 8] = [
+    ("claude-code", "CLAUDECODE"),
+    ("codex", "CODEX_THREAD_ID"),
+    ("codex", "CODEX_SANDBOX"),
+    ("gemini", "GEMINI_CLI"),
+    ("copilot", "COPILOT_CLI"),
+    ("opencode", "OPENCODE"),
+    ("cursor", "CURSOR_AGENT"),
+    ("cline", "CLINE_ACTIVE"),
+];
 
 /// Returns the name of the agent that `client` runs for `project`, such as `claude-code-website-3f2a`.
 ///
@@ -28,6 +42,12 @@ pub(crate) fn agent_for(client: &str, project: &Path) -> AgentName {
     let parts = [Some(client), word(&folder, MAX_FOLDER), Some(hash[..HASH_DIGITS].to_owned())];
     let name = parts.into_iter().flatten().collect::<Vec<_>>().join("-");
     name.parse().expect("parts of names within their limits make a name")
+}
+
+/// Returns the tool whose model runs this command, as far as the environment says. An empty variable says nothing.
+pub(crate) fn tool_of(variable: impl Fn(&str) -> Option<OsString>) -> Option<&'static str> {
+    let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    SIGNS.into_iter().find(|(_, name)| is_set(name)).map(|(tool, _)| tool)
 }
 
 /// Whether `folder` lies in a git work tree. Tools that are not started for a project run in some other folder.
@@ -57,6 +77,20 @@ fn word(text: &str, limit: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setup::Tool;
+
+    #[test]
+    fn a_tool_is_known_by_what_it_sets_for_its_commands() {
+        for (tool, sign) in SIGNS {
+            assert_eq!(tool_of(|name| (name == sign).then(|| "1".into())), Some(tool));
+            assert_eq!(tool_of(|name| (name == sign).then(OsString::new)), None);
+            assert!(Tool::find(tool).is_some(), "its server is named after {tool}");
+        }
+        assert_eq!(
+            tool_of(|name| matches!(name, "CLINE_ACTIVE" | "CLAUDECODE").then(|| "1".into())),
+            Some("claude-code")
+        );
+    }
 
     #[test]
     fn an_agent_is_called_like_its_tool_and_its_project() {

@@ -211,6 +211,23 @@ fn a_person_speaks_as_the_user_and_an_agent_as_itself() {
 }
 
 #[test]
+fn a_tool_whose_model_runs_the_program_is_not_taken_for_the_person() {
+    let place = Place::with_daemon(api::VERSION, |_| {
+        Some(Answer::Ok(Reply::Agents(agents::Reply { agents: Vec::new(), more: 0, next: None })))
+    });
+    let in_tool = |line: &[&str], agent: Option<&str>| {
+        let mut command = place.command(line);
+        command.env("CLAUDECODE", "1").envs(agent.map(|agent| ("FEDP2P_AGENT", agent)));
+        command.output().unwrap();
+        place.calls.as_ref().unwrap().try_iter().next().unwrap().caller
+    };
+    let caller = in_tool(&["agents"], None);
+    assert!(caller.name.as_str().starts_with("claude-code-") && caller.kind == AgentKind::Ai, "{caller:?}");
+    assert_eq!(in_tool(&["agents"], Some("tester")).name.as_str(), "tester");
+    assert_eq!(in_tool(&["agents", "--agent", "coder"], Some("tester")).name.as_str(), "coder");
+}
+
+#[test]
 fn inbox_marks_what_it_has_printed() {
     let place = with_inbox("Hello");
     let output = place.run(&["inbox"]);

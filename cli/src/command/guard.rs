@@ -13,7 +13,6 @@ use fedp2p_protocols::api::{claim_check, send, status};
 use fedp2p_protocols::limits::MAX_PAGE;
 use fedp2p_protocols::name::{Address, AgentName};
 use fedp2p_protocols::payload::MessageType;
-use fedp2p_protocols::pulse::AgentKind;
 use serde::Serialize;
 use serde_json::json;
 
@@ -50,7 +49,7 @@ enum Action {
     #[command(after_help = "\
 Hooks that are there already go on being run, before these. Amended commits are checked as a whole, merges for the files
 that they would leave as they are on no side. FEDP2P_GUARD=off lets a commit pass; that, and commits with --no-verify, are
-told to those who hold the files. Without a daemon commits pass.
+told to those who hold the files, inside a rebase only the first. Without a daemon commits pass.
 
 Examples:
   fedp2p guard install
@@ -155,6 +154,12 @@ async fn check(repository: &Repository, next: Next, context: &Context) -> Result
     }
     if std::env::var_os(BYPASS).is_some_and(|value| value == "off") {
         context.out.note(&format!("fedp2p guard: {BYPASS}=off, so this passes and its holders are told"));
+        // A merge is recorded in any case, and has the index in use.
+        let marked = if next == Next::Merge { Ok(()) } else { hooks::let_past(repository) };
+        if let Err(error) = marked {
+            let report = error.report(&context.program);
+            context.out.note(&format!("fedp2p guard: inside a rebase this is not recorded: {}", report.message));
+        }
         return context.show::<claim_check::Request>(&reply, |_| words(&reply.held));
     }
     let failure = stopped(&reply.held, own_holder(&reply.held, context).await.as_ref());
@@ -171,9 +176,9 @@ fn stopped(held: &[Held], me: Option<&AgentName>) -> Error {
     fedp2p_protocols::api::Error::new(fedp2p_protocols::api::ErrorCode::Conflict, message).hint(hint).into()
 }
 
-/// A holder that is an agent of this node, if a person commits: the agent may not have said who it is.
+/// A holder that is an agent of this node, if nobody was named who commits: the agent may not have said who it is.
 async fn own_holder(held: &[Held], context: &Context) -> Option<AgentName> {
-    if context.caller.kind != AgentKind::Person {
+    if context.named {
         return None;
     }
     // Without an answer there is one hint less.

@@ -6,6 +6,7 @@ use fedp2p_protocols::api::{
     Operation, task_award, task_bid, task_cancel, task_claim, task_edit, task_list, task_new, task_next, task_show,
     task_update,
 };
+use fedp2p_protocols::pulse::AgentKind;
 use fedp2p_protocols::task::{Priority, State};
 use serde_json::Value;
 
@@ -403,10 +404,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         Action::Ready { page: Page { limit, after } } => {
             list(task_list::Request { ready: true, limit, after, ..Default::default() }, context).await
         }
-        Action::Board { mine } => {
-            let reply = context.ask(task_list::Request { all: true, mine, ..Default::default() }).await?;
-            context.show::<task_list::Request>(&reply, |out| show::board(&reply, out))
-        }
+        Action::Board { mine } => board(mine, context).await,
         Action::Next { ttl } => next(ttl, context).await,
         Action::Start { id, note, create, ttl } => {
             one(task_claim::Request { id, description: note, create, ttl_s: ttl }, context).await
@@ -459,5 +457,20 @@ async fn list(request: task_list::Request, context: &Context) -> Result<(), Erro
     }
     context.show::<task_list::Request>(&reply, |out| show::list(&reply, out))?;
     page::note(context, reply.more, reply.next.as_deref());
+    Ok(())
+}
+
+async fn board(mine: bool, context: &Context) -> Result<(), Error> {
+    let reply = context.ask(task_list::Request { all: true, mine, ..Default::default() }).await?;
+    context.show::<task_list::Request>(&reply, |out| show::board(&reply, out))?;
+    // A board has no pages; the list of the same tasks goes on where it ends.
+    let mut list = "task list --all".to_owned();
+    if mine {
+        list.push_str(" --mine");
+        if context.caller.kind == AgentKind::Ai {
+            list.push_str(&format!(" --agent {}", context.caller.name));
+        }
+    }
+    page::note_list(context, &list, reply.more, reply.next.as_deref());
     Ok(())
 }

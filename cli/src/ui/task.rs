@@ -229,7 +229,10 @@ pub(crate) fn board(reply: &task_list::Reply, output: &Output) -> String {
         columns[column].push(task);
     }
     let [waiting, ready, working, input, over] = columns.each_ref().map(Vec::len);
-    let summary = format!("{waiting} waiting, {ready} ready, {working} in work, {input} need input, {over} over\n");
+    // What one answer does not hold is in no column.
+    let more = if reply.more > 0 { format!(", {} more not counted", reply.more) } else { String::new() };
+    let summary =
+        format!("{waiting} waiting, {ready} ready, {working} in work, {input} need input, {over} over{more}\n");
     columns[4].sort_by_key(|task| std::cmp::Reverse(task.made));
     columns[4].truncate(MOST_OVER);
     let rows = columns.iter().map(Vec::len).max().unwrap_or(0);
@@ -310,6 +313,17 @@ mod tests {
                 .lines()
                 .count(),
             1
+        );
+    }
+
+    #[test]
+    fn a_board_of_one_page_says_how_many_tasks_it_does_not_count() {
+        let tasks = vec![sample("build", State::Working)];
+        let reply = task_list::Reply { tasks, more: 7, next: Some("build".to_owned()) };
+        let shown = board(&reply, &Output::new(false, When::Never));
+        assert!(
+            shown.ends_with("0 waiting, 0 ready, 1 in work, 0 need input, 0 over, 7 more not counted\n"),
+            "{shown}"
         );
     }
 

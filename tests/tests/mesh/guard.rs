@@ -270,3 +270,31 @@ fn a_message_that_speaks_of_amending_amends_nothing_and_a_holder_hears_how_to_co
     assert!(person.stderr.contains("if you are coder, commit as it: FEDP2P_AGENT=coder git commit ..."), "{person:?}");
     commit("coder").ok();
 }
+
+#[test]
+fn what_goes_past_the_guard_while_a_rebase_waits_is_told_and_what_it_only_picks_is_not() {
+    let world = World::new();
+    let mut taichi = world.node("taichi");
+    taichi.up(&[]);
+    let checkout = Checkout::new(&taichi, world.path("work"));
+    checkout.commit("src/a.rs", "one", &[], &[]).ok();
+    checkout.commit("src/b.rs", "two", &[], &[]).ok();
+    checkout.guard(&["install"]).ok();
+    taichi.json(&["claim", "take", "src", "--repository", "parser", "--agent", "coder"]);
+
+    let stop = [("GIT_SEQUENCE_EDITOR", "sed -i.bak 1s/pick/edit/")];
+    checkout.git_as("tester", &["rebase", "-q", "-i", "HEAD~2"], &stop).ok();
+    checkout.write("src/a.rs", "changed");
+    checkout.git(&["add", "src/a.rs"]).ok();
+    let amend = ["commit", "-q", "--amend", "--no-edit"];
+    let stopped = checkout.git(&amend);
+    assert!(stopped.code == 1 && stopped.stderr.contains("src/a.rs"), "{stopped:?}");
+    checkout.git_as("tester", &amend, &[("FEDP2P_GUARD", "off")]).ok();
+    checkout.git(&["rebase", "--continue"]).ok();
+    assert_eq!(checkout.commits(), 3);
+    assert!(!checkout.folder.join(".git/fedp2p-passed").exists());
+
+    let inbox = taichi.cli(&["inbox", "--peek", "--agent", "coder"]).ok().stdout;
+    assert_eq!(inbox.matches("went past the guard").count(), 1, "{inbox}");
+    assert!(inbox.contains("src/a.rs") && !inbox.contains("src/b.rs"), "{inbox}");
+}
