@@ -164,8 +164,10 @@ pub fn steps(before: &str, after: &str) -> Result<Vec<Step>, EditError> {
     let shorter = old.len().min(new.len()) - start;
     let end = old.iter().rev().zip(new.iter().rev()).take(shorter).take_while(|(a, b)| a == b).count();
     let (mut delete, mut insert) = (old.len() - start - end, &new[start..new.len() - end]);
-    if delete == 0 && end > 0 && !insert.is_empty() && (start == 0 || old[start - 1] == '\n') {
-        // What comes at the beginning of a line is to stay with that line.
+    let is_prefix = insert.last().is_some_and(|last| *last != '\n') && (start == 0 || old[start - 1] == '\n');
+    if delete == 0 && end > 0 && is_prefix {
+        // What comes at the beginning of a line is to stay with that line. Whole lines are no part of it, and two who put
+        // some before the same line at once would both write its first character again.
         delete = 1;
         insert = &new[start..new.len() - end + 1];
     }
@@ -186,4 +188,24 @@ pub fn steps(before: &str, after: &str) -> Result<Vec<Step>, EditError> {
         delete -= now;
     }
     Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(at: usize, delete: usize, insert: &str) -> Result<Vec<Step>, EditError> {
+        Ok(vec![Step { at, delete, insert: insert.to_owned() }])
+    }
+
+    #[test]
+    fn a_prefix_is_written_into_its_line_and_whole_lines_before_it() {
+        let before = "# Plan\n## Open\n";
+        assert_eq!(steps(before, "# Plan\nour ## Open\n"), step(7, 1, "our #"));
+        assert_eq!(steps(before, "# Plan\n- item\n- our ## Open\n"), step(7, 1, "- item\n- our #"));
+        assert_eq!(steps(before, "# Plan\n- item\n## Open\n"), step(7, 0, "- item\n"));
+        assert_eq!(steps(before, "# Plan\n\n## Open\n"), step(7, 0, "\n"));
+        assert_eq!(steps(before, "- item\n# Plan\n## Open\n"), step(0, 0, "- item\n"));
+        assert_eq!(steps(before, "# Plan\n## Open\n- item\n"), step(15, 0, "- item\n"));
+    }
 }

@@ -16,8 +16,8 @@ pub(super) type Past = BTreeMap<u32, u32>;
 /// Which counters of a change are insertions.
 #[derive(Debug, Clone)]
 pub(super) struct Stretch {
-    start: u64,
-    inserts: Vec<bool>,
+    pub(super) start: u64,
+    pub(super) inserts: Vec<bool>,
 }
 
 impl Stretch {

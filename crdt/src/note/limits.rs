@@ -8,9 +8,9 @@ pub const MAX_COUNTER: u64 = crate::gate::MAX_COUNTER;
 pub const MAX_CHANGES: u64 = 4096;
 /// Most characters that one log inserts into one note.
 pub const MAX_INSERTED: u64 = 1 << 17;
-/// Most characters that one log deletes from one note: several times as many, so that what one member has filled
-/// another can clear.
-pub const MAX_DELETED: u64 = 1 << 19;
+/// Most characters that one log deletes from one note: all that fits into its changes. A node may have many logs, and what
+/// they have filled, one log of another is to clear: 128 logs that have written all that they may leave as many.
+pub const MAX_DELETED: u64 = MAX_CHANGES * MAX_OPS;
 /// Most changes that one log carries on in one note.
 pub const MAX_CARRIED: u64 = 4096;
 /// Most changes that one change follows directly.

@@ -286,6 +286,11 @@ impl Note {
         }
         let log = incoming.writer;
         let chain = self.chains.entry(log).or_default();
+        if chain.is_full() {
+            chain.left_out += 1;
+            outcome.refused.push((incoming.op, Refusal::Full));
+            return Vec::new();
+        }
         chain.waiting.push_back(incoming);
         if chain.waiting.len() == 1 { vec![Task::Chain(log)] } else { Vec::new() }
     }

@@ -105,6 +105,24 @@ fn a_note_that_two_halves_begin_becomes_one() {
 }
 
 #[test]
+fn whole_lines_that_two_put_before_the_same_line_at_once_stay_whole() {
+    let mut world = World::connected(2);
+    world.call(0, append("plan", "# Plan\n## Open")).unwrap();
+    world.wait(Duration::from_secs(1));
+    world.disconnect(0, 1);
+    for (n, item) in [(0, "- item A"), (1, "- item B")] {
+        world.call(n, edit("plan", "## Open", &format!("{item}\n## Open"))).unwrap();
+    }
+    world.connect(0, 1);
+    world.wait(Duration::from_secs(10));
+    let note = agreed(&mut world, "plan");
+    let mut lines: Vec<&str> = note.text.lines().collect();
+    lines[1..].sort_unstable();
+    assert_eq!(lines, ["# Plan", "## Open", "- item A", "- item B"], "{}", note.text);
+    assert!(note.text.ends_with("\n## Open\n"), "{}", note.text);
+}
+
+#[test]
 fn history_names_the_authors_and_any_version_comes_back() {
     let mut world = World::connected(2);
     let first = saved(world.call_as(0, "coder", append("plan", "one"))).version.unwrap();
