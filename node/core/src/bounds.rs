@@ -3,6 +3,7 @@
 use fedp2p_protocols::limits::{MAX_PENDING_BYTES, MAX_PENDING_OPS, SYNC_WINDOW_BYTES};
 
 use crate::Core;
+use crate::documents::MAX_EPOCHS;
 use crate::doors::MAX_DEFERRED;
 use crate::doors::notes::{MAX_NOTES, MAX_WAITING};
 use crate::ingest::MAX_CONTESTED;
@@ -23,7 +24,7 @@ pub struct Bound {
 
 impl Core {
     /// Returns how full every bounded queue is. Of those that there are many of, the fullest is named.
-    pub fn bounds(&self) -> [Bound; 12] {
+    pub fn bounds(&self) -> [Bound; 13] {
         let (ops, bytes) = self.pending.largest_share();
         let fullest =
             |length: fn(&crate::session::Session) -> usize| self.sessions.values().map(length).max().unwrap_or(0);
@@ -33,6 +34,7 @@ impl Core {
             bound("bytes of waiting entries of one author", bytes, MAX_PENDING_BYTES),
             bound("entries that may contradict one on its way to the store", self.contested.len(), MAX_CONTESTED),
             bound("calls that wait for the own document", self.deferred.len(), MAX_DEFERRED),
+            bound("document epochs of one author", self.documents.most_epochs(), MAX_EPOCHS),
             bound("notes at hand", self.notes.len(), MAX_NOTES),
             bound("calls that wait for one note", self.notes.waiting(), MAX_WAITING),
             bound("entries that were seen last", self.recent.len(), RECENT),

@@ -1,6 +1,7 @@
 //! What follows once something is durable, and what follows when it could not be written.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -310,7 +311,9 @@ impl Core {
 
     /// Makes an author's documents again from what is stored and counts.
     pub(crate) fn remake_documents(&mut self, conversation: ConversationId, author: NodeId) {
-        if self.remaking.insert((conversation, author), Vec::new()).is_none() {
+        // What came meanwhile and waits may be too late for what is being read.
+        if let Entry::Vacant(remaking) = self.remaking.entry((conversation, author)) {
+            remaking.insert(Vec::new());
             self.read_changes(conversation, author);
         }
     }
@@ -337,6 +340,10 @@ impl Core {
         }
         let mut entries = Entries::default();
         entries.writes.extend(self.document_write(conversation, author, epoch));
+        if self.documents.epoch(&conversation, &author).is_none() {
+            // What is behind the epoch that counted may count yet: the next start reads all of it.
+            entries.writes.push(Write::Document { author, conversation, epoch: 0 });
+        }
         if author == self.me() {
             let edits = self.what_was_lost();
             self.restate(&mut entries, conversation, &edits);

@@ -1,11 +1,16 @@
 //! The Automerge documents of every author in every conversation, and which of an author's document epochs counts.
 //!
-//! A checkpoint announces an epoch and how many changes restate the document. The epoch counts once all of those
-//! are there and were admitted; of all complete ones the greatest (epoch, log) counts. Both rules are functions of
-//! the author's logs alone, so every node that holds the same ops shows the same content.
+//! A checkpoint announces an epoch and how many changes restate the document. The epoch can count once all of those
+//! are there and were admitted. Of the greatest (epoch, log) that an author ever began, [`MAX_EPOCHS`] in number, the
+//! greatest that can count does. All of this is a function of the author's logs alone, so every node that holds the
+//! same ops shows the same content.
+//!
+//! That an epoch which was begun keeps its place, whatever becomes of it, is what bounds the work: places only ever go
+//! to greater ones, so what has lost its place never has to be read from the store and made again. An author that
+//! begins many and completes none takes away nothing but its own word, until it completes a greater one.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fedp2p_crdt::claim::{Claims, Outcome, claims};
 use fedp2p_crdt::content::{Content, Edit};
@@ -19,6 +24,10 @@ use fedp2p_protocols::limits::MAX_EPOCH_CHANGES;
 use fedp2p_protocols::op::{Header, Kind};
 use fedp2p_protocols::payload::{Change, Checkpoint};
 
+/// How many epochs of one author in one conversation are worked on, each a document in memory. An author that keeps the
+/// rules has one, and another while that is restated.
+pub(crate) const MAX_EPOCHS: usize = 4;
+
 /// One epoch of one author's document.
 #[derive(Debug)]
 struct Epoch {
@@ -27,9 +36,6 @@ struct Epoch {
     restated: u64,
     /// A change of it was refused, so it can never be completed.
     broken: bool,
-    /// Up to which entry it has its log, if this node did not write it. What was read may come again: the store can be
-    /// ahead of what the core was told.
-    upto: u64,
 }
 
 impl Epoch {
@@ -42,10 +48,28 @@ impl Epoch {
 #[derive(Debug, Default)]
 struct Shelf {
     epochs: BTreeMap<(u32, LogId), Epoch>,
+    /// The greatest epochs that were ever begun, at most [`MAX_EPOCHS`], also those that are no longer worked on.
+    begun: BTreeSet<(u32, LogId)>,
     current: Option<(u32, LogId)>,
+    /// Up to which entry each log was taken, if this node does not write it. What was read may come again: the store
+    /// can be ahead of what the core was told.
+    upto: BTreeMap<LogId, u64>,
 }
 
 impl Shelf {
+    /// Begins an epoch, for which the smallest gives way if there are too many: perhaps this one.
+    fn begin(&mut self, document: Document, restated: u64) {
+        let key = (document.id().epoch, document.id().log);
+        self.begun.insert(key);
+        self.epochs.insert(key, Epoch { document, restated, broken: false });
+        if self.begun.len() > MAX_EPOCHS
+            && let Some(least) = self.begun.pop_first()
+        {
+            self.epochs.remove(&least);
+        }
+        self.settle();
+    }
+
     /// Lets the greatest complete epoch count, and drops what can no longer.
     fn settle(&mut self) {
         let complete = self.epochs.iter().rev().find(|(_, epoch)| epoch.is_complete());
@@ -110,10 +134,16 @@ pub(crate) struct Documents {
 }
 
 impl Documents {
-    /// Applies a checkpoint or a change. Ops of other kinds and payloads that say nothing change nothing.
+    /// Applies a checkpoint or a change, those of a log in their order. Ops of other kinds and payloads that say
+    /// nothing change nothing.
     pub(crate) fn apply(&mut self, header: &Header, payload: &[u8]) -> Applied {
         let conversation = self.conversations.entry(header.conversation).or_default();
         let shelf = conversation.shelves.entry(header.author).or_default();
+        let upto = shelf.upto.entry(header.log).or_default();
+        if header.seq <= *upto {
+            return Applied::Unchanged;
+        }
+        *upto = header.seq;
         let applied = match header.kind {
             Kind::Checkpoint => match Checkpoint::decode(payload) {
                 Ok(checkpoint) => begin(shelf, header, checkpoint),
@@ -184,6 +214,12 @@ impl Documents {
         conversation.claims.get_or_init(|| claims(&picture).outcome()).of(&picture)
     }
 
+    /// Of how many epochs of any one author there are documents, at most.
+    pub(crate) fn most_epochs(&self) -> usize {
+        let shelves = self.conversations.values().flat_map(|conversation| conversation.shelves.values());
+        shelves.map(|shelf| shelf.epochs.len()).max().unwrap_or(0)
+    }
+
     /// How much of an epoch an author's document takes up.
     pub(crate) fn load(&mut self, conversation: &ConversationId, author: &NodeId) -> Load {
         let conversation = self.conversations.get_mut(conversation);
@@ -201,7 +237,7 @@ impl Documents {
         conversation.changes(&own.node);
         let shelf = conversation.shelves.entry(own.node).or_default();
         shelf.document_mut().map_or(Ok(()), |document| document.check_room(edits))?;
-        let highest = shelf.epochs.keys().next_back().map_or(0, |(epoch, _)| *epoch);
+        let highest = shelf.begun.last().map_or(0, |(epoch, _)| *epoch);
         let goes_on = |document: &Document| document.id().log == own.log && !document.is_full() && !document.is_worn();
         if shelf.document().is_some_and(goes_on) {
             let key = shelf.current.expect("a document that goes on is current");
@@ -226,8 +262,7 @@ impl Documents {
             payload: Checkpoint { epoch: id.epoch, changes: changes.len() as u32 }.encode(),
         }];
         drafts.extend(changes.into_iter().map(|change| draft(id.epoch, change)));
-        shelf.epochs.insert((id.epoch, id.log), Epoch { document, restated, broken: false, upto: 0 });
-        shelf.settle();
+        shelf.begin(document, restated);
         Ok(drafts)
     }
 }
@@ -239,17 +274,13 @@ fn draft(epoch: u32, change: Vec<u8>) -> Draft {
 fn begin(shelf: &mut Shelf, header: &Header, checkpoint: Checkpoint) -> Applied {
     let key = (checkpoint.epoch, header.log);
     let restated = u64::from(checkpoint.changes);
-    if Some(key) <= shelf.current || shelf.epochs.contains_key(&key) || restated > MAX_EPOCH_CHANGES {
+    if Some(key) <= shelf.current || shelf.begun.contains(&key) || restated > MAX_EPOCH_CHANGES {
         return Applied::Unchanged;
     }
-    // A log works on one epoch at a time: an older one that was never completed will not be.
-    shelf.epochs.retain(|(_, log), epoch| *log != header.log || epoch.is_complete());
     let id =
         DocumentId { node: header.author, log: header.log, conversation: header.conversation, epoch: checkpoint.epoch };
-    let document = Document::new(id);
-    shelf.epochs.insert(key, Epoch { document, restated, broken: false, upto: header.seq });
     let before = shelf.current;
-    shelf.settle();
+    shelf.begin(Document::new(id), restated);
     if shelf.current == before { Applied::Unchanged } else { Applied::Changed }
 }
 
@@ -258,10 +289,6 @@ fn admit(shelf: &mut Shelf, header: &Header, change: &Change) -> Applied {
     let Some(epoch) = shelf.epochs.get_mut(&key) else {
         return Applied::Unchanged;
     };
-    if header.seq <= epoch.upto {
-        return Applied::Unchanged;
-    }
-    epoch.upto = header.seq;
     if let Err(refusal) = epoch.document.admit(&change.change) {
         epoch.broken = true;
         shelf.settle();
