@@ -38,6 +38,10 @@ const WAIT_ON: Duration = Duration::from_millis(100);
 pub(crate) const MOST_AT_ONCE: usize = 24;
 /// How often in a row claims are looked at, as long as something follows.
 const MOST_ROUNDS: usize = 16;
+/// How many claims are compared again at every change.
+const FEW: usize = 64;
+/// For how long others' changes are gathered before claims are compared again, for each claim beyond those.
+const COMPARE: Duration = Duration::from_micros(200);
 /// How long after a failure it is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How many ended claims of its own a node keeps, for people to look at and for others to go by.
@@ -108,6 +112,14 @@ impl Core {
     /// Something about claims has changed, or who can be reached.
     pub(crate) fn claims_changed(&mut self) {
         self.leases.look_at(self.now.monotonic);
+    }
+
+    /// The same, as a node has said. Others are not let decide how often all claims are compared: the more there are, the
+    /// more changes are looked at together.
+    pub(crate) fn claims_changed_by(&mut self, node: NodeId) {
+        let many = self.leases.seen.len().saturating_sub(FEW);
+        let others = u32::try_from(many).unwrap_or(u32::MAX) * u32::from(node != self.me());
+        self.leases.look_at(self.now.monotonic + COMPARE * others);
     }
 
     /// An agent of this node calls: it is alive, and what it holds is renewed when it is time.

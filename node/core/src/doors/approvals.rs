@@ -11,6 +11,7 @@ use fedp2p_protocols::vote::{APPROVE, AgentId, Ballot, DENY, Electorate, Mechani
 
 use super::Finish;
 use super::budget::What;
+use super::votes::check_deadline;
 use crate::Core;
 use crate::author::Entries;
 use crate::input::CallId;
@@ -107,6 +108,7 @@ impl Core {
             return Err(Error::new(ErrorCode::Conflict, format!("{:?} is no question of approval", request.id))
                 .hint("answer it with \"fedp2p vote cast\""));
         }
+        check_deadline(&request.id, &standing, self.now.wall_ms)?;
         if request.asked.is_some_and(|asked| asked != proposal.hash()) {
             return Err(Error::new(ErrorCode::Conflict, format!("{:?} asks something else by now", request.id))
                 .hint("read it again and answer what it asks now"));

@@ -121,7 +121,7 @@ impl Core {
             }
         }
         if (&after.claims, &after.acknowledged) != (&before.claims, &before.acknowledged) {
-            self.claims_changed();
+            self.claims_changed_by(node);
             self.tell_claims();
         }
         let tasks = after.changed_tasks(before, node);

@@ -239,6 +239,7 @@ impl Core {
             )
             .hint("answer with \"fedp2p approve\" or \"fedp2p deny\""));
         }
+        check_deadline(&request.id, &standing, self.now.wall_ms)?;
         if let Phase::Acknowledging(until) = standing.phase(self.now.wall_ms) {
             let waiting: Vec<String> = standing.waiting().map(|agent| self.address(agent).to_string()).collect();
             let seconds = until.saturating_sub(self.now.wall_ms).div_ceil(1000);
@@ -400,6 +401,15 @@ fn check_id(id: String) -> Result<String, Error> {
         _ => Err(Error::new(ErrorCode::Invalid, format!("{id:?} cannot be the id of a proposal"))
             .hint("an id has a-z, 0-9, '-' and '_', and at most 64 of them")),
     }
+}
+
+/// Checks that there is still time to answer the question `id`. Its asker's node may be away and close it late.
+pub(super) fn check_deadline(id: &str, standing: &Standing<'_>, now_ms: u64) -> Result<(), Error> {
+    if standing.phase(now_ms) == Phase::Overdue {
+        return Err(Error::new(ErrorCode::Conflict, format!("the time to answer {id:?} is over"))
+            .hint("the node of its asker closes it; \"fedp2p vote show\" says with what result"));
+    }
+    Ok(())
 }
 
 /// Finds the option of the question `id` that a voter means.

@@ -175,6 +175,25 @@ fn a_question_closes_by_itself_at_its_deadline_even_over_a_restart() {
 }
 
 #[test]
+fn nobody_answers_after_the_deadline_while_the_askers_node_is_away() {
+    let mut world = meeting();
+    ask(&mut world, vote_new::Request { deadline_s: Some(20), ..Default::default() });
+    world.call(1, cast(&["jwt"])).unwrap();
+    world.settle();
+    world.disconnect(0, 1);
+    world.disconnect(0, 2);
+    world.wait(Duration::from_secs(21));
+    let before = shown(&mut world, 1);
+    assert!(before.open);
+    for choices in [&["oauth2"][..], &[]] {
+        let error = refusal(world.call(1, cast(choices)), ErrorCode::Conflict);
+        assert!(error.message.contains("is over"), "{}", error.message);
+    }
+    refusal(world.call(2, cast(&["oauth2"])), ErrorCode::Conflict);
+    assert_eq!(shown(&mut world, 1).ballots, before.ballots);
+}
+
+#[test]
 fn an_answer_and_a_question_can_be_taken_back() {
     let mut world = meeting();
     ask(&mut world, vote_new::Request::default());

@@ -51,11 +51,17 @@ impl Core {
         if edits.is_empty() {
             let standing = self.board().task(&key).expect("a task that was found is on the board");
             if self.holds_task(caller, &standing) {
-                let begins = standing.state == State::Submitted;
-                if begins {
-                    check_unblocked(&standing)?;
-                }
-                let state = if begins { State::Working } else { standing.state };
+                let state = match standing.state {
+                    State::Submitted => {
+                        check_unblocked(&standing)?;
+                        State::Working
+                    }
+                    // What it waited for has come.
+                    State::InputRequired => State::Working,
+                    going @ (State::Working | State::Completed | State::Failed | State::Canceled | State::Rejected) => {
+                        going
+                    }
+                };
                 return self.say(call, caller, &key, state, note, None, finish(&key, Reply::TaskClaim));
             }
             self.check_free(caller, &standing, &request.id)?;
