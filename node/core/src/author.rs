@@ -62,6 +62,8 @@ impl Core {
         let latest_ms = self.latest_ms();
         // Also where the own log is ahead of that and cannot be left yet: in a log clocks never run backwards.
         let clock = self.logs.clock_until(&conversation, latest_ms).max(tip.map_or(Hlc::default(), |tip| tip.hlc));
+        let is_loud = |author: &NodeId| self.quotas.is_loud(author, self.now.monotonic);
+        let deps = self.logs.take_deps(&conversation, MAX_DEPS, latest_ms, is_loud);
         let header = Header {
             network: self.network,
             author: self.me(),
@@ -69,7 +71,7 @@ impl Core {
             seq: tip.map_or(1, |tip| tip.height + 1),
             backlink: tip.map_or(NO_BACKLINK, |tip| tip.head),
             conversation,
-            deps: self.logs.take_deps(&conversation, MAX_DEPS, latest_ms),
+            deps,
             hlc: clock.next(self.now.wall_ms),
             kind,
             agent: agent.cloned(),
@@ -233,7 +235,7 @@ pub(crate) fn topic(network: &fedp2p_protocols::id::NetworkId, conversation: &Co
     let mut hasher = blake3::Hasher::new_derive_key("fedp2p/1 topic");
     hasher.update(network.as_bytes()).update(conversation.as_bytes());
     let hash = fedp2p_protocols::id::base32(&hasher.finalize().as_bytes()[..16]);
-    format!("fedp2p/1/{hash}")
+    format!("{}{hash}", crate::TOPICS)
 }
 
 pub(crate) fn document_epoch(op: &Verified) -> Option<u32> {

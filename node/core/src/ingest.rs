@@ -295,11 +295,26 @@ impl Core {
         if writes.is_empty() {
             self.dealt_with(&source);
         } else {
-            self.progressed(&peer);
+            if self.was_asked_for(&source) {
+                self.progressed(&peer, written.len());
+            }
             self.commit(writes, InFlight { written, fetched, ..InFlight::default() });
         }
         if std::mem::take(&mut self.epoch_due) {
             self.lost_shown();
+        }
+    }
+
+    /// Whether ops were fetched: also where they waited for the disk to say whether what they depend on is known.
+    fn was_asked_for(&self, source: &Source) -> bool {
+        let waits = |peer| {
+            let session = self.sessions.get(peer);
+            session.is_some_and(|session| session.looking_up > 0 || !session.unacknowledged.is_empty())
+        };
+        match source {
+            Source::Fetch { .. } => true,
+            Source::Waited(peer) | Source::Waived(peer) => waits(peer),
+            Source::Gossip(_) | Source::Push(_) => false,
         }
     }
 

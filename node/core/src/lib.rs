@@ -84,6 +84,8 @@ use crate::session::{Seen, Session};
 use crate::store::{Commit, CommitToken, Read, ReadToken, Write};
 use crate::tidy::Tidy;
 
+/// What the gossip topics of all conversations begin with.
+pub const TOPICS: &str = "fedp2p/1/";
 /// The name of the conversation that all nodes of an organisation belong to.
 pub const LOBBY: &str = "lobby";
 
@@ -332,7 +334,7 @@ impl Core {
     /// When [`Input::Tick`] is due next, on the monotonic clock.
     pub fn deadline(&self) -> Duration {
         let sessions = self.sessions.values().map(Session::deadline);
-        let fetches = self.fetching.values().map(|fetch| fetch.deadline);
+        let fetches = self.fetching.values().map(|fetch| fetch.deadline.min(fetch.turn.0));
         let presence = self.seen.values().filter_map(|seen| seen.deadline());
         sessions
             .chain(fetches)

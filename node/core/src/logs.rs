@@ -209,8 +209,15 @@ impl Logs {
     }
 
     /// What the next own entry should depend on: the heads that moved since the last one, the rest next time. What
-    /// was written by a clock beyond `latest_ms` has to wait, as an entry is never earlier than what it depends on.
-    pub(crate) fn take_deps(&mut self, conversation: &ConversationId, most: usize, latest_ms: u64) -> Vec<OpId> {
+    /// was written by a clock beyond `latest_ms` has to wait, as an entry is never earlier than what it depends on. So has
+    /// what a loud author wrote, or others would wait for that before they could take ours.
+    pub(crate) fn take_deps(
+        &mut self,
+        conversation: &ConversationId,
+        most: usize,
+        latest_ms: u64,
+        is_loud: impl Fn(&NodeId) -> bool,
+    ) -> Vec<OpId> {
         let Some(advanced) = self.advanced.get_mut(conversation) else {
             return Vec::new();
         };
@@ -219,7 +226,8 @@ impl Logs {
             let Some(key) = advanced.pop_first() else { break };
             // Not everybody has the same entries of a log that forked.
             let log = self.logs.get(&key).filter(|log| log.frozen.is_none());
-            if log.and_then(|log| log.durable).is_some_and(|tip| tip.hlc.milliseconds() > latest_ms) {
+            let tip = log.and_then(|log| log.durable);
+            if tip.is_some_and(|tip| tip.hlc.milliseconds() > latest_ms) || is_loud(&key.author) {
                 waiting.push(key);
                 continue;
             }

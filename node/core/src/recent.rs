@@ -64,27 +64,52 @@ impl Recent {
     }
 }
 
-/// A token bucket for each author: what one member may make every node check, unasked.
+/// Two token buckets for each author: what one member may make every node check, unasked, and what it may before it is
+/// loud.
 #[derive(Debug, Default)]
 pub(crate) struct Quotas {
-    buckets: BTreeMap<NodeId, (Duration, f64)>,
+    authors: BTreeMap<NodeId, Quota>,
+}
+
+#[derive(Debug)]
+struct Quota {
+    at: Duration,
+    checked: f64,
+    calm: f64,
 }
 
 /// How many ops an author may have checked at once.
 const QUOTA_BURST: f64 = 50_000.0;
 /// How many more each second.
 const QUOTA_PER_SECOND: f64 = 10_000.0;
+/// How many an author may bring at once and each second; with a quarter of that left or less it is loud.
+const CALM_BURST: f64 = 2000.0;
+const CALM_PER_SECOND: f64 = 100.0;
+
+impl Quota {
+    fn calm(&self, now: Duration) -> f64 {
+        (self.calm + now.saturating_sub(self.at).as_secs_f64() * CALM_PER_SECOND).min(CALM_BURST)
+    }
+}
 
 impl Quotas {
     pub(crate) fn take(&mut self, author: NodeId, now: Duration) -> bool {
-        let (at, tokens) = self.buckets.entry(author).or_insert((now, QUOTA_BURST));
-        *tokens = (*tokens + (now - *at).as_secs_f64() * QUOTA_PER_SECOND).min(QUOTA_BURST);
-        *at = now;
-        let enough = *tokens >= 1.0;
+        let full = Quota { at: now, checked: QUOTA_BURST, calm: CALM_BURST };
+        let quota = self.authors.entry(author).or_insert(full);
+        let gained = now.saturating_sub(quota.at).as_secs_f64() * QUOTA_PER_SECOND;
+        quota.checked = (quota.checked + gained).min(QUOTA_BURST);
+        quota.calm = (quota.calm(now) - 1.0).max(0.0);
+        quota.at = now;
+        let enough = quota.checked >= 1.0;
         if enough {
-            *tokens -= 1.0;
+            quota.checked -= 1.0;
         }
         enough
+    }
+
+    /// Whether an author brings so much that nodes read it late, and so differ in how much of it they have.
+    pub(crate) fn is_loud(&self, author: &NodeId, now: Duration) -> bool {
+        self.authors.get(author).is_some_and(|quota| quota.calm(now) <= CALM_BURST / 4.0)
     }
 }
 
@@ -125,6 +150,20 @@ impl Notices {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_brings_much_is_loud_until_it_has_been_quiet_for_a_while() {
+        let (mut quotas, author) = (Quotas::default(), NodeId::from_bytes([1; 32]));
+        let second = Duration::from_secs(1);
+        for at in 0..30 {
+            (0..100).for_each(|_| assert!(quotas.take(author, second * at)));
+        }
+        assert!(!quotas.is_loud(&author, second * 30), "what is usual is not loud");
+        (0..2000).for_each(|_| assert!(quotas.take(author, second * 30)));
+        assert!(quotas.is_loud(&author, second * 34));
+        assert!(!quotas.is_loud(&author, second * 36));
+        assert!(!quotas.is_loud(&NodeId::from_bytes([2; 32]), second * 30));
+    }
 
     #[test]
     fn a_flood_of_notices_is_counted_and_not_told() {

@@ -246,10 +246,8 @@ impl Core {
         for peer in due {
             self.session_due(peer, now);
         }
-        let stalled: Vec<_> =
-            self.fetching.iter().filter(|(_, fetch)| fetch.deadline <= now).map(|(_, fetch)| fetch.peer).collect();
-        for peer in stalled {
-            // It holds the one place for fetching and sends nothing: others first, for a while.
+        for peer in self.stalled() {
+            // Others first, for a while.
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.fruitless_until = now + FRUITLESS;
             }

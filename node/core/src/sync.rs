@@ -22,6 +22,10 @@ use crate::store::{Placed, Read, ReadToken};
 const STALLED: Duration = Duration::from_secs(5);
 /// How long a node is not asked again after it sent nothing of use for the second time; it doubles each time.
 const FRUITLESS_AGAIN: Duration = Duration::from_millis(25);
+/// How long a node has the one place for fetching, if it brings little and others have something too.
+const TURN: Duration = Duration::from_secs(20);
+/// How many entries are more than little.
+const GOOD_TURN: usize = 500;
 /// How much is read from the store at once.
 const READ_BYTES: usize = SYNC_WINDOW_BYTES / 8;
 /// How long a request waits for acknowledgements before it gives way to the next one.
@@ -40,6 +44,8 @@ pub(crate) struct Fetch {
     pub(crate) deadline: Duration,
     /// Whether anything that came was of use.
     pub(crate) progress: bool,
+    /// When its turn is over, and how many new entries came in it.
+    pub(crate) turn: (Duration, usize),
 }
 
 /// What a peer is being served.
@@ -171,7 +177,8 @@ impl Core {
             return;
         }
         let deadline = self.now.monotonic + STALLED;
-        self.fetching.insert(conversation, Fetch { peer, deadline, progress: false });
+        let turn = (self.now.monotonic + TURN, 0);
+        self.fetching.insert(conversation, Fetch { peer, deadline, progress: false, turn });
         // All in one request: only then does what is asked for come in an order in which nothing has to wait.
         let mut chunks = wants.chunks(MAX_FRAME_LOGS).peekable();
         while let Some(chunk) = chunks.next() {
@@ -255,14 +262,16 @@ impl Core {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         // The peer may have gone and come back since.
         let Some(serve) = session.serves.front_mut().filter(|serve| serve.reading == Some(token)) else { return };
+        let conversation = serve.conversation;
         let Some((ops, complete)) = found else {
             session.serves.pop_front();
+            // Others may be able to read it.
+            self.send(peer, &Frame::Ops { conversation, last: true, ops: Vec::new() });
             self.serve(peer);
             return;
         };
         serve.reading = None;
         serve.after = ops.last().map_or(serve.after, |placed| placed.position);
-        let conversation = serve.conversation;
         let mut frames = Vec::new();
         let (mut part, mut size) = (Vec::new(), 0);
         for placed in ops {
@@ -316,13 +325,32 @@ impl Core {
         self.fetching.values().any(|fetch| fetch.peer == *peer)
     }
 
-    /// What a peer was asked for has brought something new; only that keeps a request alive.
-    pub(crate) fn progressed(&mut self, peer: &NodeId) {
+    /// What a peer was asked for has brought so many new entries; only that keeps a request alive.
+    pub(crate) fn progressed(&mut self, peer: &NodeId, new: usize) {
         let deadline = self.now.monotonic + STALLED;
         for fetch in self.fetching.values_mut().filter(|fetch| fetch.peer == *peer) {
             fetch.deadline = deadline;
             fetch.progress = true;
+            fetch.turn.1 += new;
         }
+    }
+
+    /// The nodes that hold the place for fetching and are to give it up: those that send nothing, and those that send
+    /// little for long while others have something too.
+    pub(crate) fn stalled(&mut self) -> Vec<NodeId> {
+        let now = self.now.monotonic;
+        let mut stalled = Vec::new();
+        for fetch in self.fetching.values_mut() {
+            let others = self.sessions.iter().any(|(peer, session)| *peer != fetch.peer && session.differs);
+            let little = fetch.turn.0 <= now && fetch.turn.1 < GOOD_TURN;
+            if fetch.turn.0 <= now {
+                fetch.turn = (now + TURN, 0);
+            }
+            if fetch.deadline <= now || (little && others) {
+                stalled.push(fetch.peer);
+            }
+        }
+        stalled
     }
 
     /// A part of what was asked for has been dealt with.

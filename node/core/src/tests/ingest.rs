@@ -300,6 +300,80 @@ fn empty_answers_do_not_keep_a_request_alive() {
     assert!(!world.hosts[0].core.is_fetching_from(&liar));
 }
 
+/// A host that asks a peer for a log of somebody else's, of which the peer says to have 9 entries; and the start of another
+/// log, to have something to push.
+fn asking() -> (World, NodeId, ConversationId, Scribe) {
+    let mut world = World::connected(4);
+    let (scribe, ops) = Scribe::log(1, 4, 0);
+    let (_, told) = Scribe::log(3, 4, 1);
+    let (liar, conversation) = (world.id(1), told[0].header().conversation);
+    let key = fedp2p_protocols::sync::LogKey { author: told[0].header().author, log: told[0].header().log };
+    let head = fedp2p_protocols::sync::Head { key, height: 9, head: told[1].id(), floor: 1 };
+    world.links.clear();
+    world.push(1, 0, &ops.iter().collect::<Vec<_>>());
+    world.give(
+        0,
+        Input::Frame { peer: liar, frame: Frame::Have { conversation, more: false, heads: vec![head] }.encode() },
+    );
+    assert!(world.hosts[0].core.is_fetching_from(&liar));
+    (world, liar, conversation, scribe)
+}
+
+#[test]
+fn what_a_peer_says_unasked_does_not_keep_a_request_alive() {
+    let (mut world, liar, _, mut scribe) = asking();
+    for n in 0..3 {
+        world.wait(Duration::from_secs(3));
+        let said = scribe.message(&format!("unasked {n}"));
+        world.push(1, 0, &[&said]);
+        assert!(world.holds(0, &said));
+    }
+    assert!(!world.hosts[0].core.is_fetching_from(&liar));
+}
+
+#[test]
+fn a_peer_that_sends_little_for_long_gives_way_to_another() {
+    let (mut world, liar, conversation, mut scribe) = asking();
+    for n in 0..8 {
+        let said = scribe.message(&format!("drop by drop {n}"));
+        let frame = Frame::Ops { conversation, last: false, ops: vec![said.bytes().to_vec()] };
+        world.give(0, Input::Frame { peer: liar, frame: frame.encode() });
+        assert!(world.hosts[0].core.is_fetching_from(&liar), "{n}");
+        world.wait(Duration::from_secs(3));
+    }
+    let (other, differs) = (world.id(2), Frame::Digest(vec![(conversation, [7; 32])]));
+    world.give(0, Input::Frame { peer: other, frame: differs.encode() });
+    for n in 0..8 {
+        let said = scribe.message(&format!("and on {n}"));
+        let frame = Frame::Ops { conversation, last: false, ops: vec![said.bytes().to_vec()] };
+        world.give(0, Input::Frame { peer: liar, frame: frame.encode() });
+        world.wait(Duration::from_secs(3));
+    }
+    assert!(!world.hosts[0].core.is_fetching_from(&liar));
+}
+
+#[test]
+fn what_a_loud_author_says_is_not_named_by_others_until_it_is_quiet() {
+    let mut world = World::connected(2);
+    let (_, ops) = Scribe::log(1, 3, 2500);
+    let (last, flood) = ops.split_last().unwrap();
+    world.links.clear();
+    for part in flood.chunks(100) {
+        world.push(1, 0, &part.iter().collect::<Vec<_>>());
+    }
+    let deps = |world: &World| {
+        let own = world.hosts[0].core.me();
+        let own = world.hosts[0].disk.ops.values().filter(|stored| stored.op.header().author == own);
+        own.last().unwrap().op.header().deps.clone()
+    };
+    world.say(0, "meanwhile");
+    assert!(!deps(&world).contains(&flood.last().unwrap().id()));
+    world.wait(Duration::from_secs(10));
+    world.push(1, 0, &[last]);
+    world.say(0, "afterwards");
+    assert!(deps(&world).contains(&last.id()));
+}
+
 #[test]
 fn more_logs_than_one_frame_lists_are_asked_for_in_one_request() {
     let mut world = World::connected(2);
