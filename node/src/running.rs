@@ -54,6 +54,8 @@ pub(crate) struct Loop<'a> {
     /// What tells the sender of the frame that is looked at now, and of those whose signatures are being checked.
     looked_at: Option<Done>,
     checked: HashMap<VerifyToken, Done>,
+    /// The same of what is being written, by the number of the commit.
+    writing: Vec<(u64, Done)>,
     /// When the store was last given a commit.
     committed_at: Option<Instant>,
     /// For how many commits the loop does not stay awake, because it did so in vain.
@@ -175,6 +177,7 @@ impl<'a> Loop<'a> {
             committing: Committing::default(),
             looked_at: None,
             checked: HashMap::new(),
+            writing: Vec::new(),
             committed_at: None,
             asleep_for: 0,
             calls: outside.calls,
@@ -267,9 +270,20 @@ impl<'a> Loop<'a> {
             self.inputs.push_back(Input::Call { id: OWN_CALL, caller, request });
         }
         let checked = if let Input::Verified(token, _) = &input { self.checked.remove(token) } else { None };
+        // A failure takes everything with it that is on its way.
+        let failed = matches!(input, Input::CommitFailed(..));
+        let upto = if let Input::Committed(token) = &input { token.number } else { 0 };
         let effects = self.core.handle(self.clock.now(), input);
+        let number =
+            |effect: &Effect| if let Effect::Commit(commit) = effect { Some(commit.token.number) } else { None };
+        let last = effects.iter().rev().find_map(number);
         self.carry_out(effects);
-        drop((checked, self.looked_at.take()));
+        self.writing.retain(|(number, _)| !failed && *number > upto);
+        // What a frame brought has been dealt with once it is stored and everything has followed from it.
+        let done = checked.or_else(|| self.looked_at.take());
+        if let (Some(done), Some(last)) = (done, last) {
+            self.writing.push((last, done));
+        }
     }
 
     fn call(&mut self, incoming: Incoming) -> Input {

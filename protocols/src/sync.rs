@@ -14,6 +14,8 @@ pub const PROTOCOL: &str = "/fedp2p/sync/1";
 
 /// The first byte of [`Frame::Digest`].
 pub const DIGEST: u8 = 1;
+/// The first byte of [`Frame::Have`].
+pub const HAVE: u8 = 2;
 /// The first byte of [`Frame::Want`].
 pub const WANT: u8 = 3;
 /// The first byte of [`Frame::Ops`].
@@ -204,7 +206,7 @@ impl Frame {
                 }
             }
             Self::Have { conversation, more, heads } => {
-                w.u8(2).conversation_id(conversation).flag(*more);
+                w.u8(HAVE).conversation_id(conversation).flag(*more);
                 write_heads(&mut w, heads);
             }
             Self::Want { conversation, more, wants } => {
@@ -261,7 +263,7 @@ impl Frame {
             DIGEST => {
                 Self::Digest(read_list(&mut r, MAX_FRAME_LOGS, |r| Ok((r.conversation_id()?, r.array("digest")?)))?)
             }
-            2 => Self::Have {
+            HAVE => Self::Have {
                 conversation: r.conversation_id()?,
                 more: r.flag("more")?,
                 heads: read_list(&mut r, MAX_FRAME_LOGS, read_head)?,

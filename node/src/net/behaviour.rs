@@ -17,6 +17,7 @@ use super::door::Door;
 use super::gate::Gate;
 use super::gossip::{self, Gossip};
 use super::streams::Streams;
+use super::unhurried::Unhurried;
 
 /// What nodes of ours call themselves; other libp2p programs on the same network have other names.
 const PROTOCOL_VERSION: &str = "fedp2p/1";
@@ -106,7 +107,7 @@ fn swarm<B: NetworkBehaviour + Send>(key: &Keypair, behaviour: B, connect: Durat
         })
         .with_other_transport(|_| {
             let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-            let tcp = TransportTimeout::with_outgoing_timeout(tcp, connect);
+            let tcp = TransportTimeout::with_outgoing_timeout(Unhurried::new(tcp), connect);
             tcp.upgrade(Version::V1Lazy).authenticate(secure).multiplex(multiplexer)
         })
         .map_err(|error| error.to_string())?

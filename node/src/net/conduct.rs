@@ -33,19 +33,21 @@ pub(super) struct Rate {
 /// What a member may send unasked on its sync stream. One is about one entry.
 const PUSHED: Rate = Rate { burst: 20_000.0, per_second: 1_200.0 };
 /// What a member may send unasked before the time that it takes is looked at.
-const LIGHT: Rate = Rate { burst: 10_000.0, per_second: 500.0 };
+const LIGHT: Rate = Rate { burst: 10_000.0, per_second: 200.0 };
 /// What a member may send of what it was asked for: enough for years of an ordinary mesh at full speed.
 const ASKED: Rate = Rate { burst: 200_000.0, per_second: 5_000.0 };
 /// Bytes that are sent to a member because it asked for entries: enough for years of an ordinary mesh at full speed.
-const SERVED: Rate = Rate { burst: 64.0 * 1024.0 * 1024.0, per_second: 512.0 * 1024.0 };
-/// How many times as long as its frames take a member waits that has sent much: it gets one part in 50 of our time.
-const PAUSE_TIMES: u32 = 49;
+const SERVED: Rate = Rate { burst: 64.0 * 1024.0 * 1024.0, per_second: 1024.0 * 1024.0 };
+/// How many times as long as its frames take a member waits that has pushed much: it gets one part in 50 of our time.
+const PUSHED_PAUSE: u32 = 49;
+/// The same of what it was asked for: one part in 5, so that who is new still gets a long history soon.
+const ASKED_PAUSE: u32 = 4;
 /// The longest pause for one entry, so that a slow machine makes nobody wait for ever.
 const LONGEST_PAUSE: Duration = Duration::from_millis(40);
-/// Gossip of one peer, its own and what it passes on.
-const GOSSIP: Rate = Rate { burst: 20_000.0, per_second: 2_000.0 };
-/// Gossip of one peer beyond that, which is dropped; more still is an offence.
-const DROPPED: Rate = Rate { burst: 20_000.0, per_second: 100.0 };
+/// Gossip of one peer, its own and what it passes on. One is about one entry.
+const GOSSIP: Rate = Rate { burst: 20_000.0, per_second: 1_000.0 };
+/// Words of one peer about what it subscribes to, one subscribes to one topic. More is an offence.
+const SUBSCRIPTIONS: Rate = Rate { burst: 200.0, per_second: 1.0 };
 /// Connections of one peer.
 const CONNECTIONS: Rate = Rate { burst: 40.0, per_second: 1.0 };
 /// Streams of one peer that have no use.
@@ -97,13 +99,13 @@ impl Bucket {
 pub(super) struct Charge {
     /// How long the next frame is left unread.
     pub(super) wait: Duration,
-    /// Whether its sender is to [`pause`] for the time that its entries take.
-    pub(super) paced: bool,
+    /// For how many times as long as its entries take its sender is to [`pause`].
+    pub(super) paced: Option<u32>,
 }
 
 /// How long a member waits whose frame of about so many entries took us this long.
-pub(super) fn pause(took: Duration, entries: f64) -> Duration {
-    took.saturating_mul(PAUSE_TIMES).min(LONGEST_PAUSE.mul_f64(entries))
+pub(super) fn pause(took: Duration, times: u32, entries: f64) -> Duration {
+    took.saturating_mul(times).min(LONGEST_PAUSE.mul_f64(entries))
 }
 
 /// About how many entries a frame of so many bytes holds.
@@ -138,38 +140,30 @@ impl Allowance {
         let mut buckets = self.lock();
         let Buckets { pushed, light, asked, served } = &mut *buckets;
         let entries = entries(frame.len());
-        let (wait, heavy) = match frame.first() {
+        let (wait, paced) = match frame.first() {
             Some(&fedp2p_protocols::sync::OPS) => {
                 let wait = asked.charge(ASKED, entries, now);
-                (wait, !wait.is_zero())
+                (wait, (!wait.is_zero()).then_some(ASKED_PAUSE))
             }
             // A digest is answered with all heads that we hold, a request with a read from the disk.
-            Some(&fedp2p_protocols::sync::DIGEST) => (pushed.charge(PUSHED, 2.0, now), false),
-            Some(&fedp2p_protocols::sync::WANT) => (pushed.charge(PUSHED, 10.0, now), false),
-            Some(_) | None => (pushed.charge(PUSHED, entries, now), !light.charge(LIGHT, entries, now).is_zero()),
+            Some(&fedp2p_protocols::sync::DIGEST) => (pushed.charge(PUSHED, 2.0, now), None),
+            Some(&fedp2p_protocols::sync::WANT) => (pushed.charge(PUSHED, 10.0 + entries, now), None),
+            Some(_) | None => {
+                let heavy = !light.charge(LIGHT, entries, now).is_zero();
+                (pushed.charge(PUSHED, entries, now), heavy.then_some(PUSHED_PAUSE))
+            }
         };
         let wait = wait.max(served.charge(SERVED, 0.0, now));
-        Charge { wait, paced: heavy }
+        Charge { wait, paced }
     }
 
     /// Charges for a frame that goes to the member: what it asked for costs us to read and to send, and if that was too
     /// much it is not listened to for a while.
     pub(super) fn serve(&self, frame: &[u8], now: Instant) {
-        if frame.first() == Some(&fedp2p_protocols::sync::OPS) {
+        if matches!(frame.first(), Some(&fedp2p_protocols::sync::OPS | &fedp2p_protocols::sync::HAVE)) {
             self.lock().served.charge(SERVED, frame.len() as f64, now);
         }
     }
-}
-
-/// What becomes of a gossip message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gossiped {
-    /// It is looked at.
-    Taken,
-    /// It is dropped.
-    Dropped,
-    /// It is one too many: its sender is to be cut off.
-    Offence,
 }
 
 #[derive(Debug)]
@@ -178,7 +172,7 @@ struct Record {
     until: Instant,
     allowance: Allowance,
     gossip: Bucket,
-    dropped: Bucket,
+    subscriptions: Bucket,
     connections: Bucket,
     needless: Bucket,
 }
@@ -190,7 +184,7 @@ impl Record {
             until: now,
             allowance: Allowance::new(now),
             gossip: Bucket::full(GOSSIP, now),
-            dropped: Bucket::full(DROPPED, now),
+            subscriptions: Bucket::full(SUBSCRIPTIONS, now),
             connections: Bucket::full(CONNECTIONS, now),
             needless: Bucket::full(NEEDLESS, now),
         }
@@ -239,16 +233,15 @@ impl Conduct {
         self.record(peer, now).allowance.clone()
     }
 
-    /// What becomes of a gossip message of this peer, or of a word about what it subscribes to.
-    pub(super) fn gossip(&mut self, peer: &PeerId, now: Instant) -> Gossiped {
-        let record = self.record(peer, now);
-        if record.gossip.take(GOSSIP, 1.0, now) {
-            Gossiped::Taken
-        } else if record.dropped.take(DROPPED, 1.0, now) {
-            Gossiped::Dropped
-        } else {
-            Gossiped::Offence
-        }
+    /// Whether a gossip message of so many bytes is looked at. Else it is dropped, and no more: it may be others' that this
+    /// peer passes on.
+    pub(super) fn gossip(&mut self, peer: &PeerId, bytes: usize, now: Instant) -> bool {
+        self.record(peer, now).gossip.take(GOSSIP, entries(bytes), now)
+    }
+
+    /// A peer says what it subscribes to. Returns whether that was one word too many.
+    pub(super) fn subscription(&mut self, peer: &PeerId, now: Instant) -> bool {
+        !self.record(peer, now).subscriptions.take(SUBSCRIPTIONS, 1.0, now)
     }
 
     /// A peer opened a stream that has no use. Returns whether it was one too many.
@@ -323,15 +316,16 @@ mod tests {
         let (mut conduct, peer, now) = conduct();
         let frame = [&[fedp2p_protocols::sync::PUSH][..], &[0; 300]].concat();
         let allowance = conduct.allowance(&peer, now);
-        let unpaced = std::iter::repeat_with(|| allowance.charge(&frame, now)).take_while(|charge| !charge.paced);
+        let unpaced =
+            std::iter::repeat_with(|| allowance.charge(&frame, now)).take_while(|charge| charge.paced.is_none());
         assert_eq!(unpaced.count(), 10_000);
         let other = conduct.allowance(&PeerId::random(), now);
         for step in 0..10_000 {
             let charge = other.charge(&frame, now + Duration::from_millis(2) * step);
-            assert_eq!(charge, Charge { wait: Duration::ZERO, paced: false });
+            assert_eq!(charge, Charge { wait: Duration::ZERO, paced: None });
         }
-        assert_eq!(pause(Duration::from_micros(100), 2.0), Duration::from_micros(4900));
-        assert_eq!(pause(Duration::from_secs(1), 2.0), Duration::from_millis(80));
+        assert_eq!(pause(Duration::from_micros(100), 49, 2.0), Duration::from_micros(4900));
+        assert_eq!(pause(Duration::from_secs(1), 49, 2.0), Duration::from_millis(80));
     }
 
     #[test]
@@ -343,19 +337,20 @@ mod tests {
             allowance.serve(&window, now);
         }
         assert_eq!(allowance.charge(&want, now).wait, Duration::ZERO);
-        allowance.serve(&window[..512 * 1024], now);
+        allowance.serve(&window, now);
         assert_eq!(allowance.charge(&want, now).wait, Duration::from_secs(1));
         assert_eq!(allowance.charge(&want, now + Duration::from_secs(1)).wait, Duration::ZERO);
     }
 
     #[test]
-    fn a_flood_of_gossip_is_dropped_first_and_then_an_offence() {
+    fn a_flood_of_gossip_is_dropped_by_its_size_and_one_of_subscriptions_is_an_offence() {
         let (mut conduct, peer, now) = conduct();
-        let fates: Vec<Gossiped> = (0..40_001).map(|_| conduct.gossip(&peer, now)).collect();
-        assert_eq!(fates[19_999], Gossiped::Taken);
-        assert_eq!(fates[20_000], Gossiped::Dropped);
-        assert_eq!(fates[40_000], Gossiped::Offence);
-        assert_eq!(conduct.gossip(&PeerId::random(), now), Gossiped::Taken);
+        assert!((0..20_000).all(|_| conduct.gossip(&peer, 300, now)));
+        assert!(!conduct.gossip(&peer, 300, now));
+        assert!(conduct.gossip(&PeerId::random(), 300, now));
+        let other = PeerId::random();
+        assert_eq!((0..1000).filter(|_| conduct.gossip(&other, 40_000, now)).count(), 200);
+        assert_eq!((0..1000).filter(|_| !conduct.subscription(&peer, now)).count(), 200);
     }
 
     #[test]

@@ -7,19 +7,32 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use fedp2p_core::TOPICS;
 use libp2p::gossipsub::{
-    AllowAllSubscriptionFilter, Behaviour, Config, ConfigBuilder, IdentTopic, IdentityTransform,
-    MaxCountSubscriptionFilter, Message, MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds,
-    TopicScoreParams, ValidationMode,
+    Behaviour, Config, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter, Message,
+    MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds, TopicHash, TopicScoreParams,
+    TopicSubscriptionFilter, ValidationMode,
 };
 
-/// Gossip with a bound on how many topics a peer can make us remember.
-pub(super) type Gossip = Behaviour<IdentityTransform, MaxCountSubscriptionFilter<AllowAllSubscriptionFilter>>;
+/// Gossip with a bound on how many topics a peer can make us remember, and on what they look like.
+pub(super) type Gossip = Behaviour<IdentityTransform, MaxCountSubscriptionFilter<Ours>>;
+
+/// Lets in what can be a topic of ours: others could be as long as a message.
+#[derive(Debug)]
+pub(super) struct Ours;
+
+impl TopicSubscriptionFilter for Ours {
+    fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
+        topic.as_str().starts_with(TOPICS) && topic.as_str().len() <= MAX_TOPIC_BYTES
+    }
+}
 
 /// Largest message with everything that gossipsub adds to it.
 const MAX_TRANSMIT_BYTES: usize = 64 * 1024;
 /// Most topics that a peer may subscribe to, and name in one message.
 const MAX_TOPICS: usize = 1024;
+/// Longest topic.
+const MAX_TOPIC_BYTES: usize = 64;
 
 /// Returns the id of a message: the first 20 bytes of its hash.
 fn message_id(message: &Message) -> MessageId {
@@ -99,7 +112,7 @@ fn topic_score() -> TopicScoreParams {
 /// If a setting is not valid.
 pub(super) fn new() -> Result<Gossip, String> {
     let filter = MaxCountSubscriptionFilter {
-        filter: AllowAllSubscriptionFilter {},
+        filter: Ours,
         max_subscribed_topics: MAX_TOPICS,
         max_subscriptions_per_request: MAX_TOPICS,
     };
@@ -128,6 +141,14 @@ mod tests {
         drop(new().unwrap());
         score().validate().unwrap();
         topic_score().validate().unwrap();
+    }
+
+    #[test]
+    fn only_what_can_be_a_topic_of_ours_is_remembered() {
+        let is_ours = |name: String| Ours.can_subscribe(&IdentTopic::new(name).hash());
+        assert!(is_ours(format!("{TOPICS}{}", "a".repeat(26))));
+        assert!(!is_ours(format!("{TOPICS}{}", "a".repeat(60))));
+        assert!(!is_ours("a".repeat(26)));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! | `behaviour`, `gossip` | the swarm, its transports and limits, the settings of gossipsub |
 //! | `door`, `conduct` | who is turned away at once, how much of each peer is looked at, and who is kept out how long |
 //! | `gate` | members' protocols start on a connection only after its hello |
-//! | `streams` | one stream on one given connection, in and out |
+//! | `streams`, `unhurried` | one stream on one given connection, in and out; how fast connections are taken in |
 //! | `hello`, `joining`, `frames`, `queue` | what is said on those streams, and what waits to be said |
 //! | `dialler`, `discovery` | whom to dial and when; the registry of live daemons on this machine |
 //! | [`address`] | the two forms of a node's identity, and addresses as people type them |
@@ -39,6 +39,7 @@ mod liveness;
 mod queue;
 mod sessions;
 mod streams;
+mod unhurried;
 mod worker;
 
 #[cfg(test)]

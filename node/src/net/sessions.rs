@@ -164,17 +164,17 @@ async fn read(
         // What it sends meanwhile waits on its own machine.
         let taken = heard.without(async {
             // In parts, so that what others sent is never behind many of its entries.
-            let parts = if paced { Frame::parts(frame, PART) } else { vec![frame] };
+            let parts = if paced.is_some() { Frame::parts(frame, PART) } else { vec![frame] };
             for part in parts {
-                let (done, looked_at) = paced.then(oneshot::channel).unzip();
+                let (done, looked_at) = paced.map(|_| oneshot::channel()).unzip();
                 let entries = conduct::entries(part.len());
                 let room = events.reserve().await?;
                 let given = Instant::now();
                 room.send(Event::Frame { peer, frame: part, done: done.map(Done) });
-                if let Some(looked_at) = looked_at {
+                if let (Some(looked_at), Some(times)) = (looked_at, paced) {
                     // Nothing is ever sent: that the other end is gone is the answer.
                     let _gone = looked_at.await;
-                    owed += conduct::pause(given.elapsed(), entries);
+                    owed += conduct::pause(given.elapsed(), times, entries);
                 }
                 if owed >= SHORTEST_PAUSE {
                     wait = wait.saturating_sub(owed);

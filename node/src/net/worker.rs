@@ -26,7 +26,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::behaviour::{self, Behaviour, BehaviourEvent, MembersEvent};
-use super::conduct::Gossiped;
 use super::connections::{Connection, Report, Waiting};
 use super::dialler::{Dialler, Standing};
 use super::discovery::{Found, Registry};
@@ -277,8 +276,8 @@ impl Worker {
                 self.on_gossip(propagation_source, message_id, message.data);
             }
             gossipsub::Event::Subscribed { peer_id, .. } | gossipsub::Event::Unsubscribed { peer_id, .. } => {
-                let fate = self.swarm.behaviour_mut().door.conduct.gossip(&peer_id, Instant::now());
-                if let (Gossiped::Offence, Some(node)) = (fate, address::node_of(&peer_id)) {
+                let too_many = self.swarm.behaviour_mut().door.conduct.subscription(&peer_id, Instant::now());
+                if let Some(node) = address::node_of(&peer_id).filter(|_| too_many) {
                     self.disconnect(&node, "it floods gossip with subscriptions");
                 }
             }
@@ -291,16 +290,9 @@ impl Worker {
         let (Some(id), Some(node)) = (id, address::node_of(&from)) else {
             return self.report_validation(&message_id, &from, MessageAcceptance::Ignore);
         };
-        match self.swarm.behaviour_mut().door.conduct.gossip(&from, Instant::now()) {
-            Gossiped::Taken => {}
-            Gossiped::Dropped => {
-                Counters::add(&self.counters.gossip_unread);
-                return self.report_validation(&message_id, &from, MessageAcceptance::Ignore);
-            }
-            Gossiped::Offence => return self.disconnect(&node, "it floods gossip"),
-        }
+        let looked_at = self.swarm.behaviour_mut().door.conduct.gossip(&from, data.len(), Instant::now());
         let event = Event::Gossip { id: GossipId { id, from: node }, data };
-        if self.events.capacity() < EVENTS_BESIDE_GOSSIP || self.events.try_send(event).is_err() {
+        if !looked_at || self.events.capacity() < EVENTS_BESIDE_GOSSIP || self.events.try_send(event).is_err() {
             Counters::add(&self.counters.gossip_unread);
             self.report_validation(&message_id, &from, MessageAcceptance::Ignore);
         }

@@ -266,7 +266,8 @@ fn reach(conn: &Connection, peer: &NodeId, key: &LogKey, height: u64) -> Result<
 fn surfaced(conn: &Connection, agent: &AgentId, key: &LogKey, seq: u64) -> Result<(), Fault> {
     run(
         conn,
-        "INSERT OR REPLACE INTO surfaced (node, agent, author, log, seq) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO surfaced (node, agent, author, log, seq) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
         (agent.node.as_bytes(), agent.name.as_str(), key.author.as_bytes(), key.log.as_bytes(), seq),
     )
 }

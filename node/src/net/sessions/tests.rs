@@ -77,7 +77,7 @@ async fn a_peer_that_has_pushed_much_waits_until_its_frame_was_looked_at() {
     let allowance = Conduct::default().allowance(&PeerId::random(), Instant::now());
     let entries = |count| Frame::Push { ops: vec![vec![7; 300]; count] };
     let (one, many) = (entries(1).encode(), entries(PART + 1).encode());
-    while !allowance.charge(&one, Instant::now()).paced {}
+    while allowance.charge(&one, Instant::now()).paced.is_none() {}
     let mut sent = Vec::new();
     frames::append(&mut sent, &many);
     let heard = Heard::new(Instant::now());

@@ -162,7 +162,7 @@ async fn a_node_that_the_core_does_not_admit_is_closed() {
 async fn a_stranger_that_speaks_gossip_is_refused_it() {
     let mut victim = Node::start(config(1, 10));
     let at = victim.listening().await;
-    victim.subscribe("topic");
+    victim.subscribe("fedp2p/1/topic");
     let peer = address::peer_of(&victim.id).unwrap();
     let key = libp2p::identity::Keypair::ed25519_from_bytes([100; 32]).unwrap();
     let gossip = super::super::gossip::new().unwrap();
@@ -249,8 +249,8 @@ async fn gossip_that_is_judged_bad_again_and_again_does_not_reach_others_and_sto
     let at = a.listening().await;
     let mut b = Node::start(knowing(config(1, 11), &at));
     both_connected(&mut a, &mut b).await;
-    a.subscribe("topic");
-    b.subscribe("topic");
+    a.subscribe("fedp2p/1/topic");
+    b.subscribe("fedp2p/1/topic");
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(10));
     let mut rejected = 0;
     let mut number = 0_u32;
@@ -258,7 +258,7 @@ async fn gossip_that_is_judged_bad_again_and_again_does_not_reach_others_and_sto
         tokio::select! {
             _tick = ticks.tick() => {
                 number += 1;
-                b.publish("topic", &number.to_be_bytes());
+                b.publish("fedp2p/1/topic", &number.to_be_bytes());
             }
             event = a.event() => if let Event::Gossip { id, .. } = event {
                 rejected += 1;

@@ -43,10 +43,10 @@ async fn two_members_find_each_other_by_the_registry_and_exchange_gossip_and_fra
     let mut a = Node::start(in_registry(config(1, 10), folder.path()));
     let mut b = Node::start(in_registry(config(1, 11), folder.path()));
     both_connected(&mut a, &mut b).await;
-    a.subscribe("topic");
-    b.subscribe("topic");
-    gossip_arrives(&mut a, &mut b, "topic").await;
-    gossip_arrives(&mut b, &mut a, "topic").await;
+    a.subscribe("fedp2p/1/topic");
+    b.subscribe("fedp2p/1/topic");
+    gossip_arrives(&mut a, &mut b, "fedp2p/1/topic").await;
+    gossip_arrives(&mut b, &mut a, "fedp2p/1/topic").await;
     a.send(b.id, b"from a");
     b.send(a.id, &vec![7; 64 * 1024]);
     assert_eq!(b.frame().await, (a.id, b"from a".to_vec()));
@@ -65,14 +65,14 @@ async fn a_third_member_gets_gossip_that_the_second_passes_on() {
     let mut c = Node::start(knowing(config(1, 12), &at_b));
     both_connected(&mut b, &mut c).await;
     for node in [&a, &b, &c] {
-        node.subscribe("topic");
+        node.subscribe("fedp2p/1/topic");
     }
     let through_b = tokio::spawn(async move {
         loop {
             gossip(&mut b).await;
         }
     });
-    gossip_arrives(&mut a, &mut c, "topic").await;
+    gossip_arrives(&mut a, &mut c, "fedp2p/1/topic").await;
     through_b.abort();
 }
 
@@ -82,9 +82,9 @@ async fn first_contact_between_nodes_that_have_only_their_certificates_ends_conn
     let address = a.listening().await;
     let mut b = Node::start(knowing(config(1, 11), &address));
     both_connected(&mut a, &mut b).await;
-    a.subscribe("topic");
-    b.subscribe("topic");
-    gossip_arrives(&mut b, &mut a, "topic").await;
+    a.subscribe("fedp2p/1/topic");
+    b.subscribe("fedp2p/1/topic");
+    gossip_arrives(&mut b, &mut a, "fedp2p/1/topic").await;
 }
 
 #[tokio::test]
@@ -109,10 +109,10 @@ async fn two_that_dial_each_other_at_once_are_connected_once() {
         assert_eq!((at_b.1, at_a.1), (vec![number], vec![number]));
     }
     assert_eq!((a.connects, b.connects), (1, 1));
-    a.subscribe("topic");
-    b.subscribe("topic");
-    gossip_arrives(&mut a, &mut b, "topic").await;
-    gossip_arrives(&mut b, &mut a, "topic").await;
+    a.subscribe("fedp2p/1/topic");
+    b.subscribe("fedp2p/1/topic");
+    gossip_arrives(&mut a, &mut b, "fedp2p/1/topic").await;
+    gossip_arrives(&mut b, &mut a, "fedp2p/1/topic").await;
 }
 
 #[tokio::test]
@@ -159,9 +159,9 @@ async fn members_connect_over_quic() {
     both_connected(&mut a, &mut b).await;
     a.send(b.id, b"over quic");
     assert_eq!(b.frame().await.1, b"over quic");
-    a.subscribe("topic");
-    b.subscribe("topic");
-    gossip_arrives(&mut a, &mut b, "topic").await;
+    a.subscribe("fedp2p/1/topic");
+    b.subscribe("fedp2p/1/topic");
+    gossip_arrives(&mut a, &mut b, "fedp2p/1/topic").await;
 }
 
 #[tokio::test]
