@@ -52,9 +52,8 @@ impl Core {
     }
 
     fn probe(&mut self, key: LogKey, from: u64, peer: NodeId) {
-        if from == 0 || !self.sessions.contains_key(&peer) {
-            return;
-        }
+        let Some(session) = self.sessions.get_mut(&peer).filter(|_| from > 0) else { return };
+        session.probed = true;
         let conversation = self.lobby;
         let wants = vec![Want { key, from }];
         self.send(peer, &Frame::Want { conversation, more: false, wants });

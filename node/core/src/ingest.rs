@@ -296,7 +296,7 @@ impl Core {
             self.dealt_with(&source);
         } else {
             if self.was_asked_for(&source) {
-                self.progressed(&peer, written.len());
+                self.progressed(&peer, written.iter().map(|written| written.op.bytes().len()).sum());
             }
             self.commit(writes, InFlight { written, fetched, ..InFlight::default() });
         }

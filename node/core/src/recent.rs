@@ -76,30 +76,45 @@ struct Quota {
     at: Duration,
     checked: f64,
     calm: f64,
+    quiet: f64,
+    loud: bool,
 }
 
 /// How many ops an author may have checked at once.
 const QUOTA_BURST: f64 = 50_000.0;
 /// How many more each second.
 const QUOTA_PER_SECOND: f64 = 10_000.0;
-/// How many an author may bring at once and each second; with a quarter of that left or less it is loud.
-const CALM_BURST: f64 = 2000.0;
-const CALM_PER_SECOND: f64 = 100.0;
+/// How many an author may bring at once and each second before it is loud.
+const CALM_BURST: f64 = 3000.0;
+const CALM_PER_SECOND: f64 = 300.0;
+/// How many each second keep it so, until it has brought less for as long as it takes to fill this.
+const QUIET_PER_SECOND: f64 = 10.0;
+const QUIET_BURST: f64 = 50.0;
 
 impl Quota {
-    fn calm(&self, now: Duration) -> f64 {
-        (self.calm + now.saturating_sub(self.at).as_secs_f64() * CALM_PER_SECOND).min(CALM_BURST)
+    /// Lets time pass.
+    fn pass(&mut self, now: Duration) {
+        let passed = now.saturating_sub(self.at).as_secs_f64();
+        self.at = now;
+        self.checked = (self.checked + passed * QUOTA_PER_SECOND).min(QUOTA_BURST);
+        self.calm = (self.calm + passed * CALM_PER_SECOND).min(CALM_BURST);
+        self.quiet = self.quiet(passed);
+        self.loud &= self.quiet < QUIET_BURST;
+    }
+
+    fn quiet(&self, passed: f64) -> f64 {
+        (self.quiet + passed * QUIET_PER_SECOND).min(QUIET_BURST)
     }
 }
 
 impl Quotas {
     pub(crate) fn take(&mut self, author: NodeId, now: Duration) -> bool {
-        let full = Quota { at: now, checked: QUOTA_BURST, calm: CALM_BURST };
+        let full = Quota { at: now, checked: QUOTA_BURST, calm: CALM_BURST, quiet: QUIET_BURST, loud: false };
         let quota = self.authors.entry(author).or_insert(full);
-        let gained = now.saturating_sub(quota.at).as_secs_f64() * QUOTA_PER_SECOND;
-        quota.checked = (quota.checked + gained).min(QUOTA_BURST);
-        quota.calm = (quota.calm(now) - 1.0).max(0.0);
-        quota.at = now;
+        quota.pass(now);
+        quota.quiet = (quota.quiet - 1.0).max(0.0);
+        quota.calm = (quota.calm - 1.0).max(0.0);
+        quota.loud |= quota.calm < 1.0;
         let enough = quota.checked >= 1.0;
         if enough {
             quota.checked -= 1.0;
@@ -109,7 +124,9 @@ impl Quotas {
 
     /// Whether an author brings so much that nodes read it late, and so differ in how much of it they have.
     pub(crate) fn is_loud(&self, author: &NodeId, now: Duration) -> bool {
-        self.authors.get(author).is_some_and(|quota| quota.calm(now) <= CALM_BURST / 4.0)
+        let is_loud =
+            |quota: &Quota| quota.loud && quota.quiet(now.saturating_sub(quota.at).as_secs_f64()) < QUIET_BURST;
+        self.authors.get(author).is_some_and(is_loud)
     }
 }
 
@@ -156,12 +173,17 @@ mod tests {
         let (mut quotas, author) = (Quotas::default(), NodeId::from_bytes([1; 32]));
         let second = Duration::from_secs(1);
         for at in 0..30 {
-            (0..100).for_each(|_| assert!(quotas.take(author, second * at)));
+            (0..300).for_each(|_| assert!(quotas.take(author, second * at)));
         }
         assert!(!quotas.is_loud(&author, second * 30), "what is usual is not loud");
-        (0..2000).for_each(|_| assert!(quotas.take(author, second * 30)));
+        (0..3000).for_each(|_| assert!(quotas.take(author, second * 30)));
         assert!(quotas.is_loud(&author, second * 34));
-        assert!(!quotas.is_loud(&author, second * 36));
+        for at in 31..60 {
+            (0..20).for_each(|_| assert!(quotas.take(author, second * at)));
+            assert!(quotas.is_loud(&author, second * at), "it goes on, though it is read slowly");
+        }
+        assert!(quotas.is_loud(&author, second * 63));
+        assert!(!quotas.is_loud(&author, second * 64));
         assert!(!quotas.is_loud(&NodeId::from_bytes([2; 32]), second * 30));
     }
 

@@ -75,6 +75,8 @@ pub(crate) struct Session {
     pub(crate) serves: VecDeque<Serve>,
     /// How often the store is being asked what it knows of what entries depend on that it was asked for.
     pub(crate) looking_up: usize,
+    /// Whether it was asked for the other side of a fork.
+    pub(crate) probed: bool,
     /// Parts of what it was asked for that are acknowledged after that: how many bytes, and whether they were the last.
     pub(crate) unacknowledged: Vec<(u32, bool)>,
     /// Logs of this node of which it is to hear how far they are stored.
@@ -114,6 +116,7 @@ impl Session {
             wants: Vec::new(),
             serves: VecDeque::new(),
             looking_up: 0,
+            probed: false,
             unacknowledged: Vec::new(),
             owed: BTreeSet::new(),
             owed_at: None,

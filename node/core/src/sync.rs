@@ -24,8 +24,8 @@ const STALLED: Duration = Duration::from_secs(5);
 const FRUITLESS_AGAIN: Duration = Duration::from_millis(25);
 /// How long a node has the one place for fetching, if it brings little and others have something too.
 const TURN: Duration = Duration::from_secs(20);
-/// How many entries are more than little.
-const GOOD_TURN: usize = 500;
+/// How many bytes of new entries are more than little.
+const GOOD_TURN: usize = 40_000;
 /// How much is read from the store at once.
 const READ_BYTES: usize = SYNC_WINDOW_BYTES / 8;
 /// How long a request waits for acknowledgements before it gives way to the next one.
@@ -44,7 +44,7 @@ pub(crate) struct Fetch {
     pub(crate) deadline: Duration,
     /// Whether anything that came was of use.
     pub(crate) progress: bool,
-    /// When its turn is over, and how many new entries came in it.
+    /// When its turn is over, and how many bytes of new entries came in it.
     pub(crate) turn: (Duration, usize),
 }
 
@@ -325,7 +325,7 @@ impl Core {
         self.fetching.values().any(|fetch| fetch.peer == *peer)
     }
 
-    /// What a peer was asked for has brought so many new entries; only that keeps a request alive.
+    /// What a peer was asked for has brought so many bytes of new entries; only that keeps a request alive.
     pub(crate) fn progressed(&mut self, peer: &NodeId, new: usize) {
         let deadline = self.now.monotonic + STALLED;
         for fetch in self.fetching.values_mut().filter(|fetch| fetch.peer == *peer) {
@@ -355,10 +355,16 @@ impl Core {
 
     /// A part of what was asked for has been dealt with.
     pub(crate) fn fetched(&mut self, peer: NodeId, bytes: u32, last: bool) {
-        self.send(peer, &Frame::Ack { bytes });
+        let fetching = self.is_fetching_from(&peer);
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        // Who was given up on stops when it hears no more.
+        if fetching || session.probed {
+            session.probed &= !last;
+            self.send(peer, &Frame::Ack { bytes });
+        }
         let lobby = self.lobby;
         if last
-            && self.is_fetching_from(&peer)
+            && fetching
             && let Some(fetch) = self.fetching.remove(&lobby)
         {
             self.bore_fruit(peer, fetch.progress);

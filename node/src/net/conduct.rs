@@ -42,6 +42,8 @@ const SERVED: Rate = Rate { burst: 64.0 * 1024.0 * 1024.0, per_second: 1024.0 * 
 const PUSHED_PAUSE: u32 = 49;
 /// The same of what it was asked for: one part in 5, so that who is new still gets a long history soon.
 const ASKED_PAUSE: u32 = 4;
+/// The longest pause at once: a peer that is asked has 5 s for the next part of its answer.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// The longest pause for one entry, so that a slow machine makes nobody wait for ever.
 const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 /// Gossip of one peer, its own and what it passes on. One is about one entry.
@@ -105,7 +107,7 @@ pub(super) struct Charge {
 
 /// How long a member waits whose frame of about so many entries took us this long.
 pub(super) fn pause(took: Duration, times: u32, entries: f64) -> Duration {
-    took.saturating_mul(times).min(LONGEST_PAUSE.mul_f64(entries))
+    took.saturating_mul(times).min(LONGEST_PAUSE.mul_f64(entries)).min(AT_ONCE)
 }
 
 /// About how many entries a frame of so many bytes holds.
@@ -148,10 +150,11 @@ impl Allowance {
             // A digest is answered with all heads that we hold, a request with a read from the disk.
             Some(&fedp2p_protocols::sync::DIGEST) => (pushed.charge(PUSHED, 2.0, now), None),
             Some(&fedp2p_protocols::sync::WANT) => (pushed.charge(PUSHED, 10.0 + entries, now), None),
-            Some(_) | None => {
+            Some(&fedp2p_protocols::sync::PUSH) => {
                 let heavy = !light.charge(LIGHT, entries, now).is_zero();
                 (pushed.charge(PUSHED, entries, now), heavy.then_some(PUSHED_PAUSE))
             }
+            Some(_) | None => (pushed.charge(PUSHED, entries, now), None),
         };
         let wait = wait.max(served.charge(SERVED, 0.0, now));
         Charge { wait, paced }

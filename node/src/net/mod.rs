@@ -180,7 +180,7 @@ pub enum Event {
         peer: NodeId,
         /// Its content.
         frame: Vec<u8>,
-        /// Dropped once it was looked at, signatures and all, if its sender waits for that.
+        /// Dropped once what it brought is stored and has been followed, if its sender waits for that.
         done: Option<Done>,
     },
     /// Somebody shows a ticket and waits for [`Command::TicketSecret`].

@@ -355,7 +355,7 @@ fn a_peer_that_sends_little_for_long_gives_way_to_another() {
 #[test]
 fn what_a_loud_author_says_is_not_named_by_others_until_it_is_quiet() {
     let mut world = World::connected(2);
-    let (_, ops) = Scribe::log(1, 3, 2500);
+    let (_, ops) = Scribe::log(1, 3, 3500);
     let (last, flood) = ops.split_last().unwrap();
     world.links.clear();
     for part in flood.chunks(100) {
