@@ -37,7 +37,7 @@ const LIGHT: Rate = Rate { burst: 10_000.0, per_second: 200.0 };
 /// What a member may send of what it was asked for: enough for years of an ordinary mesh at full speed.
 const ASKED: Rate = Rate { burst: 200_000.0, per_second: 5_000.0 };
 /// Bytes that are sent to a member because it asked for entries: enough for years of an ordinary mesh at full speed.
-const SERVED: Rate = Rate { burst: 64.0 * 1024.0 * 1024.0, per_second: 1024.0 * 1024.0 };
+const SERVED: Rate = Rate { burst: 64.0 * 1024.0 * 1024.0, per_second: 512.0 * 1024.0 };
 /// How many times as long as its frames take a member waits that has pushed much: it gets one part in 50 of our time.
 const PUSHED_PAUSE: u32 = 49;
 /// The same of what it was asked for: one part in 5, so that who is new still gets a long history soon.
@@ -340,7 +340,7 @@ mod tests {
             allowance.serve(&window, now);
         }
         assert_eq!(allowance.charge(&want, now).wait, Duration::ZERO);
-        allowance.serve(&window, now);
+        allowance.serve(&window[..512 * 1024], now);
         assert_eq!(allowance.charge(&want, now).wait, Duration::from_secs(1));
         assert_eq!(allowance.charge(&want, now + Duration::from_secs(1)).wait, Duration::ZERO);
     }
