@@ -58,7 +58,8 @@ fn config() -> Result<Config, String> {
         .flood_publish(true)
         .history_length(40)
         .history_gossip(12)
-        .duplicate_cache_time(Duration::from_secs(300))
+        // Each message takes memory for so long; one that comes again later is known from the store.
+        .duplicate_cache_time(Duration::from_secs(60))
         .publish_queue_duration(Duration::from_secs(10))
         .forward_queue_duration(Duration::from_secs(10))
         // The builder's documentation promises 5000, the codec takes 500 unless this is called.
