@@ -363,8 +363,8 @@ fn what_a_loud_author_says_is_not_named_by_others_until_it_is_quiet() {
     }
     let deps = |world: &World| {
         let own = world.hosts[0].core.me();
-        let own = world.hosts[0].disk.ops.values().filter(|stored| stored.op.header().author == own);
-        own.last().unwrap().op.header().deps.clone()
+        let mut own = world.hosts[0].disk.ops.values().filter(|stored| stored.op.header().author == own);
+        own.next_back().unwrap().op.header().deps.clone()
     };
     world.say(0, "meanwhile");
     assert!(!deps(&world).contains(&flood.last().unwrap().id()));
