@@ -25,6 +25,16 @@ use super::address;
 
 /// Most dials at one time.
 const MAX_DIALS: usize = 64;
+/// As many when this machine does not keep up with its work.
+const FEWEST_DIALS: usize = 2;
+/// Up to which lag as many dials as there may be are under way at a time; beyond it fewer, in proportion.
+const NO_LAG: Duration = Duration::from_millis(16);
+/// More than this counts as this much: a machine that slept was not busy.
+const MOST_LAG: Duration = Duration::from_millis(500);
+/// Times the lag that an attempt waits for its answer before the next one.
+const LAGS: u32 = 8;
+/// How long it waits at least for each dial that is under way; making a connection takes some milliseconds of work.
+const BESIDE: Duration = Duration::from_millis(20);
 /// Most dials of one member at one time. Over TCP a dial that nobody answers ends after two seconds, over QUIC after
 /// five, so this holds up none.
 const MAX_OVERLAP: usize = 8;
@@ -123,6 +133,10 @@ pub(super) struct Dialler {
     next_hint: Instant,
     /// How far the pace of repeated attempts is used up.
     paced: Instant,
+    /// How late this node usually gets to do what is due.
+    lag: Duration,
+    /// When all lost members were made due last because one came back.
+    retried: Option<Instant>,
     random: u64,
 }
 
@@ -130,7 +144,25 @@ impl Dialler {
     /// Makes the dialler of `me`; `random` spreads the delays.
     pub(super) fn new(me: PeerId, random: u64, now: Instant) -> Self {
         let (targets, blind, dials) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        Self { me, targets, blind, dials, next_hint: now, paced: now, random }
+        let (lag, retried) = (Duration::ZERO, None);
+        Self { me, targets, blind, dials, next_hint: now, paced: now, lag, retried, random }
+    }
+
+    /// What was due was done so late. On a machine that does not keep up, further attempts would only add to what
+    /// delays the answers to those under way, until none comes in time any more.
+    pub(super) fn was_late(&mut self, late: Duration) {
+        self.lag = (self.lag * 7 + late.min(MOST_LAG)) / 8;
+    }
+
+    /// How long an attempt gets before the next one.
+    fn patience(&self, at_least: Duration) -> Duration {
+        let beside = BESIDE * u32::try_from(self.dials.len()).unwrap_or(u32::MAX);
+        at_least.max(self.lag * LAGS).max(beside)
+    }
+
+    fn most_dials(&self) -> usize {
+        let share = NO_LAG.as_secs_f64() / self.lag.max(NO_LAG).as_secs_f64();
+        ((MAX_DIALS as f64 * share) as usize).max(FEWEST_DIALS)
     }
 
     /// Learns where a peer may be. A better reason than the one known makes it due at once.
@@ -238,7 +270,7 @@ impl Dialler {
 
     /// Returns the next dial that is due. The caller starts it and reports its outcome under its connection id.
     pub(super) fn next(&mut self, now: Instant) -> Option<DialOpts> {
-        if self.dials.len() >= MAX_DIALS {
+        if self.dials.len() >= self.most_dials() {
             return None;
         }
         self.next_peer(now).or_else(|| self.next_blind(now))
@@ -246,6 +278,7 @@ impl Dialler {
 
     fn next_peer(&mut self, now: Instant) -> Option<DialOpts> {
         let (hints_due, paced) = (self.next_hint <= now, self.paced.saturating_duration_since(now) < BURST);
+        let probe = self.patience(PROBE);
         let (peer, target) = self
             .targets
             .iter_mut()
@@ -261,7 +294,7 @@ impl Dialler {
                 if target.is_paced() {
                     self.paced = self.paced.max(now) + PACE * u32::try_from(addresses.len()).unwrap_or(u32::MAX);
                 }
-                target.next = now + target.interval(now, &mut self.random);
+                target.next = now + target.interval(probe, now, &mut self.random);
             }
         }
         target.attempts = target.attempts.wrapping_add(1);
@@ -288,7 +321,7 @@ impl Dialler {
 
     /// When [`Dialler::next`] may have something again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        if self.dials.len() >= MAX_DIALS {
+        if self.dials.len() >= self.most_dials() {
             return None;
         }
         let peers = self.targets.values().filter(|target| target.is_wanted()).map(|target| match target.standing {
@@ -353,14 +386,16 @@ impl Dialler {
             }
             None => {}
         }
+        let greeting = self.patience(GREETING);
         if let Some(target) = self.targets.get_mut(&peer) {
             target.connected = true;
-            target.next = now + GREETING;
+            target.next = now + greeting;
         }
     }
 
     /// The hello with this peer succeeded.
     pub(super) fn admitted(&mut self, peer: &PeerId, now: Instant) {
+        let probe = self.patience(PROBE);
         let Some(target) = self.targets.get_mut(peer) else {
             return;
         };
@@ -370,8 +405,11 @@ impl Dialler {
         target.next = now + GREETING;
         if target.admitted.is_none() {
             target.admitted = Some(now);
-            // Only once a connection: it must not be worth a peer's while to come again and again.
-            if std::mem::take(&mut target.attempts) > 1 {
+            // Only once a connection: it must not be worth a peer's while to come again and again. Nor for each of many
+            // that come back together.
+            let may_retry = self.retried.is_none_or(|retried| retried + probe <= now);
+            if std::mem::take(&mut target.attempts) > 1 && may_retry {
+                self.retried = Some(now);
                 self.retry(now);
             }
         }
@@ -430,12 +468,12 @@ impl Target {
     }
 
     /// How long after this attempt of a member the next one follows.
-    fn interval(&self, now: Instant, random: &mut u64) -> Duration {
+    fn interval(&self, probe: Duration, now: Instant, random: &mut u64) -> Duration {
         if self.is_quic() {
             // It takes no turn of TCP's.
             return Duration::ZERO;
         }
-        spread(if self.is_long_lost(now) { PROBE_LONG_LOST } else { PROBE }, random)
+        spread(if self.is_long_lost(now) { PROBE_LONG_LOST } else { probe }, random)
     }
 
     fn is_quic(&self) -> bool {

@@ -68,6 +68,8 @@ pub(super) struct Worker {
     pub(super) listening: Vec<(ListenerId, Multiaddr)>,
     /// Something may be due earlier than the timer thinks.
     pub(super) stirred: bool,
+    /// When the timer fires.
+    due: Instant,
     commands: mpsc::Receiver<Command>,
     /// The addresses changed and the loop does not know yet.
     tell_addresses: bool,
@@ -119,6 +121,7 @@ impl Worker {
             last_exchange: 0,
             listening: Vec::new(),
             stirred: true,
+            due: now + FAR,
             commands,
             tell_addresses: false,
             wants_mdns: config.mdns,
@@ -144,8 +147,8 @@ impl Worker {
         tokio::pin!(timer);
         let told = loop {
             if std::mem::take(&mut self.stirred) {
-                let due = self.on_time(Instant::now());
-                timer.as_mut().reset(due);
+                self.on_time(Instant::now());
+                timer.as_mut().reset(self.due);
             }
             tokio::select! {
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
@@ -168,8 +171,11 @@ impl Worker {
         }
     }
 
-    /// Does what is due and returns when the next thing is.
-    fn on_time(&mut self, now: Instant) -> Instant {
+    /// Does what is due and notes when the next thing is.
+    fn on_time(&mut self, now: Instant) {
+        if self.due <= now {
+            self.dialler.was_late(now - self.due);
+        }
         if self.tell_addresses {
             self.publish_addresses();
         }
@@ -180,11 +186,11 @@ impl Worker {
         let surplus = self.prune(now);
         self.notice_counters(now);
         let retry = self.tell_addresses.then(|| now + Duration::from_millis(100));
-        [self.dialler.deadline(), doubts, connections, sessions, surplus, retry]
+        self.due = [self.dialler.deadline(), doubts, connections, sessions, surplus, retry]
             .into_iter()
             .flatten()
             .min()
-            .unwrap_or(now + FAR)
+            .unwrap_or(now + FAR);
     }
 
     fn dial(&mut self, now: Instant) {

@@ -195,6 +195,44 @@ fn only_so_many_dials_are_under_way() {
 }
 
 #[test]
+fn a_node_that_does_not_keep_up_dials_fewer_and_waits_longer_for_each() {
+    let (mut dialler, now) = dialler();
+    (1..=100).for_each(|_| dialler.was_late(Duration::from_secs(5)));
+    for port in 1..100 {
+        member(&mut dialler, port, now);
+    }
+    let dials: Vec<_> = std::iter::from_fn(|| dialler.next(now)).collect();
+    assert_eq!(dials.len(), FEWEST_DIALS);
+    assert_eq!(dialler.deadline(), None);
+    let (mut dialler, now) = self::dialler();
+    member(&mut dialler, 1, now);
+    (1..=100).for_each(|_| dialler.was_late(Duration::from_secs(5)));
+    let begun = unanswered(&mut dialler, now, Duration::from_secs(60), Duration::from_secs(2));
+    assert!((12..=20).contains(&begun.len()), "{}", begun.len());
+}
+
+#[test]
+fn having_slept_once_is_no_reason_to_dial_less() {
+    let (mut dialler, now) = dialler();
+    member(&mut dialler, 1, now);
+    dialler.was_late(Duration::from_secs(3600));
+    let begun = unanswered(&mut dialler, now, Duration::from_secs(60), Duration::from_secs(2));
+    assert!(longest_gap(&begun) <= Duration::from_millis(600), "{:?}", longest_gap(&begun));
+}
+
+#[test]
+fn members_that_come_back_together_do_not_each_make_all_others_due() {
+    let (mut dialler, now) = dialler();
+    let peers: Vec<PeerId> = (1..=20).map(|port| member(&mut dialler, port, now)).collect();
+    unanswered(&mut dialler, now, Duration::from_secs(60), Duration::from_secs(2));
+    let back = now + Duration::from_secs(60);
+    connect(&mut dialler, peers[0], back);
+    assert_eq!(std::iter::from_fn(|| dialler.next(back)).count(), 19);
+    connect(&mut dialler, peers[1], back);
+    assert!(dialler.next(back).is_none());
+}
+
+#[test]
 fn hearsay_does_not_push_out_where_a_member_was_found() {
     let (mut dialler, now) = dialler();
     let peer = PeerId::random();
