@@ -68,9 +68,11 @@ impl World {
         let others = nodes.len().saturating_sub(1);
         let Some((founder, rest)) = nodes.split_first_mut() else { return nodes };
         founder.up(&["--quiet"]);
-        for other in rest {
+        for (before, other) in rest.iter_mut().enumerate() {
             let ticket = founder.invite();
             other.up(&["--quiet", "--join", &ticket]);
+            // Each makes connections with all before it, which many that share a processor do not do at once in time.
+            other.wait_for_peers(before + 1);
         }
         for node in &nodes {
             node.wait_for_peers(others);
