@@ -28,6 +28,8 @@ use crate::{keys, listen};
 
 /// Most events of the store that wait for the loop.
 const STORE_EVENTS: usize = 4096;
+/// How often a port is looked for that is free.
+const LOOKS_FOR_PORT: u32 = 3;
 
 /// How a daemon is started.
 #[derive(Debug, Clone, Default)]
@@ -105,6 +107,7 @@ pub async fn run(options: Options, report: impl Fn(Report) + Send + Sync + 'stat
     let mut server = None;
     let mut ticket = options.join.clone().map(|ticket| join::Request { ticket, name: options.name.clone() });
     let mut waiting: Option<mpsc::Sender<Answer>> = None;
+    let mut looks = 1;
     loop {
         let started = tokio::select! {
             started = begin(&home, &options, ticket.take(), &report) => started,
@@ -133,7 +136,14 @@ pub async fn run(options: Options, report: impl Fn(Report) + Send + Sync + 'stat
             }
         }
         let outside = Outside { calls: &mut incoming, stop: &mut stop, report: &report };
-        let running = prepared.start(outside).map_err(|error| storage("a thread cannot be started", &error))?;
+        let running = match prepared.start(outside) {
+            // Something took the port since it was seen to be free; the next look finds another.
+            Err(NotStarted::Net(net::Error::Listen { .. })) if looks < LOOKS_FOR_PORT => {
+                looks += 1;
+                continue;
+            }
+            started => started.map_err(NotStarted::refusal)?,
+        };
         match running.run().await {
             Exit::Stop => return Ok(()),
             Exit::Join { request, answer } => {
@@ -207,14 +217,45 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn start(self, outside: Outside<'_>) -> Result<Loop<'_>, std::io::Error> {
+    fn start(self, outside: Outside<'_>) -> Result<Loop<'_>, NotStarted> {
         let (events, store_events) = mpsc::channel(STORE_EVENTS);
+        let (net, net_events) = Net::start(self.net)?;
         let store = self.database.start(events).map_err(std::io::Error::other)?;
-        let (net, net_events) = Net::start(self.net).map_err(std::io::Error::other)?;
         let clock = Clock::new();
         let (core, effects) = Core::new(clock.now(), self.start);
-        Loop::new(core, effects, clock, Workers { net, net_events, store, store_events }, outside)
+        Ok(Loop::new(core, effects, clock, Workers { net, net_events, store, store_events }, outside)?)
     }
+}
+
+/// A node could not be started.
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    #[error(transparent)]
+    Thread(#[from] std::io::Error),
+}
+
+impl NotStarted {
+    fn refusal(self) -> Error {
+        match self {
+            Self::Net(error @ net::Error::Listen { .. }) => refused(
+                ErrorCode::Conflict,
+                format!("{error}: {}", cause(&error)),
+                "stop what uses the port, or listen elsewhere: --listen IP:PORT",
+            ),
+            Self::Net(error @ (net::Error::Key | net::Error::Transport(_))) => {
+                refused(ErrorCode::Internal, error.to_string(), "start again with \"fedp2p up\"")
+            }
+            Self::Thread(error) => storage("a thread cannot be started", &error),
+        }
+    }
+}
+
+/// The innermost reason that says something.
+fn cause(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.map(ToString::to_string).filter(|text| !text.is_empty()).last().unwrap_or_default()
 }
 
 pub(crate) fn now_ms() -> u64 {

@@ -37,6 +37,26 @@ fn a_home_in_use_is_refused_and_its_process_named() {
 }
 
 #[test]
+fn a_port_in_use_is_named_with_what_to_do() {
+    let world = World::new();
+    let taichi = world.node("taichi");
+    for transport in ["tcp", "udp"] {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let udp = std::net::UdpSocket::bind(address).unwrap();
+        match transport {
+            "tcp" => drop(udp),
+            _ => drop(tcp),
+        }
+        let refused = taichi.cli(&["up", "--listen", &address.to_string(), "--no-mdns"]);
+        assert_eq!(refused.code, 1);
+        assert!(refused.stderr.contains(&format!("/{transport}/{}", address.port())), "{refused:#?}");
+        assert!(refused.stderr.contains("in use"), "{refused:#?}");
+        assert!(refused.hint().contains("--listen IP:PORT"), "{refused:#?}");
+    }
+}
+
+#[test]
 fn a_damaged_key_a_lost_key_and_an_open_key_are_refused() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::new();
