@@ -5,9 +5,11 @@
 //!
 //! A member that is lost is tried twice a second for a day, then twice a minute, without waiting for one attempt to end
 //! before the next: the first request that reaches it after a cut of any length connects. All attempts together keep to
-//! [`PACE`]. When one member is back all others are due at once, for what cut it off has ended. A member that answers
-//! and refuses is left alone for ever longer, up to eight seconds. What was only heard of on the local network is
-//! dialled a few times a second at most and, when its hello fails, left alone for up to ten minutes.
+//! [`PACE`]. A node whose own work is late dials fewer at a time and waits longer, or many nodes that share a processor
+//! and start together would only make each other's answers late. When one member is back all others are due at once, for
+//! what cut it off has ended. A member that answers and refuses is left alone for ever longer, up to eight seconds. What
+//! was only heard of on the local network is dialled a few times a second at most and, when its hello fails, left alone
+//! for up to ten minutes.
 //!
 //! Invariants: a peer whose connection is admitted and not in doubt is not dialled; at most [`MAX_DIALS`] dials are
 //! under way, and at most [`MAX_OVERLAP`] to one peer.
@@ -25,16 +27,20 @@ use super::address;
 
 /// Most dials at one time.
 const MAX_DIALS: usize = 64;
-/// As many when this machine does not keep up with its work.
-const FEWEST_DIALS: usize = 2;
-/// Up to which lag as many dials as there may be are under way at a time; beyond it fewer, in proportion.
-const NO_LAG: Duration = Duration::from_millis(16);
-/// More than this counts as this much: a machine that slept was not busy.
-const MOST_LAG: Duration = Duration::from_millis(500);
-/// Times the lag that an attempt waits for its answer before the next one.
-const LAGS: u32 = 8;
-/// How long it waits at least for each dial that is under way; making a connection takes some milliseconds of work.
+/// How long a dial counts as new at least. One that is out for longer is probably not answered, and costs nothing.
+const NEW: Duration = Duration::from_secs(2);
+/// Up to which lag there may be as many new dials as there may be dials; beyond it fewer, in proportion.
+const NO_LAG: Duration = Duration::from_millis(8);
+/// More than this counts as this much.
+const MOST_LAG: Duration = Duration::from_millis(100);
+/// What is late by so much was not busy: the machine slept, or the process was stopped.
+const SLEPT: Duration = Duration::from_secs(5);
+/// Times the lag that an attempt waits for its answer before the next one; each end has several turns in making one.
+const LAGS: u32 = 32;
+/// How long an attempt waits at least for each dial under way; making a connection takes some milliseconds of work.
 const BESIDE: Duration = Duration::from_millis(20);
+/// How long it waits at most for them: those that nobody answers cost nothing.
+const MOST_BESIDE: Duration = Duration::from_millis(700);
 /// Most dials of one member at one time. Over TCP a dial that nobody answers ends after two seconds, over QUIC after
 /// five, so this holds up none.
 const MAX_OVERLAP: usize = 8;
@@ -118,9 +124,40 @@ struct Blind {
 }
 
 #[derive(Debug)]
-enum Dial {
+enum Dialled {
     Peer(PeerId),
     Blind(usize),
+}
+
+#[derive(Debug)]
+struct Dial {
+    to: Dialled,
+    begun: Instant,
+}
+
+/// How late this node lately did what was due.
+#[derive(Debug)]
+struct Lag {
+    late: Duration,
+    at: Instant,
+}
+
+impl Lag {
+    /// What is left of it: half after each second in which nothing was due.
+    fn now(&self, now: Instant) -> Duration {
+        self.late.mul_f64(self.weight(now))
+    }
+
+    /// How much of it still counts.
+    fn weight(&self, now: Instant) -> f64 {
+        0.5_f64.powf(now.saturating_duration_since(self.at).as_secs_f64())
+    }
+
+    /// A mean over about a second, and over some turns at least.
+    fn with(&self, late: Duration, now: Instant) -> Self {
+        let old = self.weight(now).min(0.875);
+        Self { late: self.late.mul_f64(old) + late.mul_f64(1.0 - old), at: now }
+    }
 }
 
 /// The machine.
@@ -133,8 +170,7 @@ pub(super) struct Dialler {
     next_hint: Instant,
     /// How far the pace of repeated attempts is used up.
     paced: Instant,
-    /// How late this node usually gets to do what is due.
-    lag: Duration,
+    lag: Lag,
     /// When all lost members were made due last because one came back.
     retried: Option<Instant>,
     random: u64,
@@ -144,25 +180,43 @@ impl Dialler {
     /// Makes the dialler of `me`; `random` spreads the delays.
     pub(super) fn new(me: PeerId, random: u64, now: Instant) -> Self {
         let (targets, blind, dials) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        let (lag, retried) = (Duration::ZERO, None);
-        Self { me, targets, blind, dials, next_hint: now, paced: now, lag, retried, random }
+        let lag = Lag { late: Duration::ZERO, at: now };
+        Self { me, targets, blind, dials, next_hint: now, paced: now, lag, retried: None, random }
     }
 
     /// What was due was done so late. On a machine that does not keep up, further attempts would only add to what
     /// delays the answers to those under way, until none comes in time any more.
-    pub(super) fn was_late(&mut self, late: Duration) {
-        self.lag = (self.lag * 7 + late.min(MOST_LAG)) / 8;
+    pub(super) fn was_late(&mut self, late: Duration, now: Instant) {
+        if late < SLEPT {
+            self.lag = self.lag.with(late.min(MOST_LAG), now);
+        }
     }
 
     /// How long an attempt gets before the next one.
-    fn patience(&self, at_least: Duration) -> Duration {
+    fn patience(&self, at_least: Duration, now: Instant) -> Duration {
         let beside = BESIDE * u32::try_from(self.dials.len()).unwrap_or(u32::MAX);
-        at_least.max(self.lag * LAGS).max(beside)
+        at_least.max(self.lag.now(now) * LAGS).max(beside.min(MOST_BESIDE))
     }
 
-    fn most_dials(&self) -> usize {
-        let share = NO_LAG.as_secs_f64() / self.lag.max(NO_LAG).as_secs_f64();
-        ((MAX_DIALS as f64 * share) as usize).max(FEWEST_DIALS)
+    /// Until when each dial that is new counts as that.
+    fn new_dials(&self, now: Instant) -> impl Iterator<Item = Instant> {
+        let time = NEW.max(self.lag.now(now) * LAGS);
+        self.dials.values().map(move |dial| dial.begun + time).filter(move |until| *until > now)
+    }
+
+    /// From when on there may be another dial; `None` if one has to end first.
+    fn room(&self, now: Instant) -> Option<Instant> {
+        if self.dials.len() >= MAX_DIALS {
+            return None;
+        }
+        let share = NO_LAG.as_secs_f64() / self.lag.now(now).max(NO_LAG).as_secs_f64();
+        let most = (MAX_DIALS as f64 * share) as usize;
+        let mut new: Vec<Instant> = self.new_dials(now).collect();
+        if new.len() < most {
+            return Some(now);
+        }
+        new.sort_unstable();
+        Some(new[new.len() - most])
     }
 
     /// Learns where a peer may be. A better reason than the one known makes it due at once.
@@ -270,7 +324,7 @@ impl Dialler {
 
     /// Returns the next dial that is due. The caller starts it and reports its outcome under its connection id.
     pub(super) fn next(&mut self, now: Instant) -> Option<DialOpts> {
-        if self.dials.len() >= self.most_dials() {
+        if self.room(now).is_none_or(|from| from > now) {
             return None;
         }
         self.next_peer(now).or_else(|| self.next_blind(now))
@@ -278,7 +332,7 @@ impl Dialler {
 
     fn next_peer(&mut self, now: Instant) -> Option<DialOpts> {
         let (hints_due, paced) = (self.next_hint <= now, self.paced.saturating_duration_since(now) < BURST);
-        let probe = self.patience(PROBE);
+        let probe = self.patience(PROBE, now);
         let (peer, target) = self
             .targets
             .iter_mut()
@@ -303,7 +357,7 @@ impl Dialler {
         // port that we listen on would make one broken one of them: TCP's simultaneous open.
         let options =
             DialOpts::peer_id(*peer).condition(PeerCondition::Always).addresses(addresses).allocate_new_port().build();
-        self.dials.insert(options.connection_id(), Dial::Peer(*peer));
+        self.dials.insert(options.connection_id(), Dial { to: Dialled::Peer(*peer), begun: now });
         Some(options)
     }
 
@@ -315,15 +369,13 @@ impl Dialler {
         })?;
         blind.dialling = true;
         let options = DialOpts::unknown_peer_id().address(blind.address.clone()).allocate_new_port().build();
-        self.dials.insert(options.connection_id(), Dial::Blind(at));
+        self.dials.insert(options.connection_id(), Dial { to: Dialled::Blind(at), begun: now });
         Some(options)
     }
 
-    /// When [`Dialler::next`] may have something again.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        if self.dials.len() >= self.most_dials() {
-            return None;
-        }
+    /// When [`Dialler::next`] may have something again; `None` also if that is after a dial has ended.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let room = self.room(now)?;
         let peers = self.targets.values().filter(|target| target.is_wanted()).map(|target| match target.standing {
             Standing::Hint => target.due().max(self.next_hint),
             // The pace is kept in steps, so that many lost members do not wake us for each.
@@ -338,13 +390,13 @@ impl Dialler {
             .iter()
             .filter(|blind| !blind.dialling && !blind.peer.as_ref().is_some_and(is_connected))
             .map(|blind| blind.next);
-        peers.chain(blind).min()
+        peers.chain(blind).min().map(|due| due.max(room))
     }
 
     /// Somebody else answers at this address. It would win every race against the right one, so it goes.
     pub(super) fn forget_address(&mut self, connection: ConnectionId, address: &Multiaddr) {
         let (bare, _) = address::split_peer(address.clone());
-        if let Some(Dial::Peer(peer)) = self.dials.get(&connection)
+        if let Some(Dial { to: Dialled::Peer(peer), .. }) = self.dials.get(&connection)
             && let Some(target) = self.targets.get_mut(peer)
         {
             target.addresses.retain(|known| *known != bare);
@@ -353,8 +405,9 @@ impl Dialler {
 
     /// A dial failed.
     pub(super) fn failed(&mut self, connection: ConnectionId, now: Instant) {
-        match self.dials.remove(&connection) {
-            Some(Dial::Peer(peer)) => {
+        let probe = self.patience(PROBE, now);
+        match self.dials.remove(&connection).map(|dial| dial.to) {
+            Some(Dialled::Peer(peer)) => {
                 if let Some(target) = self.targets.get_mut(&peer) {
                     target.dialling -= 1;
                     if target.standing != Standing::Member {
@@ -362,10 +415,10 @@ impl Dialler {
                     }
                 }
             }
-            Some(Dial::Blind(at)) => {
+            Some(Dialled::Blind(at)) => {
                 let blind = &mut self.blind[at];
                 blind.dialling = false;
-                blind.next = now + spread(PROBE, &mut self.random);
+                blind.next = now + spread(probe, &mut self.random);
             }
             None => {}
         }
@@ -373,20 +426,20 @@ impl Dialler {
 
     /// A connection came to be, dialled by either end.
     pub(super) fn connected(&mut self, connection: ConnectionId, peer: PeerId, remote: &Multiaddr, now: Instant) {
-        match self.dials.remove(&connection) {
-            Some(Dial::Peer(dialled)) => {
+        match self.dials.remove(&connection).map(|dial| dial.to) {
+            Some(Dialled::Peer(dialled)) => {
                 if let Some(target) = self.targets.get_mut(&dialled) {
                     target.dialling -= 1;
                 }
             }
-            Some(Dial::Blind(at)) => {
+            Some(Dialled::Blind(at)) => {
                 self.blind[at].dialling = false;
                 self.blind[at].peer = Some(peer);
                 self.learn(peer, vec![address::split_peer(remote.clone()).0], Standing::Member, now);
             }
             None => {}
         }
-        let greeting = self.patience(GREETING);
+        let greeting = self.patience(GREETING, now);
         if let Some(target) = self.targets.get_mut(&peer) {
             target.connected = true;
             target.next = now + greeting;
@@ -395,7 +448,7 @@ impl Dialler {
 
     /// The hello with this peer succeeded.
     pub(super) fn admitted(&mut self, peer: &PeerId, now: Instant) {
-        let probe = self.patience(PROBE);
+        let probe = self.patience(PROBE, now);
         let Some(target) = self.targets.get_mut(peer) else {
             return;
         };
@@ -405,10 +458,10 @@ impl Dialler {
         target.next = now + GREETING;
         if target.admitted.is_none() {
             target.admitted = Some(now);
-            // Only once a connection: it must not be worth a peer's while to come again and again. Nor for each of many
-            // that come back together.
-            let may_retry = self.retried.is_none_or(|retried| retried + probe <= now);
-            if std::mem::take(&mut target.attempts) > 1 && may_retry {
+            // Only once a connection: it must not be worth a peer's while to come again and again. And of many that come
+            // back together not for each.
+            let is_first = self.retried.is_none_or(|retried| retried + probe <= now);
+            if std::mem::take(&mut target.attempts) > 1 && is_first {
                 self.retried = Some(now);
                 self.retry(now);
             }

@@ -174,7 +174,7 @@ impl Worker {
     /// Does what is due and notes when the next thing is.
     fn on_time(&mut self, now: Instant) {
         if self.due <= now {
-            self.dialler.was_late(now - self.due);
+            self.dialler.was_late(now - self.due, now);
         }
         if self.tell_addresses {
             self.publish_addresses();
@@ -186,7 +186,7 @@ impl Worker {
         let surplus = self.prune(now);
         self.notice_counters(now);
         let retry = self.tell_addresses.then(|| now + Duration::from_millis(100));
-        self.due = [self.dialler.deadline(), doubts, connections, sessions, surplus, retry]
+        self.due = [self.dialler.deadline(now), doubts, connections, sessions, surplus, retry]
             .into_iter()
             .flatten()
             .min()
