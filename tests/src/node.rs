@@ -1,28 +1,34 @@
 //! A node: its home folder, its daemon, and its clients.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
 
-use fedp2p_node::client::{CallError, Client, Watch};
+use fedp2p_node::client::Client;
 use fedp2p_node::home::Home;
 use fedp2p_protocols::api::message::{DeliveryState, Message};
-use fedp2p_protocols::api::watch::{Event, Topic};
-use fedp2p_protocols::api::{Caller, Operation, agents, history, inbox, invite, peers, send, status, surfaced, watch};
+use fedp2p_protocols::api::{Caller, Operation, agents, history, inbox, invite, peers, status, surfaced};
 use fedp2p_protocols::id::OpId;
 use fedp2p_protocols::pulse::AgentKind;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use crate::measure::Process;
 use crate::world::{Folder, PERSON, bare};
 use crate::{PATIENCE, binary, eventually, holds};
+
+mod following;
+mod session;
+
+use following::Printed;
+
+pub use following::Following;
+pub use session::{Events, Session, message};
 
 /// A home folder with or without a daemon. The daemon is killed when this is dropped.
 #[derive(Debug)]
@@ -83,50 +89,6 @@ impl Output {
 struct Daemon {
     child: Child,
     printed: Arc<Printed>,
-}
-
-#[derive(Debug, Default)]
-struct Printed {
-    lines: Mutex<Lines>,
-    more: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Lines {
-    lines: Vec<Value>,
-    ended: bool,
-}
-
-impl Printed {
-    fn follow(self: Arc<Self>, output: impl Read + Send + 'static) {
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines() {
-                let Ok(line) = line else { break };
-                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                self.lines.lock().unwrap().lines.push(value);
-                self.more.notify_all();
-            }
-            self.lines.lock().unwrap().ended = true;
-            self.more.notify_all();
-        });
-    }
-
-    /// Waits for a line that `pick` takes; nothing if the output ends before.
-    fn wait<T>(&self, what: &str, mut pick: impl FnMut(&Value) -> Option<T>) -> Option<T> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.lines.lock().unwrap();
-        loop {
-            if let Some(found) = lines.lines.iter().find_map(&mut pick) {
-                return Some(found);
-            }
-            if lines.ended {
-                return None;
-            }
-            let left = deadline.checked_duration_since(Instant::now());
-            let left = left.unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}; printed: {:#?}", lines.lines));
-            lines = self.more.wait_timeout(lines, left).unwrap().0;
-        }
-    }
 }
 
 impl Node {
@@ -556,126 +518,6 @@ impl Drop for Node {
             eprintln!("--- last lines of {} ---", self.name);
             lines.lines[last..].iter().for_each(|line| eprintln!("{line}"));
         }
-    }
-}
-
-/// A command that stays. It is killed when this is dropped.
-#[derive(Debug)]
-pub struct Following {
-    child: Child,
-    printed: Arc<Printed>,
-}
-
-impl Following {
-    /// Waits until it has printed a line that contains `text`; lines of JSON count as their text.
-    ///
-    /// # Panics
-    /// If it ends before.
-    pub fn wait_for(&self, text: &str) {
-        let contains = |line: &Value| line.to_string().contains(text).then_some(());
-        self.printed.wait(text, contains).unwrap_or_else(|| panic!("ended without printing {text:?}"));
-    }
-
-    /// Interrupts it as Ctrl-C does and returns its exit code.
-    pub fn interrupt(&mut self) -> i32 {
-        self.signal(Signal::INT);
-        self.wait_for_end()
-    }
-
-    /// Interrupts it as Ctrl-C does.
-    pub fn signal_interrupt(&self) {
-        self.signal(Signal::INT);
-    }
-
-    /// Kills it at once, and waits for the end.
-    pub fn kill(&mut self) {
-        self.signal(Signal::KILL);
-        self.wait_for_end();
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-
-    /// Waits for its end and returns its exit code.
-    pub fn wait_for_end(&mut self) -> i32 {
-        eventually("the command ends", || {
-            let ended = self.child.try_wait().unwrap();
-            ended.map(code).ok_or_else(|| "it runs".to_owned())
-        })
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// A message to one or several agents, or to everybody.
-pub fn message(to: &[&str], text: &str) -> send::Request {
-    let to = to.iter().map(|to| (*to).to_owned()).collect();
-    send::Request { to, text: text.to_owned(), ..send::Request::default() }
-}
-
-/// A client with its own runtime, for tests that are not asynchronous.
-#[derive(Debug)]
-pub struct Session {
-    client: Client,
-    runtime: Runtime,
-}
-
-impl Session {
-    /// Makes one call.
-    ///
-    /// # Errors
-    /// As the client's.
-    pub fn call<O: Operation>(&mut self, operation: O) -> Result<O::Reply, CallError> {
-        self.runtime.block_on(self.client.call(operation))
-    }
-
-    /// Sets how long the calls from now on wait for their answers.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.client.set_patience(patience);
-    }
-
-    /// Watches what happens.
-    ///
-    /// # Panics
-    /// If that is refused.
-    pub fn watch(self, topics: &[Topic]) -> Events {
-        let request = watch::Request { topics: topics.to_vec(), ..Default::default() };
-        let watch = self.runtime.block_on(self.client.watch(request)).unwrap();
-        Events { watch, runtime: self.runtime }
-    }
-}
-
-/// The events of a daemon.
-#[derive(Debug)]
-pub struct Events {
-    watch: Watch,
-    runtime: Runtime,
-}
-
-impl Events {
-    /// Waits for the next event that `pick` takes.
-    ///
-    /// # Panics
-    /// If none comes.
-    #[track_caller]
-    pub fn wait<T>(&mut self, what: &str, mut pick: impl FnMut(Event) -> Option<T>) -> T {
-        let events = async {
-            loop {
-                let event = self.watch.next().await.unwrap().expect("the daemon runs");
-                if let Some(found) = pick(event) {
-                    return found;
-                }
-            }
-        };
-        let found = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, events).await });
-        found.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
     }
 }
 
