@@ -24,6 +24,18 @@ struct Found {
     played: Duration,
 }
 
+impl Found {
+    /// A line of the table.
+    fn cells(&self) -> String {
+        let (by, invariant) = match &self.by {
+            Some((scenario, seed, invariant)) => (format!("{scenario}, seed {seed}"), invariant.as_str()),
+            None => ("**nothing**".to_owned(), ""),
+        };
+        let played = self.played.as_secs_f64();
+        format!("| {} | {} | {by} | {invariant} | {played:.1} s |", self.bug, self.about)
+    }
+}
+
 /// How a copy is built: what changes from bug to bug quickly, what does not once and well.
 const PROFILE: [&str; 5] = [
     "profile.release.lto=\"off\"",
@@ -65,7 +77,9 @@ pub(crate) fn plant(only: Option<&str>, seeds: u64) -> Result<(bool, String), St
     let mut rows = Vec::new();
     for bug in all.into_iter().filter(|name| only.is_none_or(|only| only == name)) {
         say(&format!("planting {bug}"));
-        rows.push(find(&workspace, &copied, bug, seeds)?);
+        let row = find(&workspace, &copied, bug, seeds)?;
+        say(&row.cells());
+        rows.push(row);
     }
     let found = rows.iter().all(|row| row.by.is_some());
     Ok((found, table(&rows, started.elapsed())))
@@ -74,12 +88,8 @@ pub(crate) fn plant(only: Option<&str>, seeds: u64) -> Result<(bool, String), St
 fn table(rows: &[Found], took: Duration) -> String {
     let mut text = "| bug | what is wrong | found by | invariant | played |\n|---|---|---|---|---:|".to_owned();
     for row in rows {
-        let (by, invariant) = match &row.by {
-            Some((scenario, seed, invariant)) => (format!("{scenario}, seed {seed}"), invariant.as_str()),
-            None => ("**nothing**".to_owned(), ""),
-        };
-        let played = row.played.as_secs_f64();
-        text.push_str(&format!("\n| {} | {} | {by} | {invariant} | {played:.1} s |", row.bug, row.about));
+        text.push('\n');
+        text.push_str(&row.cells());
     }
     let found = rows.iter().filter(|row| row.by.is_some()).count();
     text.push_str(&format!("\n\n{found} of {} found in {:.0} s, builds included", rows.len(), took.as_secs_f64()));

@@ -10,7 +10,8 @@
 //!
 //! The first line that is not a remark names the columns. The first column is the x axis and never falls; each other
 //! column is a line of the picture. The end of a name is its unit (`_ms`, `_s`, `_us`, `_mib`, `_mb`, `_bytes`,
-//! `_percent`, `_per_s`, `_mb_per_s`, …); columns of one unit share a panel, whose title is what their names begin with.
+//! `_percent`, `_per_s`, `_mb_per_s`, …; or ` ms`, ` %`, …); columns of one unit share a panel, whose title is what their
+//! names begin with.
 //! An empty cell is no point. `# title: …` stands above the picture, `# log: x`, `y` or `xy` makes axes logarithmic, and
 //! `# y: …` names the vertical axis where there is one panel; other lines that begin with `#` are remarks.
 //!
@@ -31,7 +32,8 @@ use table::{MAX_FILE_BYTES, Table};
 
 const FORMAT: &str = "\
 The first line of a file names the columns: the x axis, then one line of the picture each.
-The end of a name is its unit (pulse_p50_ms, memory_mib, lost_percent, sent_mb_per_s);
+The end of a name is its unit (pulse_p50_ms, memory_mib, lost_percent, sent_mb_per_s;
+or after a space as people write it, as in lost %);
 columns of one unit share a panel. An empty cell is no point. x never falls.
 Remarks before the figures set up the picture:
 

@@ -16,7 +16,8 @@ pub(super) const MAX_UNITS: usize = 4;
 /// Longest name of a column and longest title, in characters.
 pub(super) const MAX_TEXT: usize = 100;
 
-/// Endings of column names that are units, and how the unit is written. Longer ones stand before those they end in.
+/// Endings of column names that are units, and how the unit is written, which may stand there too after a space. Longer
+/// ones stand before those they end in.
 const UNITS: [(&str, &str); 26] = [
     ("mb_per_s", "MB/s"),
     ("mib_per_s", "MiB/s"),
@@ -119,8 +120,9 @@ pub(super) struct Table {
 impl Name {
     fn read(text: &str) -> Self {
         let found = UNITS.iter().find_map(|(ending, unit)| {
-            let rest = text.strip_suffix(ending)?;
-            Some((rest.strip_suffix('_')?, *unit)).filter(|(words, _)| !words.is_empty())
+            let as_ending = text.strip_suffix(ending).and_then(|rest| rest.strip_suffix('_'));
+            let as_written = || text.strip_suffix(unit).and_then(|rest| rest.strip_suffix(' '));
+            Some((as_ending.or_else(as_written)?, *unit)).filter(|(words, _)| !words.is_empty())
         });
         let (words, unit) = found.unwrap_or((text, ""));
         Self { words: words.replace('_', " "), unit }
@@ -288,6 +290,9 @@ mod tests {
         assert_eq!(table.series[0].points, [(3.0, 0.5), (10.0, 2.0)]);
         assert_eq!(table.series[1].name, Name { words: "sent".to_owned(), unit: "MB/s" });
         assert_eq!(table.series[1].points, [(10.0, 7.0)], "an empty cell is no point");
+        let table = Table::read("nodes,idle each %,resident MB,open files\n3,0.1,28,32\n").unwrap();
+        let units: Vec<&str> = table.series.iter().map(|series| series.name.unit).collect();
+        assert_eq!(units, ["%", "MB", ""], "a unit may also be written as people write it");
     }
 
     #[test]
