@@ -104,7 +104,11 @@ pub struct Curve {
 impl Curve {
     /// Makes a curve without rows. `log` names the axes that are drawn by powers of ten: `x`, `y`, `xy` or nothing.
     /// Columns have their units in their names.
+    ///
+    /// # Panics
+    /// If a name has a comma, which would be two columns of the file.
     pub fn new(name: &'static str, title: &'static str, log: &'static str, columns: &[&str]) -> Self {
+        assert!(columns.iter().all(|column| !column.contains(',')), "{name}");
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();
         Self { name, title, log, columns, rows: Vec::new() }
     }

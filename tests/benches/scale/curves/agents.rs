@@ -19,7 +19,7 @@ pub(super) fn measure(most: usize) -> Vec<Curve> {
         "agents",
         "message p50 ms",
         "message p99 ms",
-        "send to everybody, the call p50 ms",
+        "call that sends to everybody p50 ms",
         "pulse on the last node p50 ms",
         "pulse p99 ms",
     ];

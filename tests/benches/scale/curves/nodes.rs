@@ -18,7 +18,7 @@ const PULSES: usize = 200;
 pub(super) fn measure(most: usize) -> Vec<Curve> {
     let latency = ["nodes", "message p50 ms", "message p99 ms", "pulse on the last node p50 ms", "pulse p99 ms"];
     let mut latency = Curve::new("nodes_latency", "Latency over the number of nodes", "xy", &latency);
-    let cost = ["nodes", "idle, each %", "a message, all daemons together ms", "a pulse change, all together ms"];
+    let cost = ["nodes", "idle each %", "message by all daemons ms", "pulse change by all daemons ms"];
     let mut cost = Curve::new("nodes_cpu", "Processor over the number of nodes", "xy", &cost);
     let memory = ["nodes", "resident MB", "peak MB", "home folder MB", "open files", "threads"];
     let mut memory = Curve::new("nodes_memory", "One daemon over the number of nodes", "x", &memory);
