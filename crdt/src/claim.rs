@@ -240,6 +240,26 @@ impl<'a> Claims<'a> {
         self.standings.get(fence)
     }
 
+    /// Who has it in the end, of a claim that another gave way to: that one may have given way to a third, or got another
+    /// number.
+    pub fn ahead(&self, of: &Fence) -> Fence {
+        let mut seen = BTreeSet::from([*of]);
+        let mut at = *of;
+        while let Some(standing) = self.get(&at) {
+            let next = match standing.state {
+                State::Lost { to } => Some(to),
+                State::Tentative | State::Confirmed | State::Ended(_) => None,
+            };
+            let renumbered = standing.claim.ended.filter(|ended| ended.cause == End::Renumbered);
+            // What others say of themselves may go round in a circle.
+            match renumbered.and_then(|ended| ended.to).or(next).filter(|next| seen.insert(*next)) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        at
+    }
+
     /// The counter of the next claim of any node that has seen these: above all of them, and above what there may have been.
     pub fn next_counter(&self) -> u64 {
         let known = self.standings.last_key_value().map_or(1, |(last, _)| last.counter.saturating_add(1));

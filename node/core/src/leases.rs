@@ -362,7 +362,8 @@ impl Core {
         let ended = Some(Ended { cause: End::Lost, to: Some(to), at: self.now.wall_ms });
         decisions.put(own, Claim { ended, ..own.claim.clone() });
         decisions.settled.push((own.fence, None));
-        decisions.tell(own, self.lost_text(claims, own, &to), Some(to));
+        let ahead = claims.ahead(&to);
+        decisions.tell(own, self.lost_text(claims, own, &ahead), Some(ahead));
     }
 
     /// When a claim of this node that others took over, although its lease had not run out, may be renewed against them.
@@ -392,7 +393,9 @@ impl Core {
         let winner = claims.get(to).map(|winner| AgentId { node: to.node, name: winner.claim.by.clone() });
         let by = winner.map_or_else(|| self.members.display(&to.node), |winner| self.address(&winner).to_string());
         let (counter, what) = (own.fence.counter, &own.claim.resource);
-        format!("your claim {counter} on {what} was lost to claim {} of {by}; stop working on it", to.counter)
+        let tentative = claims.get(to).is_some_and(|winner| winner.state == State::Tentative);
+        let so_far = if tentative { ", which is ahead of it and not confirmed yet" } else { "" };
+        format!("your claim {counter} on {what} was lost to claim {} of {by}{so_far}; stop working on it", to.counter)
     }
 
     /// When something about a claim will be due.

@@ -156,11 +156,15 @@ impl Core {
     /// The number of this voter's next ballot on a proposal.
     ///
     /// # Errors
-    /// If it has changed its mind too often, or there are too many ballots; an answer can always be taken back.
+    /// If it has changed its mind too often, or there are too many ballots; an answer can always be taken back, once.
     pub(crate) fn next_ballot(&self, key: &ProposalKey, voter: &AgentName, next: &Ballot) -> Result<u32, Error> {
         let own = self.documents.content(&self.lobby, &self.me());
         let of_voter = || own.ballots_on(key).filter(|(place, _)| place.voter == *voter);
         let takes_back = next.choices.is_empty();
+        if takes_back && of_voter().last().is_none_or(|(_, last)| last.choices.is_empty()) {
+            return Err(Error::new(ErrorCode::Conflict, format!("no vote of {voter} on {:?} stands", key.id))
+                .hint("name an option to vote"));
+        }
         if own.ballots.len() >= MAX_BALLOTS && !takes_back {
             let message = format!("the agents of this node have {MAX_BALLOTS} answers to questions that are not over");
             return Err(Error::new(ErrorCode::TooLarge, message).hint("wait until those who asked have closed some"));

@@ -174,11 +174,15 @@ impl Core {
     /// Why a call gets no claim.
     pub(crate) fn claim_refusal(&self, claims: &Claims<'_>, fence: &Fence, lost: Option<&Standing<'_>>) -> Error {
         let winner = lost.and_then(|lost| match lost.state {
-            State::Lost { to } => Some((lost, claims.get(&to)?)),
+            State::Lost { to } => Some((lost, claims.get(&claims.ahead(&to))?)),
             State::Tentative | State::Confirmed | State::Ended(_) => None,
         });
         match winner {
-            Some((lost, winner)) => self.held(&lost.claim.resource, claims, winner),
+            Some((lost, winner)) if winner.is_live() => self.held(&lost.claim.resource, claims, winner),
+            Some((lost, _)) => {
+                let message = format!("{} was lost to another, who gave it up by now", lost.claim.resource);
+                Error::new(ErrorCode::Conflict, message).hint("claim it again")
+            }
             None => has_ended(&fence.counter.to_string()),
         }
     }
@@ -366,11 +370,14 @@ impl Core {
             self.address(&AgentId { node: standing.fence.node, name: standing.claim.by.clone() })
         };
         let lost_to = match standing.state {
-            State::Lost { to } => Some(shown::Winner {
-                id: self.claim_id(claims, &to),
-                by: claims.get(&to).map(address),
-                node: self.members.name(&to.node).cloned(),
-            }),
+            State::Lost { to } => {
+                let ahead = claims.ahead(&to);
+                Some(shown::Winner {
+                    id: self.claim_id(claims, &ahead),
+                    by: claims.get(&ahead).map(address),
+                    node: self.members.name(&ahead.node).cloned(),
+                })
+            }
             State::Tentative | State::Confirmed | State::Ended(_) => None,
         };
         let members = u32::try_from(self.claim_members().len()).unwrap_or(u32::MAX);

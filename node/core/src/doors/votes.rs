@@ -270,10 +270,6 @@ impl Core {
         };
         let electorate = proposal.rules.electorate.clone();
         let number = self.next_ballot(&key, &caller.name, &ballot)?;
-        if ballot.choices.is_empty() && number == 1 {
-            return Err(Error::new(ErrorCode::Conflict, format!("{} has not voted on {:?}", caller.name, request.id))
-                .hint("name an option to vote"));
-        }
         ballot.proven = self.prove_voter(caller, &electorate, request.pin.as_deref())?;
         let place = BallotPlace { proposal: key.clone(), voter: caller.name.clone(), number };
         let mut entries = Entries::default();

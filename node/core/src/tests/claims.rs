@@ -10,7 +10,7 @@ use super::*;
 const TTL_S: u32 = 60;
 const SETTLED: Duration = Duration::from_millis(2_100);
 
-fn take(files: &[&str]) -> claim_take::Request {
+pub(super) fn take(files: &[&str]) -> claim_take::Request {
     claim_take::Request {
         repository: "fedp2p".parse().unwrap(),
         files: files.iter().map(ToString::to_string).collect(),

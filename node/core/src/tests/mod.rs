@@ -16,6 +16,7 @@ mod hostile;
 mod hostile_votes;
 mod ingest;
 mod lost;
+mod made;
 mod notes;
 mod pages;
 mod polls;

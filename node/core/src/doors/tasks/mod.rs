@@ -231,8 +231,17 @@ impl Core {
     /// Finds a task by `id` or `id@node`.
     pub(crate) fn find_task(&self, text: &str) -> Result<(TaskKey, Standing<'_>), Error> {
         let picture = self.documents.picture(&self.lobby);
-        let tasks = picture.tasks().map(|(key, _)| (key.node, key.id.to_string()));
-        let (node, id) = self.find_on_node(text, tasks, "task", LISTING)?;
+        let tasks = || picture.tasks().map(|(key, _)| key);
+        let find = |tasks: &mut dyn Iterator<Item = TaskKey>| {
+            self.find_on_node(text, tasks.map(|key| (key.node, key.id.to_string())), "task", LISTING)
+        };
+        let (node, id) = find(&mut tasks()).or_else(|error| {
+            // Of several with one id the one is meant that is not over.
+            let board = self.board();
+            let is_open = |key: &TaskKey| board.task(key).is_some_and(|task| !task.state.is_terminal());
+            let alike = tasks().filter(|key| key.id.as_str() == text).filter(is_open);
+            if error.code == ErrorCode::Ambiguous { find(&mut { alike }).map_err(|_| error) } else { Err(error) }
+        })?;
         let key = TaskKey { node, id: id.parse().expect("it is the id of a task") };
         let standing = self.board().task(&key).expect("a task that was found is on the board");
         Ok((key, standing))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fedp2p_crdt::claim;
-use fedp2p_crdt::content::{Edit, Entry};
+use fedp2p_crdt::content::{Edit, Entry, Place};
 use fedp2p_protocols::api::claim_take::DEFAULT_TTL_S;
 use fedp2p_protocols::api::{Answer, Caller, Error, ErrorCode, Reply};
 use fedp2p_protocols::claim::{End, Ended, Fence, Mode, Resource};
@@ -35,8 +35,8 @@ const WAIT: Duration = Duration::from_secs(15);
 /// What an agent claims a task for.
 #[derive(Debug, Clone)]
 pub(super) enum Purpose {
-    /// To begin with it.
-    Begin(Option<String>),
+    /// To begin with it, with a note; whether it was made with the claim.
+    Begin(Option<String>, bool),
     /// To say that it will not do it.
     Reject(Option<String>),
     /// To begin with it or, if another wins it, with another one that was not tried yet.
@@ -147,7 +147,13 @@ impl Core {
             // Something came in between.
             _ if !open => Err(Error::new(ErrorCode::Conflict, format!("{:?} can be begun no more", key.id.as_str()))
                 .hint("\"fedp2p task show\" says why")),
-            Purpose::Begin(note) => {
+            Purpose::Begin(_, true) if self.made_elsewhere(&key).is_some() => {
+                let other = self.made_elsewhere(&key).map(|other| self.members.display(&other.node));
+                let message = format!("{:?} was begun on {} at the same time", key.id.as_str(), other.unwrap_or_default());
+                self.unmake(&caller, &key);
+                Err(Error::new(ErrorCode::Conflict, message).hint("\"fedp2p task show\" says who has it"))
+            }
+            Purpose::Begin(note, _) => {
                 self.say(call, &caller, &key, State::Working, note.clone(), None, finish(&key, Reply::TaskClaim))
             }
             Purpose::Reject(note) => {
@@ -166,6 +172,28 @@ impl Core {
         done
     }
 
+    /// Another task with the id of one that was made with its claim. Of all who made one at the same time, as far as they
+    /// know of each other, the one on the least node goes on, unless another has begun already.
+    fn made_elsewhere(&self, key: &TaskKey) -> Option<TaskKey> {
+        let board = self.board();
+        let alike = |other: &TaskKey| other.id == key.id && other.node != key.node;
+        let goes_on = |other: &TaskKey| {
+            let standing = board.task(other).filter(|other| !other.state.is_terminal());
+            standing.is_some_and(|standing| other < key || standing.state != State::Submitted)
+        };
+        let picture = self.documents.picture(&self.lobby);
+        picture.tasks().map(|(other, _)| other).find(|other| alike(other) && goes_on(other))
+    }
+
+    /// Takes away a task that was made with a claim, before it was begun.
+    fn unmake(&mut self, caller: &Caller, key: &TaskKey) {
+        let mut entries = Entries::default();
+        match self.edit_as(&mut entries, caller, vec![Edit::Remove(Place::Task(key.id.clone()))]) {
+            Ok(()) => self.commit_entries(entries),
+            Err(error) => self.notice(format!("could not take back the task {:?}: {error}", key.id.as_str())),
+        }
+    }
+
     /// Another has the task that an agent claimed.
     fn lost(&mut self, waiting: Waiting) -> Result<(), Error> {
         if let Purpose::Next(ttl_s, tried) = waiting.purpose {
@@ -174,7 +202,11 @@ impl Core {
         let id = waiting.key.id.as_str();
         let holder = self.board().holder(&waiting.key);
         let error = match holder {
-            Some(holder) => Error::new(ErrorCode::Conflict, format!("{} has won {id:?}", self.address(&holder.agent))),
+            Some(holder) => {
+                let confirmed = holder.claim.state == claim::State::Confirmed;
+                let stands = if confirmed { "has won" } else { "is ahead in claiming" };
+                Error::new(ErrorCode::Conflict, format!("{} {stands} {id:?}", self.address(&holder.agent)))
+            }
             None => Error::new(ErrorCode::Conflict, format!("{id:?} was lost to another, who gave it up by now")),
         };
         Err(error.hint("\"fedp2p task next\" takes one that nobody holds"))

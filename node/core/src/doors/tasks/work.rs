@@ -40,7 +40,7 @@ impl Core {
         request: task_claim::Request,
     ) -> Result<(), Error> {
         let note = check_text("a description", request.description, MAX_TASK_NOTE_BYTES)?;
-        let found = self.find_task(&request.id).map(|(key, _)| key);
+        let found = self.find_task_for(caller, &request.id).map(|(key, _)| key);
         let (key, edits) = match found {
             Err(error) if error.code == ErrorCode::NotFound && request.create => {
                 let (key, task) = self.bare_task(caller, &request.id, note.as_deref())?;
@@ -66,8 +66,8 @@ impl Core {
             }
             self.check_free(caller, &standing, &request.id)?;
         }
-        let waiting =
-            Waiting { call, caller: caller.clone(), key, purpose: Purpose::Begin(note), until: self.task_wait() };
+        let purpose = Purpose::Begin(note, !edits.is_empty());
+        let waiting = Waiting { call, caller: caller.clone(), key, purpose, until: self.task_wait() };
         self.claim_task(waiting, edits, request.ttl_s)
     }
 
@@ -176,7 +176,7 @@ impl Core {
         caller: &Caller,
         request: task_update::Request,
     ) -> Result<(), Error> {
-        let (key, standing) = self.find_task(&request.id)?;
+        let (key, standing) = self.find_task_for(caller, &request.id)?;
         let state = request.state.unwrap_or(standing.state);
         let note = check_text("a note", request.note, MAX_TASK_NOTE_BYTES)?;
         let result = check_text("a result", request.result, MAX_TASK_RESULT_BYTES)?;
@@ -219,6 +219,18 @@ impl Core {
             self.spend(caller, &[], What::Note, None);
         }
         Ok(())
+    }
+
+    /// As [`Core::find_task`]; of several with one id the one is meant that the caller holds.
+    fn find_task_for(&self, caller: &Caller, text: &str) -> Result<(TaskKey, Standing<'_>), Error> {
+        self.find_task(text).or_else(|error| {
+            let is_meant = |standing: &Standing<'_>| standing.key.id.as_str() == text && self.holds_task(caller, standing);
+            let mut held = self.board().tasks().into_iter().filter(is_meant);
+            match (error.code, held.next(), held.next()) {
+                (ErrorCode::Ambiguous, Some(one), None) => Ok((one.key.clone(), one)),
+                _ => Err(error),
+            }
+        })
     }
 
     /// Whether the caller holds a task, and nobody can take it away any more.
