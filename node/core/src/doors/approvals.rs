@@ -7,7 +7,7 @@ use fedp2p_protocols::api::{Caller, Error, ErrorCode, Reply, approval_answer, ap
 use fedp2p_protocols::limits::{MAX_ANSWERS, MAX_BALLOTS, MAX_REASON_BYTES, MAX_RECIPIENTS};
 use fedp2p_protocols::name::AgentName;
 use fedp2p_protocols::payload::{Message, MessageType};
-use fedp2p_protocols::vote::{APPROVE, AgentId, Ballot, DENY, Electorate, Mechanism, Proposal, ProposalKey};
+use fedp2p_protocols::vote::{APPROVE, AgentId, Ballot, Base, DENY, Electorate, Mechanism, Proposal, ProposalKey};
 
 use super::Finish;
 use super::budget::What;
@@ -38,6 +38,8 @@ impl Core {
             options: vec![APPROVE.to_owned(), DENY.to_owned()],
             id: request.id,
             mechanism: Mechanism::Signoff,
+            // A share is always one of all who are asked.
+            of: if request.needs.is_some() { Base::Electorate } else { Base::default() },
             threshold: request.needs,
             electorate: if request.of.is_empty() { vec!["people".to_owned()] } else { request.of },
             deadline_s: request.deadline_s,

@@ -13,6 +13,8 @@ use crate::author::Entries;
 
 /// How long after a deadline it is tried again to close what could not be closed, in milliseconds.
 const RETRY_MS: u64 = 2_000;
+/// From when on a closing is so late that this node must have slept.
+const LATE_MS: u64 = 1_000;
 
 impl Core {
     pub(crate) fn show_proposal(&self, key: &ProposalKey) -> Option<proposal::Proposal> {
@@ -110,7 +112,10 @@ impl Core {
     /// Closes the proposals of this node whose deadline has come.
     pub(crate) fn close_due(&mut self) {
         let now = self.now.wall_ms;
-        if self.next_closing.is_none_or(|next| next > now) {
+        let Some(next) = self.next_closing.filter(|next| *next <= now) else { return };
+        if now - next > LATE_MS {
+            // Who slept over a deadline has yet to hear what others said before it.
+            self.next_closing = Some(now + RETRY_MS);
             return;
         }
         let own = &self.documents.content(&self.lobby, &self.me()).proposals;

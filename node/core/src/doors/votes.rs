@@ -189,11 +189,20 @@ impl Core {
             return Ok(());
         }
         let (id, number) = (&standing.key.id, proposal.revision);
+        if revision.is_some_and(|revision| revision == 0 || revision > number) {
+            let message = format!("{id:?} is at revision {number}");
+            return Err(
+                Error::new(ErrorCode::Invalid, message).hint(format!("answer what it asks now: --revision {number}"))
+            );
+        }
+        let alike = self.documents.picture(&self.lobby).proposals().filter(|(key, _)| key.id == *id).count();
+        let shown = if alike > 1 { format!("{id}@{}", self.members.display(&standing.key.node)) } else { id.clone() };
         let question = &proposal.question[..proposal.question.floor_char_boundary(MOST_QUOTED)];
         let saw = if revision.is_some() { "has changed" } else { "has changed, and this agent was not shown how" };
         let message = format!("{id:?} {saw}: revision {number} asks {question:?} ({})", proposal.options.join(" | "));
-        Err(Error::new(ErrorCode::Conflict, message)
-            .hint(format!("read it with \"fedp2p vote show {id}\", and answer what it asks now: --revision {number}")))
+        Err(Error::new(ErrorCode::Conflict, message).hint(format!(
+            "read it with \"fedp2p vote show {shown}\", and answer what it asks now: --revision {number}"
+        )))
     }
 
     /// Shows a proposal to an agent, which may answer it from then on.

@@ -147,3 +147,21 @@ fn however_many_answer_a_question_is_closed_with_a_result() {
         assert!(proposal.votes["JWT"] as usize <= MAX_VOTERS && proposal.unfounded.is_empty());
     }
 }
+
+#[test]
+fn an_asker_that_slept_over_the_deadline_hears_first_what_came_in_time() {
+    let mut world = met(2);
+    let Request::VoteNew(question) = poll("Which?", &[]) else { unreachable!() };
+    world.call(0, Request::VoteNew(vote_new::Request { deadline_s: Some(60), ..question })).unwrap();
+    world.disconnect(0, 1);
+    world.call(1, cast("jwt", None, None)).unwrap();
+    world.now += Duration::from_secs(120);
+    world.give(0, Input::Tick);
+    assert!(show(&mut world, 0, "p0").open, "it has yet to hear what others said");
+    world.connect(0, 1);
+    world.wait(Duration::from_secs(5));
+    for n in 0..2 {
+        let proposal = show(&mut world, n, &format!("p{n}"));
+        assert_eq!((proposal.open, proposal.winner.as_deref()), (false, Some("JWT")), "n{n}");
+    }
+}

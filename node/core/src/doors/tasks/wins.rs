@@ -149,7 +149,8 @@ impl Core {
                 .hint("\"fedp2p task show\" says why")),
             Purpose::Begin(_, true) if self.made_elsewhere(&key).is_some() => {
                 let other = self.made_elsewhere(&key).map(|other| self.members.display(&other.node));
-                let message = format!("{:?} was begun on {} at the same time", key.id.as_str(), other.unwrap_or_default());
+                let message =
+                    format!("{:?} was begun on {} at the same time", key.id.as_str(), other.unwrap_or_default());
                 self.unmake(&caller, &key);
                 Err(Error::new(ErrorCode::Conflict, message).hint("\"fedp2p task show\" says who has it"))
             }

@@ -62,6 +62,11 @@ impl Core {
                         going
                     }
                 };
+                if state == standing.state && note.is_none() {
+                    // What was said before is stored when this is.
+                    self.commit_call(Entries::default(), call, finish(&key, Reply::TaskClaim));
+                    return Ok(());
+                }
                 return self.say(call, caller, &key, state, note, None, finish(&key, Reply::TaskClaim));
             }
             self.check_free(caller, &standing, &request.id)?;
@@ -224,7 +229,8 @@ impl Core {
     /// As [`Core::find_task`]; of several with one id the one is meant that the caller holds.
     fn find_task_for(&self, caller: &Caller, text: &str) -> Result<(TaskKey, Standing<'_>), Error> {
         self.find_task(text).or_else(|error| {
-            let is_meant = |standing: &Standing<'_>| standing.key.id.as_str() == text && self.holds_task(caller, standing);
+            let is_meant =
+                |standing: &Standing<'_>| standing.key.id.as_str() == text && self.holds_task(caller, standing);
             let mut held = self.board().tasks().into_iter().filter(is_meant);
             match (error.code, held.next(), held.next()) {
                 (ErrorCode::Ambiguous, Some(one), None) => Ok((one.key.clone(), one)),
