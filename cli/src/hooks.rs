@@ -24,46 +24,64 @@ pub(crate) enum Hook {
     Before,
     /// Before a merge commits by itself, which it can stop.
     BeforeMerge,
+    /// Before a patch from a mailbox is committed, which it can stop.
+    BeforePatch,
     /// After a commit.
     After,
     /// After a merge.
     AfterMerge,
+    /// After a patch from a mailbox was committed.
+    AfterPatch,
 }
 
 impl Hook {
     /// All.
-    pub(crate) const ALL: [Self; 4] = [Self::Before, Self::BeforeMerge, Self::After, Self::AfterMerge];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Before, Self::BeforeMerge, Self::BeforePatch, Self::After, Self::AfterMerge, Self::AfterPatch];
 
     /// What git calls it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Before => "pre-commit",
             Self::BeforeMerge => "pre-merge-commit",
+            Self::BeforePatch => "pre-applypatch",
             Self::After => "post-commit",
             Self::AfterMerge => "post-merge",
+            Self::AfterPatch => "post-applypatch",
         }
     }
 
     /// Whether it can stop what it is run for.
     fn stops(self) -> bool {
-        matches!(self, Self::Before | Self::BeforeMerge)
+        matches!(self, Self::Before | Self::BeforeMerge | Self::BeforePatch)
     }
 
     /// The script. `program` is where this program is, and `flags` lead it to the same home.
     fn script(self, program: &str, flags: &str) -> String {
         let name = self.name();
         let then = if self.stops() { "|| exit $?" } else { "|| true" };
-        // Only a refusal stops a commit, not a guard that cannot look.
-        let stop = "if [ $? -eq 1 ]; then exit 1; fi";
+        // Only a refusal stops a commit, not a guard that cannot look. A name that is none must not blind it.
+        let run = |words: &str| {
+            format!(
+                "{program}{flags} guard {words} >&2\nended=$?\n\
+                 if [ $ended -eq 2 ] && [ -n \"$FEDP2P_AGENT\" ]; then\n\
+                 \x20 (unset FEDP2P_AGENT; {program}{flags} guard {words} >&2)\n\x20 ended=$?\nfi"
+            )
+        };
+        let check = |words: &str| format!("{}\nif [ $ended -eq 1 ]; then exit 1; fi", run(words));
+        // A rebase commits again what was committed before.
+        let unless_rebasing = "if [ -e \"$(git rev-parse --git-dir)/rebase-apply/rebasing\" ]; then exit 0; fi";
         let ask = match self {
             // Git does not tell its hooks that a commit takes the place of the last one; how it was called does.
-            Self::Before => format!("{program}{flags} guard check --called-by $PPID >&2\n{stop}"),
-            Self::BeforeMerge => format!("{program}{flags} guard check --merge >&2\n{stop}"),
+            Self::Before => check("check --called-by $PPID"),
+            Self::BeforeMerge => check("check --merge"),
+            Self::BeforePatch => format!("{unless_rebasing}\n{}", check("check")),
+            Self::AfterPatch => format!("{unless_rebasing}\n{}", run("record")),
             // What was only moved forward is committed by others.
             Self::AfterMerge => format!(
                 "if [ \"$1\" = 1 ]; then exit 0; fi\n\
-                 case \"$(git reflog -1 --format=%gs)\" in *Fast-forward*) exit 0 ;; esac\n\
-                 {program}{flags} guard record >&2"
+                 case \"$(git reflog -1 --format=%gs)\" in *Fast-forward*) exit 0 ;; esac\n{}",
+                run("record")
             ),
             // A rebase commits again what was committed before, and what is committed while it waits.
             Self::After => format!(
@@ -72,8 +90,8 @@ impl Hook {
                  rm -f \"$git_dir/{PASSED}\"\n\
                  if [ -d \"$git_dir/rebase-merge\" ] || [ -d \"$git_dir/rebase-apply\" ]; then\n\
                  \x20 if [ \"$passed\" != \"$(git rev-parse 'HEAD^{{tree}}')\" ]; then exit 0; fi\n\
-                 fi\n\
-                 {program}{flags} guard record >&2"
+                 fi\n{}",
+                run("record")
             ),
         };
         format!(

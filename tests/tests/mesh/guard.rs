@@ -109,6 +109,39 @@ fn the_guard_stops_a_commit_of_what_another_holds_and_lets_it_pass_after_the_rel
 }
 
 #[test]
+fn the_guard_stops_patches_from_a_mailbox_and_a_name_that_is_none_does_not_blind_it() {
+    let world = World::new();
+    let mut taichi = world.node("taichi");
+    taichi.up(&[]);
+    let checkout = Checkout::new(&taichi, world.path("work"));
+    checkout.guard(&["install"]).ok();
+    checkout.commit("src/a.rs", "from elsewhere", &[], &[]).ok();
+    let patch = checkout.git(&["format-patch", "-1", "--stdout"]).ok().stdout;
+    checkout.git(&["reset", "-q", "--hard", "HEAD~1"]).ok();
+    fs::write(world.path("a.patch"), patch).unwrap();
+    let path = world.path("a.patch");
+    taichi.cli(&["claim", "take", "src", "--repository", "parser", "--agent", "coder"]).ok();
+
+    let stopped = checkout.git(&["am", "-q", path.to_str().unwrap()]);
+    assert!(stopped.code != 0 && stopped.stderr.contains("coder@taichi"), "{stopped:?}");
+    checkout.git(&["am", "--abort"]).ok();
+    assert_eq!(checkout.commits(), 1);
+    fs::create_dir_all(checkout.folder.join("src")).unwrap();
+    checkout.write("src/a.rs", "by nobody");
+    checkout.git(&["add", "src/a.rs"]).ok();
+    let stopped = checkout.git_as("!!bad", &["commit", "-q", "-m", "by nobody"], &[]);
+    assert!(stopped.code == 1 && stopped.stderr.contains("coder@taichi"), "{stopped:?}");
+    checkout.git(&["reset", "-q", "--hard"]).ok();
+
+    checkout.git_as("tester", &["am", "-q", path.to_str().unwrap()], &[("FEDP2P_GUARD", "off")]).ok();
+    assert_eq!(checkout.commits(), 2);
+    eventually("the holder is told", || {
+        let inbox = taichi.cli(&["inbox", "--peek", "--agent", "coder"]).ok().stdout;
+        holds(inbox.matches("went past the guard").count() == 1, inbox)
+    });
+}
+
+#[test]
 fn the_guard_stops_merges_that_combine_and_amended_commits_of_what_another_holds() {
     let world = World::new();
     let [taichi, aorus] = world.mesh(["taichi", "aorus"]);
