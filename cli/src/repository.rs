@@ -73,8 +73,14 @@ impl Repository {
     /// Returns a path that was typed here as one from the root of the repository.
     ///
     /// # Errors
-    /// If it leads out of the repository.
+    /// If it is empty or leads out of the repository.
     pub(crate) fn below_root(&self, typed: &str) -> Result<String, Error> {
+        if typed.is_empty() {
+            return Err(Error::usage(
+                "an empty path is no file",
+                "name a file or folder; \".\" is the one that you are in",
+            ));
+        }
         let outside = || {
             let hint = format!("name something below {}", self.root.display());
             Error::usage(format!("{typed:?} is not in this repository"), hint)
@@ -200,6 +206,7 @@ mod tests {
         {
             assert_eq!(repository.below_root(typed).unwrap(), path, "{typed}");
         }
+        assert!(repository.below_root("").is_err(), "an unset variable claims nothing");
         assert!(repository.below_root("../../../y").is_err() && repository.below_root("/home/ada/y").is_err());
     }
 }

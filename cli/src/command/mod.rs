@@ -116,7 +116,8 @@ pub(crate) fn usage(error: &clap::Error) -> Result<(), Exit> {
     let json = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
     if json && !asked {
         let text = error.render().to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let first: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        let message = first.join(" ").trim_start_matches("error: ").to_owned();
         Output::new(true, When::Never).failure(&Report {
             code: "usage".to_owned(),
             message,
