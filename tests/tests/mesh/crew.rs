@@ -1,11 +1,10 @@
 //! Many agents on several daemons take tasks from one board until none is left.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fedp2p_node::client::Client;
+use fedp2p_node::client::{CallError, Client};
 use fedp2p_protocols::api::task::{Counts, Task};
 use fedp2p_protocols::api::watch::{self, Topic};
 use fedp2p_protocols::api::{task_list, task_new, task_next, task_show, task_update};
@@ -32,8 +31,16 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Changes whenever something about a task has.
 type News = Receiver<()>;
-/// How many tasks were completed, as their agents were told.
-type Done = Arc<AtomicUsize>;
+/// What became of the tasks that agents have ended.
+#[derive(Default)]
+struct Ends {
+    /// The tasks whose agents were told that they are completed.
+    told: Vec<String>,
+    /// The tasks whose agents were told nothing, as the daemon was killed.
+    untold: Vec<String>,
+}
+
+type Done = Arc<Mutex<Ends>>;
 
 /// Makes tasks on the first node, most of which come after one or two of the last few.
 fn make(node: &Node) {
@@ -64,10 +71,14 @@ async fn work(mut client: Client, mut news: News, done: Done) {
         match next.task {
             Some(task) => {
                 let state = Some(State::Completed);
-                let end = task_update::Request { id: task.id, state, ..task_update::Request::default() };
-                // Another may have it by now, if this one was too slow.
-                if client.call(end).await.is_ok() {
-                    done.fetch_add(1, Ordering::Relaxed);
+                let end = task_update::Request { id: task.id.clone(), state, ..task_update::Request::default() };
+                let ended = client.call(end).await;
+                let mut ends = done.lock().unwrap();
+                match ended {
+                    Ok(_) => ends.told.push(task.id),
+                    // Another may have it by now, if this one was too slow.
+                    Err(CallError::Refused(_)) => {}
+                    Err(_) => ends.untold.push(task.id),
                 }
             }
             None if next.open == 0 => return,
@@ -123,6 +134,18 @@ fn listed(node: &Node) -> Vec<Task> {
     tasks
 }
 
+/// Every task was completed, and by one agent.
+fn each_once(ends: &Ends) {
+    let mut told: Vec<&str> = ends.told.iter().map(String::as_str).collect();
+    told.sort_unstable();
+    let twice: Vec<_> = told.windows(2).filter(|two| two[0] == two[1]).collect();
+    assert!(twice.is_empty(), "completed twice: {twice:?}");
+    let is_done = |id: &String| told.binary_search(&id.as_str()).is_ok() || ends.untold.contains(id);
+    let forgotten: Vec<String> = (0..TASKS).map(|number| format!("t{number}")).filter(|id| !is_done(id)).collect();
+    assert!(forgotten.is_empty(), "completed by nobody: {forgotten:?}");
+    assert!(ends.untold.len() <= AGENTS, "each agent of the daemon that was killed had one: {:?}", ends.untold);
+}
+
 #[test]
 fn twenty_agents_on_four_daemons_do_every_task_once() {
     let world = World::new();
@@ -149,7 +172,7 @@ fn twenty_agents_on_four_daemons_do_every_task_once() {
         (workers, abandoned)
     });
     eventually_within(LONG, "some work is done", || {
-        let done = done.load(Ordering::Relaxed);
+        let done = done.lock().unwrap().told.len();
         holds(done > TASKS / 5, done)
     });
     nodes[3].kill();
@@ -176,6 +199,8 @@ fn twenty_agents_on_four_daemons_do_every_task_once() {
         }
         Ok(lists[0].clone())
     });
+    each_once(&done.lock().unwrap());
+    // Of those that are over the last ones stay in the picture.
     let mut session = nodes[3].session();
     let mut by: BTreeMap<String, usize> = BTreeMap::new();
     for task in &first {
