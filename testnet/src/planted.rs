@@ -1,7 +1,7 @@
 //! Bugs that are planted on purpose, one at a time, into a copy of the crates, to prove that the simulator finds them.
 //!
-//! Each is a patch in `testnet/planted`, whose first line says what is wrong with it. The product itself has no switch
-//! for any of them.
+//! Each is a patch in `testnet/planted`, whose first line says what is wrong with it. `Scenarios: NAME …` in the second
+//! says which ones are played; without it, all. The product itself has no switch for any of them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,6 +22,23 @@ struct Found {
     by: Option<(String, u64, String)>,
     /// How long it took to find, or not to find, once it was built.
     played: Duration,
+}
+
+/// What a patch says before its first change.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    about: String,
+    /// Which scenarios are played; all if there are none.
+    scenarios: Vec<String>,
+}
+
+impl Head {
+    fn read(patch: &str) -> Self {
+        let mut lines = patch.lines();
+        let about = lines.next().unwrap_or_default().to_owned();
+        let named = lines.next().and_then(|line| line.strip_prefix("Scenarios: ")).unwrap_or_default();
+        Self { about, scenarios: named.split_whitespace().map(str::to_owned).collect() }
+    }
 }
 
 impl Found {
@@ -99,14 +116,14 @@ fn table(rows: &[Found], took: Duration) -> String {
 fn find(workspace: &Path, copied: &Path, bug: String, seeds: u64) -> Result<Found, String> {
     let patch = workspace.join("testnet/planted").join(format!("{bug}.patch"));
     let about = std::fs::read_to_string(&patch).map_err(|error| error.to_string())?;
-    let about = about.lines().next().unwrap_or_default().to_owned();
+    let Head { about, scenarios } = Head::read(&about);
     apply(&patch, copied, &[])?;
     let built = build(workspace, copied);
     apply(&patch, copied, &["-R"])?;
     let program = built?;
     let started = Instant::now();
     let mut command = Command::new(program);
-    command.args(["run", "--until-failure", "--no-shrink", "--json", "--seeds", &seeds.to_string()]);
+    command.args(["run", "--until-failure", "--no-shrink", "--json", "--seeds", &seeds.to_string()]).args(scenarios);
     let output = command.output().map_err(|error| error.to_string())?;
     let said: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{bug}: {error}"))?;
     let by = said["failures"].get(0).map(|failure| {
@@ -177,6 +194,11 @@ mod tests {
         for name in names {
             let patch = workspace.join("testnet/planted").join(format!("{name}.patch"));
             apply(&patch, &workspace, &["--dry-run"]).unwrap();
+            let head = Head::read(&std::fs::read_to_string(&patch).unwrap());
+            assert!(!head.about.is_empty(), "{name} says what is wrong with it");
+            for scenario in head.scenarios {
+                assert!(fedp2p_testnet::scenario::find(&scenario).is_some(), "{name}: {scenario}");
+            }
         }
     }
 }
