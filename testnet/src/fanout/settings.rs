@@ -24,7 +24,7 @@ pub(super) const FLOOD_PUBLISH: bool = true;
 /// How many peers hear at a heartbeat what a node has, at least.
 pub(super) const LAZY: usize = 6;
 /// What share of the peers outside the mesh hears it.
-pub(super) const LAZY_FACTOR: f64 = 0.25;
+pub(super) const LAZY_FACTOR: f64 = 0.0;
 /// The settings on which the spread depends most; others than the daemon's can be tried.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Tuning {
@@ -91,6 +91,7 @@ mod tests {
             format!(".flood_publish({FLOOD_PUBLISH})"),
             format!(".history_length({})", HISTORY.0),
             format!(".history_gossip({})", HISTORY.1),
+            format!(".gossip_factor({LAZY_FACTOR:?})"),
             format!(".prune_backoff(Duration::from_secs({}))", PRUNE_BACKOFF / SECOND),
             format!("behaviour_penalty_threshold: {FORGIVEN:?}"),
             ".validate_messages()".to_owned(),
