@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 use super::conduct::{Bucket, Rate};
 
 /// How many connections are taken in.
-const ACCEPTED: Rate = Rate { burst: 100.0, per_second: 120.0 };
+const ACCEPTED: Rate = Rate { burst: 100.0, per_second: 40.0 };
 /// How long the listeners rest when that is used up.
 const REST: Duration = Duration::from_millis(40);
 
